@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -13,6 +14,21 @@ type Key [16]byte
 
 // String gives the key as 32 hexadecimal digits, the form that operators see.
 func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// ParseKey reads the form that String gives.
+func ParseKey(s string) (Key, error) {
+	var k Key
+	if err := k.UnmarshalText([]byte(s)); err != nil {
+		return Key{}, err
+	}
+	return k, nil
+}
+
+// MarshalText gives the key as String does.
+func (k Key) MarshalText() ([]byte, error) { return hex16(k[:]), nil }
+
+// UnmarshalText reads the key as ParseKey does.
+func (k *Key) UnmarshalText(b []byte) error { return unhex16("session key", k[:], b) }
 
 // InstanceID stands for one (cluster, instance name) pair of this group for ever, whatever its address. 0 means none.
 type InstanceID uint32
@@ -106,6 +122,12 @@ type Result struct {
 // RequestID makes a rare command recognisable when it is sent again.
 type RequestID [16]byte
 
+// MarshalText gives the id as 32 hexadecimal digits.
+func (id RequestID) MarshalText() ([]byte, error) { return hex16(id[:]), nil }
+
+// UnmarshalText reads what MarshalText gives.
+func (id *RequestID) UnmarshalText(b []byte) error { return unhex16("request id", id[:], b) }
+
 // Command is a rare command: *GroupInit, *ConfigSet, *TokenPut, *TokenUse, *TokenDrop, *Expire or *Checkpoint.
 type Command interface{ kind() kind }
 
@@ -147,6 +169,9 @@ type Revision struct {
 	Actor   string         `json:"actor"`
 	Message string         `json:"message,omitempty"`
 	Config  *config.Config `json:"config"`
+
+	// raw is Config as it was proposed, byte for byte: it may have fields that this version does not know.
+	raw []byte
 }
 
 // Token is an access token; only a hash of its secret is kept.
@@ -210,3 +235,21 @@ type Digest [16]byte
 
 // String gives the digest as 32 hexadecimal digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText gives the digest as String does.
+func (d Digest) MarshalText() ([]byte, error) { return hex16(d[:]), nil }
+
+// UnmarshalText reads what String gives.
+func (d *Digest) UnmarshalText(b []byte) error { return unhex16("digest", d[:], b) }
+
+func hex16(b []byte) []byte { return hex.AppendEncode(nil, b) }
+
+// unhex16 fills dst, which has 16 bytes, or leaves it as it is.
+func unhex16(what string, dst, text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil || len(b) != len(dst) {
+		return fmt.Errorf("%s: want %d hexadecimal digits", what, 2*len(dst))
+	}
+	copy(dst, b)
+	return nil
+}

@@ -1,0 +1,42 @@
+// Package fsm is the replicated state of a group and the only way to change it: entries of the log go in, in order, and
+// every node that has applied the same entries holds the same state.
+//
+// # What it promises
+//
+//   - Determinism. State and results depend on the entries alone: no clock, no randomness, no map order, no goroutine, no log.
+//     Time is a field that the leader wrote; replicated time is the largest seen so far and never goes back.
+//   - A refusal is a result code and leaves the state unchanged, but for replicated time and the memory of request ids.
+//     An error of Apply or Restore leaves everything unchanged and is a reason to stop the node.
+//   - A rare command that is sent again with its request id gives the first result, as long as it is among the last 1024.
+//   - Snapshot stops nobody: it copies slice headers, and the writer copies a shard at its first change after it.
+//   - Restore is all or nothing, and refuses whatever is not, byte for byte, a snapshot that was written.
+//   - Equal states have equal digests, and a digest covers all that is replicated: assignments with their last-seen times,
+//     configuration history, group, tokens, remembered requests, instance ids and replicated time. Not Applied, which also
+//     moves for entries that are no commands, and not the checkpoint record, which is a replica's own.
+//
+// # What it does not
+//
+// It does not validate configurations, secrets or roles: the proposer has, and validation that changed between versions
+// would make nodes diverge. It does not protect against somebody who can append to the log.
+//
+// # Who may call what
+//
+// Apply, Advance, Snapshot and Restore belong to one goroutine at a time: the writer (hashicorp/raft calls its FSM that
+// way). Everything else may be called on any goroutine at any time; readers never wait for more than the change of one
+// shard. Snapshot.WriteTo and Release run on any goroutine. What readers are given is shared and must not be changed.
+//
+// # Compatibility
+//
+// Formats are described in entry.go, canonical.go, snapshot_format.go and snapshot_table.go; golden files of each version
+// stay in testdata for ever. Numbers (kinds, operations, codes, items) are append-only. A node of an older version
+//
+//   - ignores fields that it does not know in rare commands. In a configuration that is safe: the bytes are kept as they
+//     were proposed, hashed and handed on. In the other commands it is not, so a new field there needs a new kind;
+//   - skips a kind with the top bit set, so such a kind may change nothing but replicated time;
+//   - stops at any other unknown kind: a leader proposes a new one only when all nodes know it.
+//
+// # Checklist for a new command
+//
+// A type in types.go; a kind number (entry.go); parseCommand (command.go) and execute (apply.go); its theme in a file of
+// its own; its items in the digest, in the snapshot and in restore; an arm in the property tests' generator; a golden file.
+package fsm

@@ -1,0 +1,134 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+)
+
+// FuzzApply applies hostile bytes: as they are, and as the payload of an entry with a right header, which is how far a
+// hostile peer of an otherwise healthy leader could get. It must not panic, an error must not change anything, and what is
+// accepted must leave a state that survives a snapshot.
+func FuzzApply(f *testing.F) {
+	for _, e := range []Command{
+		&GroupInit{Group: testGroup()}, &ConfigSet{Expect: 2, Config: testConfig(testCluster("c", 0, "i", "j"))},
+		&TokenPut{Token: testToken("z", RoleNode)}, &TokenUse{ID: "a", UsedBy: []byte("k")}, &TokenDrop{ID: "b"},
+		&Expire{Shard: 1, Count: 2}, &Checkpoint{PrevIndex: 1},
+	} {
+		b := mustEncode(f, testStart, e)
+		f.Add(b, byte(0))
+		f.Add(b[headerSize:], b[1])
+	}
+	ops := EncodeSessions(testStart, []SessionOp{{Kind: OpAssign, Key: testKey(1), Instance: 1}, {Kind: OpDrop, Key: testKey(2)}})
+	f.Add(ops, byte(0))
+	f.Add(ops[headerSize:], byte(kindSessions))
+	base := snapshotBytes(f, everything(f).s)
+	f.Fuzz(func(t *testing.T, b []byte, wrap byte) {
+		if wrap != 0 && len(b)+headerSize <= MaxEntrySize {
+			b = rawEntry(kind(wrap), b)
+		}
+		s := restored(t, base)
+		before, at := s.Digest(), s.Applied()
+		was := bytes.Clone(b)
+		res, err := s.Apply(at+1, b)
+		if !bytes.Equal(b, was) {
+			t.Fatal("the entry was changed")
+		}
+		switch {
+		case err != nil && (s.Digest() != before || s.Applied() != at):
+			t.Fatal("an error has changed the state")
+		case err == nil && s.Applied() != at+1:
+			t.Fatalf("applied %d: %+v", s.Applied(), res)
+		case err == nil:
+			wantCounts(t, s)
+			wantEqual(t, restored(t, snapshotBytes(t, s)), s)
+		}
+	})
+}
+
+// FuzzRestore restores hostile bytes: as they are, and as the content of sections with a right frame (split says where one
+// section ends), so that the fuzzer gets past the checksums.
+func FuzzRestore(f *testing.F) {
+	good := snapshotBytes(f, everything(f).s)
+	f.Add(good, byte(0), byte(0), uint16(0))
+	r := sectionReader{r: bytes.NewReader(good), total: newSectionWriter(nil).total}
+	if _, _, err := r.fileHeader(); err != nil {
+		f.Fatal(err)
+	}
+	for {
+		s, err := r.next()
+		if err != nil {
+			f.Fatal(err)
+		}
+		if s.item == sectionEnd {
+			break
+		}
+		f.Add(bytes.Clone(s.content), byte(s.item), byte(s.count), uint16(len(s.content)))
+	}
+	names := list(itemName, appendName(nil, 1, InstanceRef{"c", "i1"}), appendName(nil, 2, InstanceRef{"c", "i2"}))
+	f.Fuzz(func(t *testing.T, b []byte, it, count byte, split uint16) {
+		if it != 0 && len(b) < maxSection {
+			at := min(int(split), len(b))
+			sections := []section{{item(it), uint32(count), b[:at]}}
+			if at < len(b) {
+				sections = append(sections, section{item(it), uint32(count), b[at:]})
+			}
+			if item(it) > itemName {
+				sections = append([]section{names}, sections...)
+			}
+			b = forge(Digest{}, sections...)
+		}
+		s := New()
+		before := s.Digest()
+		if err := s.Restore(bytes.NewReader(b)); err != nil {
+			if s.Digest() != before || s.Applied() != 0 {
+				t.Fatal("an error has changed the state")
+			}
+			return
+		}
+		wantCounts(t, s)
+		wantEqual(t, restored(t, snapshotBytes(t, s)), s)
+	})
+}
+
+// FuzzStamp: what is stamped stays what it was but for its time.
+func FuzzStamp(f *testing.F) {
+	f.Add(mustEncode(f, testStart, &TokenDrop{ID: "b"}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		was := bytes.Clone(b)
+		if err := Stamp(b, testStart); err != nil {
+			if !bytes.Equal(b, was) {
+				t.Fatal("a refused entry was changed")
+			}
+			return
+		}
+		if e, err := parseEntry(b); err != nil || e.time != testStart.UnixMilli() || !bytes.Equal(e.payload, was[headerSize:]) {
+			t.Fatalf("%+v, %v", e, err)
+		}
+	})
+}
+
+// FuzzSessionOp: what is parsed is written back as it was.
+func FuzzSessionOp(f *testing.F) {
+	f.Add(AppendSessionOp(nil, SessionOp{Kind: OpMove, Key: testKey(1), Instance: 1, Expect: 2}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if op, ok := ParseSessionOp(b); ok && !bytes.Equal(AppendSessionOp(nil, op), b[:SessionOpSize]) {
+			t.Fatalf("%+v", op)
+		}
+	})
+}
+
+// FuzzHexForms: keys, request ids and digests in JSON.
+func FuzzHexForms(f *testing.F) {
+	f.Add([]byte(`"` + testKey(1).String() + `"`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var k Key
+		var id RequestID
+		var d Digest
+		ek, ei, ed := json.Unmarshal(b, &k), json.Unmarshal(b, &id), json.Unmarshal(b, &d)
+		if (ek == nil) != (ei == nil) || (ek == nil) != (ed == nil) || [16]byte(k) != [16]byte(id) || [16]byte(k) != [16]byte(d) {
+			t.Fatalf("%v %v %v", ek, ei, ed)
+		}
+	})
+}
