@@ -1,0 +1,145 @@
+package raftnode
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+)
+
+// admit makes f a non-voting member, if this node leads. It may be repeated. A member that has lost its disk comes back with
+// its old name and a new id: the old one is removed first, unless it answers.
+func (n *Node) admit(ctx context.Context, f founder) error {
+	n.admitting.Lock()
+	defer n.admitting.Unlock()
+	if _, err := n.leading(ctx); err != nil {
+		return err
+	}
+	if err := n.nameIsFree(ctx, f.Name, f.ID); err != nil {
+		return err
+	}
+	r := n.raft.Load()
+	for _, s := range n.membership().Servers {
+		switch {
+		case s.ID == f.ID && string(s.Address) == f.Addr:
+			return nil
+		case s.ID == f.ID:
+			return n.readdress(ctx, s, f.Addr)
+		case nameOf(s.ID) == f.Name:
+			n.log.Warn("a member comes back without its data; removing what it was", "member", f.Name)
+			if err := n.changed(ctx, func() raft.IndexFuture { return r.RemoveServer(s.ID, 0, enqueueWait) }); err != nil {
+				return err
+			}
+		case string(s.Address) == f.Addr:
+			return refused("address %s is that of node %s", f.Addr, nameOf(s.ID))
+		}
+	}
+	if err := n.changed(ctx, func() raft.IndexFuture { return r.AddNonvoter(f.ID, raft.ServerAddress(f.Addr), 0, enqueueWait) }); err != nil {
+		return err
+	}
+	n.log.Info("node joined", "member", f.Name, "address", f.Addr)
+	return nil
+}
+
+// nameIsFree refuses the name of another node that is alive.
+func (n *Node) nameIsFree(ctx context.Context, name string, id raft.ServerID) error {
+	for _, s := range n.membership().Servers {
+		if nameOf(s.ID) != name || s.ID == id {
+			continue
+		}
+		if s.ID == *n.id.Load() {
+			return refused("this group has a node %s already: it is the leader", name)
+		}
+		ctx, cancel := context.WithTimeout(ctx, memberWait)
+		info, err := n.askInfo(ctx, string(s.Address), name)
+		cancel()
+		if err == nil && info.ID == string(s.ID) {
+			return refused("this group has a node %s already, and it answers at %s: choose another --name", name, s.Address)
+		}
+	}
+	return nil
+}
+
+// readdress changes a member's address and leaves its vote as it is.
+func (n *Node) readdress(ctx context.Context, s raft.Server, addr string) error {
+	for _, other := range n.membership().Servers {
+		if other.ID != s.ID && string(other.Address) == addr {
+			return refused("address %s is that of node %s", addr, nameOf(other.ID))
+		}
+	}
+	r := n.raft.Load()
+	n.log.Info("a member has a new address", "member", nameOf(s.ID), "address", addr, "was", string(s.Address))
+	if s.Suffrage == raft.Voter {
+		return n.changed(ctx, func() raft.IndexFuture { return r.AddVoter(s.ID, raft.ServerAddress(addr), 0, enqueueWait) })
+	}
+	return n.changed(ctx, func() raft.IndexFuture { return r.AddNonvoter(s.ID, raft.ServerAddress(addr), 0, enqueueWait) })
+}
+
+// changed waits until a change of the membership is committed.
+func (n *Node) changed(ctx context.Context, change func() raft.IndexFuture) error {
+	if err := await(ctx, n, change); err != nil {
+		if ctx.Err() != nil {
+			return timeout(ctx)
+		}
+		return fmt.Errorf("change membership: %w", n.applyError(err))
+	}
+	return nil
+}
+
+// handleJoin admits a node that has a certificate of the group.
+func (n *Node) handleJoin(ctx context.Context, from caller, payload []byte) ([]byte, error) {
+	f, err := decodeJSON[founder](payload)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	if err := f.check(from); err != nil {
+		return nil, err
+	}
+	return nil, n.admit(ctx, f)
+}
+
+// handlePromote gives a vote to a member that says it has caught up. That it has is a matter of speed, not of safety: a
+// voter that is behind only delays.
+func (n *Node) handlePromote(ctx context.Context, from caller, _ []byte) ([]byte, error) {
+	n.admitting.Lock()
+	defer n.admitting.Unlock()
+	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	s, ok := memberByID(n.membership(), from.id)
+	if !ok {
+		return nil, refused("node %s is not a member", from.name)
+	}
+	if s.Suffrage == raft.Voter {
+		return nil, nil
+	}
+	if err := n.changed(ctx, func() raft.IndexFuture { return n.raft.Load().AddVoter(s.ID, s.Address, 0, enqueueWait) }); err != nil {
+		return nil, err
+	}
+	n.log.Info("node votes", "member", from.name)
+	return nil, nil
+}
+
+// handleAnnounce takes a member's new address.
+func (n *Node) handleAnnounce(ctx context.Context, from caller, payload []byte) ([]byte, error) {
+	f, err := decodeJSON[founder](payload)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	if err := f.check(from); err != nil {
+		return nil, err
+	}
+	n.admitting.Lock()
+	defer n.admitting.Unlock()
+	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	s, ok := memberByID(n.membership(), f.ID)
+	if !ok {
+		return nil, refused("node %s is not a member", f.Name)
+	}
+	if string(s.Address) == f.Addr {
+		return nil, nil
+	}
+	return nil, n.readdress(ctx, s, f.Addr)
+}

@@ -1,0 +1,114 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// fsmAdapter gives committed entries to the state. raft calls all of it on one goroutine.
+type fsmAdapter struct {
+	state *fsm.State
+	// stop is called once, with the reason, when an entry cannot be applied: the node must not go on without it.
+	stop func(error)
+	// applied is signalled after each batch, revised after each change of the configuration.
+	applied, revised *broadcast
+	// members is told each committed membership.
+	members func(raft.Configuration)
+
+	delivered uint64 // the last index that raft gave to this adapter
+	revision  uint64
+	failed    bool
+}
+
+var _ raft.BatchingFSM = (*fsmAdapter)(nil)
+
+var errStopped = errors.New("node has stopped applying")
+
+// Apply is here for the interface: raft calls ApplyBatch.
+func (a *fsmAdapter) Apply(l *raft.Log) any { return a.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch answers a command with its fsm.Result, or with an error if the node has stopped, and all else with nil. An
+// entry that replay has applied is skipped: its proposer is not waiting here.
+func (a *fsmAdapter) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	for i, l := range logs {
+		out[i] = a.applyOne(l)
+	}
+	if !a.failed {
+		a.publish()
+	}
+	return out
+}
+
+func (a *fsmAdapter) applyOne(l *raft.Log) any {
+	if a.failed {
+		return errStopped
+	}
+	if l.Type == raft.LogConfiguration {
+		a.members(raft.DecodeConfiguration(l.Data))
+	}
+	a.delivered = l.Index
+	if l.Index <= a.state.Applied() {
+		return nil
+	}
+	if l.Type != raft.LogCommand {
+		a.state.Advance(l.Index)
+		return nil
+	}
+	r, err := a.state.Apply(l.Index, l.Data)
+	if err != nil {
+		a.failed = true
+		err = fmt.Errorf("apply entry %d of term %d: %w", l.Index, l.Term, err)
+		a.stop(err)
+		return err
+	}
+	return r
+}
+
+func (a *fsmAdapter) publish() {
+	a.applied.signal()
+	if rev := a.state.Revision().Number; rev != a.revision {
+		a.revision = rev
+		a.revised.signal()
+	}
+}
+
+// Snapshot takes a copy-on-write image of the state.
+func (a *fsmAdapter) Snapshot() (raft.FSMSnapshot, error) {
+	if a.failed {
+		return nil, errStopped
+	}
+	if a.delivered < a.state.Applied() {
+		// After a restart raft goes once more over what replay has applied. It would label the image with its own index.
+		return nil, errors.New("snapshot: still catching up after the start")
+	}
+	return fsmSnapshot{a.state.Snapshot()}, nil
+}
+
+// Restore replaces the state by a snapshot that the leader sent.
+func (a *fsmAdapter) Restore(r io.ReadCloser) error {
+	defer func() { _ = r.Close() }()
+	if err := a.state.Restore(r); err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	a.delivered = a.state.Applied()
+	a.publish()
+	return nil
+}
+
+type fsmSnapshot struct{ s *fsm.Snapshot }
+
+func (f fsmSnapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := f.s.WriteTo(sink); err != nil {
+		_ = sink.Cancel()
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return sink.Close()
+}
+
+func (f fsmSnapshot) Release() { f.s.Release() }

@@ -1,0 +1,228 @@
+package raftnode
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxGreeted bounds how many nodes a forming node remembers.
+const maxGreeted = 32
+
+// hello is what nodes that found a group tell each other, as request and as reply.
+type hello struct {
+	From   founder `json:"from"`
+	Expect int     `json:"expect"`
+	// View is all nodes that From has lately heard of directly, itself included, by name.
+	View []founder `json:"view"`
+	// Formed says that From is a member of the group already; Members are the founders if it knows them.
+	Formed  bool      `json:"formed"`
+	Members []founder `json:"members,omitempty"`
+}
+
+func (h hello) valid() bool {
+	if len(h.View) > maxGreeted || len(h.Members) > maxGreeted {
+		return false
+	}
+	for _, m := range slices.Concat(h.View, h.Members) {
+		if checkDialable("peer address", m.Addr) != nil || nameOf(m.ID) != m.Name || len(m.ID) > 80 {
+			return false
+		}
+	}
+	return true
+}
+
+// formation is what a forming node knows of the others.
+type formation struct {
+	promising sync.Mutex // one change of the promise at a time
+
+	mu      sync.Mutex
+	active  bool
+	done    chan struct{} // closed when a founder has told this node to bootstrap
+	told    bool
+	greeted map[string]greeting // by name
+}
+
+type greeting struct {
+	hello
+	at time.Time
+}
+
+func (f *formation) begin() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.active, f.greeted = true, make(map[string]greeting)
+	if f.done == nil {
+		f.done = make(chan struct{})
+	}
+	return f.done
+}
+
+func (f *formation) end() {
+	f.mu.Lock()
+	f.active = false
+	f.mu.Unlock()
+}
+
+func (f *formation) isActive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.active
+}
+
+// tell ends form: the group is founded.
+func (f *formation) tell() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.told && f.done != nil {
+		f.told = true
+		close(f.done)
+	}
+}
+
+// note remembers a direct greeting.
+func (f *formation) note(h hello, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.active && (len(f.greeted) < maxGreeted || f.greeted[h.From.Name].at != (time.Time{})) {
+		f.greeted[h.From.Name] = greeting{h, now}
+	}
+}
+
+// view is self and all fresh ones, by name.
+func (f *formation) view(self founder, now time.Time) []founder {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := []founder{self}
+	for _, g := range f.greeted {
+		if now.Sub(g.at) < greetFresh && g.From.Name != self.Name {
+			out = append(out, g.From)
+		}
+	}
+	sortMembers(out)
+	return out
+}
+
+// agreement gives the view, and whether it has the expected size and all in it have said that they see the same.
+func (f *formation) agreement(self founder, expect int, now time.Time) ([]founder, bool) {
+	members := f.view(self, now)
+	if len(members) != expect {
+		return members, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range members {
+		if g := f.greeted[m.Name]; m.Name != self.Name && (g.Expect != expect || !sameMembers(g.View, members)) {
+			return members, false
+		}
+	}
+	return members, true
+}
+
+// addresses are all that a forming node should greet: what it was told, and what those told it.
+func (f *formation) addresses(join []string, self string) []string {
+	seen := map[string]bool{self: true}
+	var out []string
+	add := func(addr string) {
+		if !seen[addr] && len(out) < maxGreeted {
+			seen[addr] = true
+			out = append(out, addr)
+		}
+	}
+	for _, addr := range join {
+		add(addr)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range f.greeted {
+		add(g.From.Addr)
+		for _, m := range g.View {
+			add(m.Addr)
+		}
+	}
+	return out
+}
+
+// greetAll greets everybody once. It gives the founders (perhaps none by name) when one of them is in the group already.
+func (n *Node) greetAll(ctx context.Context) (formed []founder) {
+	ctx, cancel := context.WithTimeout(ctx, greetFresh/2)
+	defer cancel()
+	f := &n.formation
+	request := encodeJSON(hello{From: n.self(), Expect: n.opt.BootstrapExpect, View: f.view(n.self(), time.Now())})
+	addrs := f.addresses(n.opt.Join, n.addr)
+	replies := make(chan *hello, len(addrs))
+	for _, addr := range addrs {
+		go func() {
+			b, err := n.pool.call(ctx, addr, "", callHello, request)
+			if err != nil {
+				n.log.Debug("greet", "address", addr, "error", err)
+				replies <- nil
+				return
+			}
+			h, err := decodeJSON[hello](b)
+			if err != nil || !h.valid() {
+				replies <- nil
+				return
+			}
+			replies <- &h
+		}()
+	}
+	for range addrs {
+		h := <-replies
+		switch {
+		case h == nil || h.From.ID == *n.id.Load(): // nobody, or this node by another address
+		case h.Formed:
+			formed = append([]founder{}, h.Members...)
+		case h.Expect > 0:
+			f.note(*h, time.Now())
+		}
+	}
+	return formed
+}
+
+// handleHello answers a greeting. Members of a group answer too, so that a late node learns that there is one.
+func (n *Node) handleHello(_ context.Context, from caller, payload []byte) ([]byte, error) {
+	h, err := decodeJSON[hello](payload)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	if err := h.From.check(from); err != nil {
+		return nil, err
+	}
+	if !h.valid() {
+		return nil, refused("greeting: names nodes that cannot be")
+	}
+	now := time.Now()
+	f := &n.formation
+	f.note(h, now)
+	reply := hello{From: n.self()}
+	if blank, err := n.blank(); err != nil {
+		return nil, err
+	} else if !blank {
+		reply.Formed = true
+		if p, err := n.loadPromise(); err == nil {
+			reply.Members = p.Members
+		}
+	} else if f.isActive() {
+		reply.Expect, reply.View = n.opt.BootstrapExpect, f.view(n.self(), now)
+	}
+	return encodeJSON(reply), nil
+}
+
+func sortMembers(m []founder) {
+	slices.SortFunc(m, func(a, b founder) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// sameMembers compares names, ids and addresses; both are sorted.
+func sameMembers(a, b []founder) bool { return bytes.Equal(encodeJSON(a), encodeJSON(b)) }
+
+func namesOf(m []founder) []string {
+	var out []string
+	for _, f := range m {
+		out = append(out, f.Name)
+	}
+	return out
+}

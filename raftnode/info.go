@@ -1,0 +1,104 @@
+package raftnode
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// Info is what a node says about itself.
+type Info struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"` // Raft id
+	GroupID string `json:"groupId"`
+	Zone    string `json:"zone"`
+	Version string `json:"version"`
+	Addr    string `json:"addr"` // advertised peer address
+	Admin   string `json:"admin"`
+	// Role is starting, forming, joining, follower, candidate, leader or stopped.
+	Role  string `json:"role"`
+	Voter bool   `json:"voter"`
+
+	Leader     string `json:"leader"` // name, empty when none is known
+	LeaderAddr string `json:"leaderAddr"`
+	Quorum     bool   `json:"quorum"`
+
+	Term      uint64 `json:"term"`
+	Applied   uint64 `json:"applied"` // by the state: barriers and the like do not count
+	Committed uint64 `json:"committed"`
+	LastLog   uint64 `json:"lastLog"`
+	Revision  uint64 `json:"revision"`
+	Sessions  int    `json:"sessions"`
+
+	Digest      fsm.Digest           `json:"digest"` // of the state at DigestIndex
+	DigestIndex uint64               `json:"digestIndex"`
+	Checkpoint  fsm.CheckpointRecord `json:"checkpoint"`
+
+	// Detail is what Options.Describe says.
+	Detail json.RawMessage `json:"detail,omitempty"`
+
+	Started time.Time `json:"started"`
+	Now     time.Time `json:"now"` // the node's own clock
+}
+
+// Info never blocks.
+func (n *Node) Info() Info {
+	index, digest := n.state.DigestAt()
+	i := Info{
+		Name: n.opt.Name, ID: n.ID(), Zone: n.opt.Zone, Version: n.opt.Version, Addr: n.addr, Admin: n.opt.AdminAddr,
+		Role: *n.phase.Load(), Quorum: n.Quorum(), Applied: n.state.Applied(), Revision: n.state.Revision().Number,
+		Sessions: n.state.Len(), Digest: digest, DigestIndex: index, Checkpoint: n.state.Checkpoint(),
+		Started: n.started, Now: n.opt.Now(),
+	}
+	if n.opt.Describe != nil {
+		i.Detail = n.opt.Describe()
+	}
+	if c := n.creds.Load(); c != nil {
+		i.GroupID = c.GroupID
+	}
+	if at, _ := n.watch.get(); at.known {
+		i.Leader, i.LeaderAddr = nameOf(at.id), at.addr
+	}
+	if r := n.raft.Load(); r != nil {
+		i.Role = strings.ToLower(r.State().String())
+		if i.Role == "shutdown" {
+			i.Role = "stopped"
+		}
+		i.Term, i.Committed, i.LastLog = r.CurrentTerm(), r.CommitIndex(), r.LastIndex()
+		if s, ok := memberByID(r.GetConfiguration().Configuration(), *n.id.Load()); ok {
+			i.Voter = s.Suffrage == raft.Voter
+		}
+	}
+	return i
+}
+
+func (n *Node) handleInfo(context.Context, caller, []byte) ([]byte, error) {
+	return encodeJSON(n.Info()), nil
+}
+
+// Ready is nil once the node is a member that knows a leader and the group's state.
+func (n *Node) Ready() error {
+	switch at, _ := n.watch.get(); {
+	case n.raft.Load() == nil:
+		return retryLater("the node is " + *n.phase.Load())
+	case !at.known:
+		return ErrNoQuorum
+	case n.state.Group() == nil:
+		return retryLater("the group's state has not arrived yet")
+	}
+	return nil
+}
+
+func memberByID(c raft.Configuration, id raft.ServerID) (raft.Server, bool) {
+	for _, s := range c.Servers {
+		if s.ID == id {
+			return s, true
+		}
+	}
+	return raft.Server{}, false
+}

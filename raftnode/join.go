@@ -1,0 +1,137 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// joinWait bounds one attempt to join: the leader may have to wait for a member that does not answer.
+const joinWait = 5 * time.Second
+
+// joinGroup asks the nodes of the group in turn until this one is a member.
+func (n *Node) joinGroup(ctx context.Context) error {
+	if len(n.opt.Join) == 0 {
+		return errors.New("this node has no state and knows no node of its group: name some with --join HOST:PORT,...")
+	}
+	n.log.Info("joining the group", "by", n.opt.Join)
+	wait := backoff{base: 50 * time.Millisecond, limit: 2 * time.Second}
+	for {
+		for _, addr := range slices.Concat(n.opt.Join, n.formation.addresses(nil, n.addr)) {
+			if addr == n.addr {
+				continue
+			}
+			err := n.askJoin(ctx, addr)
+			if err == nil {
+				return nil
+			}
+			if errors.Is(err, ErrRefused) {
+				return fmt.Errorf("join the group: %w", err)
+			}
+			n.log.Debug("join", "address", addr, "error", err)
+		}
+		select {
+		case <-time.After(wait.next()):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// askJoin asks one node, and the leader that it names.
+func (n *Node) askJoin(ctx context.Context, addr string) error {
+	return n.askLeader(ctx, addr, callJoin, encodeJSON(n.self()))
+}
+
+func (n *Node) askLeader(ctx context.Context, addr string, kind callKind, payload []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, joinWait)
+	defer cancel()
+	_, err := n.pool.call(ctx, addr, "", kind, payload)
+	var f *failure
+	if errors.As(err, &f) && f.code == failNotLeader && f.leader != "" && f.leader != addr && f.leader != n.addr {
+		_, err = n.pool.call(ctx, f.leader, nameOf(f.leaderID), kind, payload)
+	}
+	return err
+}
+
+// keepPlace does what a member has to do about itself: announce a changed address, ask for a vote once it has caught up,
+// and drop the authority's key once the group's state has it.
+func (n *Node) keepPlace(ctx context.Context) {
+	wait := backoff{base: 50 * time.Millisecond, limit: time.Second}
+	for {
+		settled, err := n.checkPlace(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.log.Debug("place in the group", "error", err)
+		}
+		pause := 5 * time.Second
+		if !settled {
+			pause = wait.next()
+		} else {
+			wait.reset()
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
+	if err := n.forgetCAKey(); err != nil {
+		return false, err
+	}
+	s, member := memberByID(n.membership(), *n.id.Load())
+	if !member {
+		return false, nil // the leader's first entries have not arrived
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinWait)
+	defer cancel()
+	if string(s.Address) != n.addr {
+		return false, n.tellLeader(ctx, callAnnounce)
+	}
+	if s.Suffrage != raft.Voter {
+		if err := n.Sync(ctx); err != nil {
+			return false, err
+		}
+		return false, n.tellLeader(ctx, callPromote)
+	}
+	return n.state.Group() != nil, nil
+}
+
+// tellLeader sends a request about this node to the leader, which may be this node.
+func (n *Node) tellLeader(ctx context.Context, kind callKind) error {
+	at, _ := n.watch.get()
+	switch {
+	case !at.known:
+		return ErrNoQuorum
+	case at.self:
+		_, err := n.handlers()[kind](ctx, caller{n.opt.Name, *n.id.Load()}, encodeJSON(n.self()))
+		return err
+	}
+	_, err := n.pool.call(ctx, at.addr, nameOf(at.id), kind, encodeJSON(n.self()))
+	return err
+}
+
+// handlers is what this node answers to others.
+func (n *Node) handlers() map[callKind]handler {
+	return map[callKind]handler{
+		callHello:     n.handleHello,
+		callPromise:   n.handlePromise,
+		callForm:      n.handleForm,
+		callJoin:      n.handleJoin,
+		callToken:     n.handleToken,
+		callPromote:   n.handlePromote,
+		callAnnounce:  n.handleAnnounce,
+		callRecord:    n.handleRecord,
+		callPropose:   n.handlePropose,
+		callReadIndex: n.handleReadIndex,
+		callTerm:      n.handleTerm,
+		callInfo:      n.handleInfo,
+		callWait:      n.handleWait,
+	}
+}

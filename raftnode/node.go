@@ -1,0 +1,334 @@
+package raftnode
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/raftnode/pki"
+)
+
+// Node is one member of a group.
+type Node struct {
+	opt     Options
+	timing  timing
+	log     *slog.Logger
+	state   *fsm.State
+	met     *metrics
+	tcp     net.Listener
+	addr    string // advertised
+	started time.Time
+
+	creds atomic.Pointer[pki.Credentials]
+	id    atomic.Pointer[raft.ServerID] // known once the node has credentials
+	phase atomic.Pointer[string]        // what Info says before raft runs
+
+	applied, revised broadcast
+	adapter          *fsmAdapter
+	disk             *diskGuard
+	store            cachedLog
+	stream           *streamLayer
+	pool             *callPool
+	server           *callServer
+	port             atomic.Pointer[listener]
+	watch            *leaderWatch
+	rec              *recorder
+	reads, verified  rounds // of this node, and of those that ask this one
+	lead             atomic.Pointer[leadership]
+	onLead           []func(context.Context, uint64)
+	notify           chan bool
+	stamp            stamper
+	flying           flights
+	formation        formation
+	removed          removedNodes
+	admitting        sync.Mutex // one change of the membership at a time
+
+	raft atomic.Pointer[raft.Raft]
+
+	ctx    context.Context // ends with the node
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	failOnce sync.Once
+	failed   chan struct{}
+	failErr  error
+
+	stopOnce sync.Once
+	stopped  chan struct{}
+}
+
+// Open checks the options, binds the peer port and restores the state from the data directory. Nothing is served before
+// Run. The node must be stopped with Stop, whether Run was called or not.
+func Open(opt Options) (*Node, error) {
+	if err := opt.fill(); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	t, err := timingByName(opt.Timing)
+	if err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	n := &Node{opt: opt, timing: t, log: opt.Logger, state: opt.State, started: opt.Now(),
+		notify: make(chan bool, 16), failed: make(chan struct{}), stopped: make(chan struct{})}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.open(); err != nil {
+		n.cancel()
+		if n.tcp != nil {
+			_ = n.tcp.Close()
+		}
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	return n, nil
+}
+
+func (n *Node) open() error {
+	n.setPhase("starting")
+	if err := n.loadCredentials(); err != nil {
+		return err
+	}
+	if !n.opt.Dir.Empty() {
+		if n.creds.Load() == nil {
+			return fmt.Errorf("%s has a log but %s has no node certificate: restore it from a backup, or move the data directory away and let the node join again", n.opt.Dir.Path(), n.opt.TLSDir)
+		}
+		if err := replay(n.opt.Dir.Log(), n.opt.Dir.Snapshots(), n.state); err != nil {
+			return fmt.Errorf("restore state: %w", err)
+		}
+	}
+	var err error
+	if n.tcp, err = net.Listen("tcp", n.opt.PeerAddr); err != nil {
+		return fmt.Errorf("bind peer port: %w", err)
+	}
+	if n.addr, err = advertised(n.opt.Advertise, n.tcp.Addr()); err != nil {
+		return err
+	}
+	n.disk = &diskGuard{stop: n.fail, done: n.ctx.Done()}
+	if n.store, err = newCachedLog(guardedLog{n.opt.Dir.Log(), n.disk}); err != nil {
+		return err
+	}
+	n.adapter = &fsmAdapter{state: n.state, stop: n.fail, applied: &n.applied, revised: &n.revised, members: n.removed.note,
+		revision: n.state.Revision().Number}
+	if n.met, err = newMetrics(n, n.opt.Registerer); err != nil {
+		return err
+	}
+	n.watch = newLeaderWatch(n.timing, n.met.leaderChanges.Inc)
+	n.rec = newRecorder(n)
+	n.stream = newStreamLayer(n.addr, n.dialRaft)
+	n.pool = newCallPool(func(ctx context.Context, addr, name string) (net.Conn, error) {
+		return n.dial(ctx, protoCall, addr, name)
+	})
+	n.server = newCallServer(n.handlers(), n.countCall)
+	n.rec.start()
+	return nil
+}
+
+func (n *Node) countCall(ok bool) {
+	outcome := "failed"
+	if ok {
+		outcome = "ok"
+	}
+	n.met.calls.WithLabelValues(outcome).Inc()
+}
+
+func (n *Node) setPhase(p string) { n.phase.Store(&p) }
+
+// Addr is the address that other nodes dial.
+func (n *Node) Addr() string { return n.addr }
+
+// ID is the node's Raft id, empty before it has credentials.
+func (n *Node) ID() string {
+	if id := n.id.Load(); id != nil {
+		return string(*id)
+	}
+	return ""
+}
+
+// self is this node as others must know it.
+func (n *Node) self() founder { return founder{Name: n.opt.Name, ID: *n.id.Load(), Addr: n.addr} }
+
+// goRun runs f until the node ends.
+func (n *Node) goRun(f func(ctx context.Context)) {
+	n.wg.Add(1)
+	go func() {
+		defer n.wg.Done()
+		f(n.ctx)
+	}()
+}
+
+// Run founds or joins the group if need be, and serves. It returns nil when ctx ends (the node then still serves until
+// Stop), and otherwise the reason for which the node has stopped taking part.
+func (n *Node) Run(ctx context.Context) error {
+	err := n.enter(ctx)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-n.failed:
+		case <-n.stopped:
+			err = ErrClosed
+		}
+	}
+	select {
+	case <-n.failed:
+		return n.failErr
+	default:
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// enter brings the node to where raft runs.
+func (n *Node) enter(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	if err := n.obtainCredentials(ctx); err != nil {
+		return err
+	}
+	if err := n.servePort(); err != nil {
+		return err
+	}
+	if blank, err := n.blank(); err != nil {
+		return err
+	} else if blank {
+		if err := n.enterGroup(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.startRaft(); err != nil {
+		return err
+	}
+	n.resumeForming()
+	n.goRun(n.keepPlace)
+	return nil
+}
+
+// servePort starts to take connections.
+func (n *Node) servePort() error {
+	l, err := newListener(n.tcp, n.creds.Load(), n.opt.Now, func(reason string) { n.met.refused.WithLabelValues(reason).Inc() })
+	if err != nil {
+		return err
+	}
+	l.accept = n.acceptPeer
+	l.join = n.serveJoin
+	n.port.Store(l)
+	n.goRun(func(context.Context) { l.run() })
+	return nil
+}
+
+func (n *Node) acceptPeer(c *tls.Conn, proto string, from caller) {
+	switch {
+	case proto == protoCall:
+		n.server.serve(n.ctx, c, from)
+	case n.raft.Load() == nil || n.wasRemoved(from.id):
+		n.met.refused.WithLabelValues("not a member").Inc()
+		_ = c.Close()
+	default:
+		n.stream.hand(c)
+	}
+}
+
+// startRaft hands log and state to raft.
+func (n *Node) startRaft() (err error) {
+	defer func() { // NewRaft panics on an entry that it cannot read
+		if p := recover(); p != nil {
+			err = fmt.Errorf("start raft: %v", p)
+		}
+	}()
+	logger := newRaftLogger(n.log)
+	c := n.timing.raftConfig(*n.id.Load())
+	c.Logger = logger
+	c.NotifyCh = n.notify
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: n.stream, MaxPool: 3, Timeout: n.timing.rpc, Logger: logger,
+	})
+	n.goRun(n.followTerms)
+	r, err := raft.NewRaft(c, n.adapter, n.store, guardedStable{n.opt.Dir.Stable(), n.disk}, n.opt.Dir.Snapshots(), trans)
+	if err != nil {
+		_ = trans.Close()
+		return fmt.Errorf("start raft: %w", err)
+	}
+	n.disk.live.Store(true)
+	n.raft.Store(r)
+	n.goRun(func(ctx context.Context) { n.watch.run(ctx, r, *n.id.Load()) })
+	n.log.Info("node serves its group", "address", n.addr, "applied", n.state.Applied(), "sessions", n.state.Len())
+	return nil
+}
+
+// fail stops taking part at once, for good. The first reason is Run's error.
+func (n *Node) fail(reason error) {
+	n.failOnce.Do(func() {
+		n.failErr = reason
+		close(n.failed)
+		go n.halt()
+	})
+}
+
+// halt leaves the group without a word: a node that doubts itself must not vote, lead or acknowledge.
+func (n *Node) halt() {
+	_ = n.stream.Close()
+	if l := n.port.Load(); l != nil {
+		l.close()
+	}
+	n.cancel()
+	if r := n.raft.Load(); r != nil {
+		r.Shutdown()
+	}
+}
+
+// currentTerm is 0 before raft runs.
+func (n *Node) currentTerm() uint64 {
+	if r := n.raft.Load(); r != nil {
+		return r.CurrentTerm()
+	}
+	return 0
+}
+
+// membership is empty before raft runs.
+func (n *Node) membership() raft.Configuration {
+	if r := n.raft.Load(); r != nil {
+		return r.GetConfiguration().Configuration()
+	}
+	return raft.Configuration{}
+}
+
+// Quorum is false once no leader has been known for three election time-outs.
+func (n *Node) Quorum() bool { return n.watch.quorum() }
+
+// Changed gives a channel that is closed when the configuration revision changes. Ask for it before looking at the state.
+func (n *Node) Changed() <-chan struct{} { return n.revised.wait() }
+
+// OnLead has f run whenever this node begins to lead, after everything of earlier terms is applied. ctx ends with the term;
+// f must return then. To be called before Run.
+func (n *Node) OnLead(f func(ctx context.Context, term uint64)) { n.onLead = append(n.onLead, f) }
+
+func (n *Node) dial(ctx context.Context, proto, addr, name string) (net.Conn, error) {
+	creds := n.creds.Load()
+	if creds == nil {
+		return nil, errors.New("no credentials yet")
+	}
+	c, err := dialPeer(ctx, creds, proto, addr, name, n.opt.Now)
+	if err != nil {
+		return nil, err // a nil *tls.Conn must not become a net.Conn that is not nil
+	}
+	return c, nil
+}
+
+// dialRaft insists on the member that has the address: a vote that came from another node would count twice.
+func (n *Node) dialRaft(ctx context.Context, addr string) (net.Conn, error) {
+	name := ""
+	for _, s := range n.membership().Servers {
+		if string(s.Address) == addr {
+			name = nameOf(s.ID)
+		}
+	}
+	return n.dial(ctx, protoRaft, addr, name)
+}

@@ -1,0 +1,165 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Sync returns nil when the local state holds everything that was acknowledged anywhere in the group before the call (read
+// index: Ongaro, "Consensus", 6.4). It fails like Record, except that nothing is ever left open by it.
+func (n *Node) Sync(ctx context.Context) error {
+	wait := backoff{base: 4 * time.Millisecond, limit: 100 * time.Millisecond}
+	for {
+		at, changed := n.watch.get()
+		if at.known {
+			index, err := n.reads.join(ctx, n.readIndex)
+			if err == nil {
+				return waitApplied(ctx, n.state, &n.applied, index)
+			}
+			if errors.Is(err, ErrRefused) {
+				return fmt.Errorf("sync: %w", err)
+			}
+		} else if !n.watch.quorum() {
+			return ErrNoQuorum
+		}
+		if err := n.pause(ctx, changed, wait.next(), at.known); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits before the next attempt: for a new leader, or, if there is one, for d.
+func (n *Node) pause(ctx context.Context, changed <-chan struct{}, d time.Duration, known bool) error {
+	if !known {
+		d = n.timing.poll()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-ctx.Done():
+		return timeout(ctx)
+	case <-n.ctx.Done():
+		return ErrClosed
+	}
+	return nil
+}
+
+// readIndex asks whoever leads, once.
+func (n *Node) readIndex() (uint64, error) {
+	ctx, cancel := context.WithTimeout(n.ctx, n.timing.attempt())
+	defer cancel()
+	at, changed := n.watch.get()
+	if !at.known {
+		return 0, n.notLeader()
+	}
+	if at.self {
+		return n.leaderIndex(ctx)
+	}
+	// A leader that is lost is not waited for.
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	b, err := n.pool.call(ctx, at.addr, nameOf(at.id), callReadIndex, nil)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			n.pool.drop(at.addr, nameOf(at.id), err)
+		}
+		return 0, err
+	}
+	return decodeIndex(b)
+}
+
+// leaderIndex gives an index at or behind everything acknowledged so far, if this node still leads. What is acknowledged was
+// applied by its leader first: by this one, so that it is in the state, or by an earlier one, so that the term's barrier has
+// brought it here.
+func (n *Node) leaderIndex(ctx context.Context) (uint64, error) {
+	l, err := n.leading(ctx)
+	if err != nil {
+		return 0, err
+	}
+	index := n.state.Applied()
+	r := n.raft.Load()
+	if err := await(ctx, n, r.VerifyLeader); err != nil {
+		return 0, retryLater("leadership is not confirmed: " + err.Error())
+	}
+	if err := n.confirmTerm(ctx, l); err != nil {
+		return 0, retryLater("leadership is not confirmed: " + err.Error())
+	}
+	return index, nil
+}
+
+// confirmTerm is needed while there are non-voters: raft 1.8.0's VerifyLeader counts their answers as votes. If a majority
+// of the voters is in this leader's term after the request came, then no later leader had been elected before it.
+func (n *Node) confirmTerm(ctx context.Context, l *leadership) error {
+	servers := n.membership().Servers
+	voters, nonVoters := 0, false
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+		} else {
+			nonVoters = true
+		}
+	}
+	if !nonVoters {
+		return nil
+	}
+	answers := make(chan bool, len(servers))
+	asked := 0
+	for _, s := range servers {
+		if s.Suffrage != raft.Voter || s.ID == *n.id.Load() {
+			continue
+		}
+		asked++
+		go func() {
+			b, err := n.pool.call(ctx, string(s.Address), nameOf(s.ID), callTerm, nil)
+			term, derr := decodeIndex(b)
+			answers <- err == nil && derr == nil && term == l.term
+		}()
+	}
+	same := 1
+	for ; asked > 0 && same <= voters/2; asked-- {
+		if <-answers {
+			same++
+		}
+	}
+	if same <= voters/2 {
+		return fmt.Errorf("%d of %d voters are in term %d", same, voters, l.term)
+	}
+	return nil
+}
+
+func (n *Node) handleReadIndex(ctx context.Context, _ caller, _ []byte) ([]byte, error) {
+	// Requests of all followers share the verification too.
+	index, err := n.verified.join(ctx, func() (uint64, error) {
+		ctx, cancel := context.WithTimeout(n.ctx, n.timing.attempt())
+		defer cancel()
+		return n.leaderIndex(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return encodeIndex(index), nil
+}
+
+func (n *Node) handleTerm(context.Context, caller, []byte) ([]byte, error) {
+	return encodeIndex(n.currentTerm()), nil
+}
+
+// handleWait answers when this node has applied an index.
+func (n *Node) handleWait(ctx context.Context, _ caller, payload []byte) ([]byte, error) {
+	index, err := decodeIndex(payload)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	return nil, waitApplied(ctx, n.state, &n.applied, index)
+}
