@@ -1,0 +1,48 @@
+package lb
+
+import (
+	"net/http"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// affinity is how the requests of one session of a module are recognised and how a new one is made recognisable.
+// The values are immutable and shared by all requests.
+type affinity interface {
+	// find looks in the request for a session of module m that is known for sure, and puts it into x.s.
+	find(x *exchange, m *module) bool
+	// guess does so for one of which only the client says so. It is called when find found none in any module of the site, here
+	// or, if x.unknown is set, anywhere in the group.
+	guess(x *exchange, m *module) bool
+	// open is called when x.in takes a request whose session is not recorded, before the request is sent.
+	open(x *exchange) error
+	// settle is called with the response's header before any of the response leaves. It returns when the response may leave.
+	settle(x *exchange, response http.Header) error
+}
+
+// session is what is known of the session of a request.
+type session struct {
+	key      fsm.Key
+	keyed    bool // key is set
+	instance fsm.InstanceID
+	// recorded means that the group has the assignment (or this node owes it to the group, see pending); otherwise only the
+	// client says so.
+	recorded bool
+	// inTable means that it was found in the replicated table; seen is from there.
+	inTable bool
+	seen    uint32
+	// ahead means that the client's cookie is newer than this node's state.
+	ahead bool
+	// reissue means that the client needs a cookie that names instance, recorded at index or provisional.
+	reissue     bool
+	provisional bool
+	index       uint64
+}
+
+// noAffinity treats every request as unassigned.
+type noAffinity struct{}
+
+func (noAffinity) find(*exchange, *module) bool        { return false }
+func (noAffinity) guess(*exchange, *module) bool       { return false }
+func (noAffinity) open(*exchange) error                { return nil }
+func (noAffinity) settle(*exchange, http.Header) error { return nil }

@@ -1,0 +1,163 @@
+package lb
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// provisionalCookie is the cookie that stands in for a record of learn affinity while there is no quorum.
+const provisionalCookie = "HOLDFAST"
+
+// learnAffinity recognises sessions by the applications' own ids: cookies of the configured names, then path parameters.
+type learnAffinity struct {
+	names  []string
+	params []string // lower-case forms of names
+}
+
+func newLearnAffinity(names []string) *learnAffinity {
+	if len(names) == 0 {
+		names = []string{"JSESSIONID"}
+	}
+	a := &learnAffinity{names: names}
+	for _, n := range names {
+		a.params = append(a.params, strings.ToLower(n))
+	}
+	return a
+}
+
+// presented is one session id of a request: its key and the instances that its suffix names.
+type presented struct {
+	key   fsm.Key
+	named []*instance
+}
+
+// find takes the first id that the group knows; unknown ones are noted in x.unknown.
+func (a *learnAffinity) find(x *exchange, m *module) bool {
+	ids := a.presented(x, m)
+	x.unknown = x.unknown || len(ids) > 0
+	return x.lookupAny(ids)
+}
+
+// guess believes a provisional cookie for one of the ids, then a suffix that names an available instance.
+func (a *learnAffinity) guess(x *exchange, m *module) bool {
+	ids := a.presented(x, m)
+	if len(ids) == 0 {
+		return false
+	}
+	if c, ok := x.openCookie(provisionalCookie, m); ok {
+		for _, id := range ids {
+			if id.key == c.Key {
+				x.s = session{key: c.Key, keyed: true, instance: c.Instance}
+				return true
+			}
+		}
+	}
+	for _, id := range ids {
+		for _, in := range id.named {
+			if in.state.up() {
+				x.s = session{key: id.key, keyed: true, instance: in.id}
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lookupAny takes the first of the ids that the group knows.
+func (x *exchange) lookupAny(ids []presented) bool {
+	for _, id := range ids {
+		s := session{key: id.key, keyed: true}
+		if x.lookup(&s) {
+			x.s = s
+			return true
+		}
+	}
+	return false
+}
+
+// presented gives the session ids of the request, cookies before path parameters, at most maxCandidates.
+func (a *learnAffinity) presented(x *exchange, m *module) []presented {
+	ids := x.ids[:0]
+	for _, name := range a.names {
+		scan := scanCookies(x.r.Header, name)
+		for value, ok := scan.next(); ok && len(ids) < maxCandidates; value, ok = scan.next() {
+			ids = append(ids, x.present(m, value))
+		}
+	}
+	if strings.IndexByte(x.r.URL.Path, ';') >= 0 {
+		escaped := x.r.URL.EscapedPath()
+		for _, name := range a.params {
+			value, rest, ok := pathParam(escaped, name)
+			for ; ok && len(ids) < maxCandidates; value, rest, ok = pathParam(rest, name) {
+				ids = append(ids, x.present(m, value))
+			}
+		}
+	}
+	x.ids = ids
+	return ids
+}
+
+func (x *exchange) present(m *module, id string) presented {
+	bare, named := m.cluster.splitID(x.b.view, id)
+	return presented{key: x.keys.sessionKey(m.scope, bare), named: named}
+}
+
+// open does nothing: which id the session has is known when the response's head is.
+func (a *learnAffinity) open(*exchange) error { return nil }
+
+// settle records every session id that the response sets, or else the unknown one that the request presented.
+func (a *learnAffinity) settle(x *exchange, response http.Header) error {
+	keys := a.issued(x, response["Set-Cookie"])
+	if len(keys) == 0 && !x.s.recorded {
+		switch {
+		case x.s.keyed:
+			keys = append(keys, x.s.key)
+		case x.unknown:
+			if ids := a.presented(x, x.mod); len(ids) > 0 {
+				keys = append(keys, ids[0].key)
+			}
+		}
+	}
+	var commits [4]*commit
+	begun := commits[:0]
+	for _, key := range keys {
+		s := session{key: key}
+		if x.lookup(&s) && s.instance == x.in.id {
+			continue // known: the application repeats its cookie
+		}
+		begun = append(begun, x.b.begin(fsm.SessionOp{Kind: fsm.OpAssign, Key: key, Instance: x.in.id}, x.mod.cluster))
+	}
+	provisional := false
+	for _, c := range begun {
+		out, err := c.wait(x.r.Context())
+		if err != nil {
+			return err
+		}
+		if out.provisional && !provisional {
+			provisional = true
+			sealed := Cookie{Epoch: x.keys.group.Epoch, Instance: x.in.id, Key: c.op.Key, Provisional: true}
+			response.Add("Set-Cookie", x.cookieLine(provisionalCookie, sealed))
+		}
+	}
+	return nil
+}
+
+// issued gives the keys of the session ids that Set-Cookie lines set.
+func (a *learnAffinity) issued(x *exchange, lines []string) []fsm.Key {
+	var keys []fsm.Key
+	for _, line := range lines {
+		name, value, ok := setCookie(line, time.Now())
+		if !ok || !slices.Contains(a.names, name) || len(keys) == maxCandidates {
+			continue
+		}
+		bare, _ := x.mod.cluster.splitID(x.b.view, value)
+		if key := x.keys.sessionKey(x.mod.scope, bare); !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,131 @@
+package lb
+
+import (
+	"encoding/hex"
+	"testing"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+func testKeyring(t testing.TB, secret string) *keyring {
+	t.Helper()
+	k, err := newKeyring(&fsm.Group{Epoch: 1, Secret: []byte(secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestCookieRoundTrip(t *testing.T) {
+	k, scope := testKeyring(t, "secret"), scopeOf("c1", "", "/")
+	for _, want := range []Cookie{
+		{}, {Epoch: 1, Index: 7, Instance: 3, Key: fsm.Key{1, 2, 3}},
+		{Epoch: 1<<32 - 1, Index: 1<<64 - 1, Instance: 1<<32 - 1, Key: fsm.Key{255, 15: 255}, Provisional: true},
+	} {
+		value := k.seal(want, scope)
+		got, err := k.open(value, scope)
+		if err != nil || got != want {
+			t.Errorf("open(seal(%+v)) = %+v, %v", want, got, err)
+		}
+		if value == k.seal(want, scope) {
+			t.Error("two cookies are the same")
+		}
+	}
+}
+
+func TestCookieEveryByteCounts(t *testing.T) {
+	k, scope := testKeyring(t, "secret"), scopeOf("c1", "", "/")
+	value := k.seal(Cookie{Epoch: 1, Index: 7, Instance: 3}, scope)
+	raw, err := cookieEncoding.DecodeString(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		for bit := range 8 {
+			raw[i] ^= 1 << bit
+			if _, err := k.open(cookieEncoding.EncodeToString(raw), scope); err == nil {
+				t.Errorf("bit %d of byte %d does not matter", bit, i)
+			}
+			raw[i] ^= 1 << bit
+		}
+	}
+	for n := range len(value) {
+		if _, err := k.open(value[:n], scope); err == nil {
+			t.Errorf("opens when cut to %d", n)
+		}
+	}
+	if _, err := testKeyring(t, "secret2").open(value, scope); err == nil {
+		t.Error("opens with another group's key")
+	}
+	if _, err := k.open(value, scopeOf("c1", "", "/a")); err == nil {
+		t.Error("opens in another scope")
+	}
+}
+
+// The mutant must decrypt what the true code would, or the kill test proves nothing.
+func TestUnsealUncheckedIsTheSameCipher(t *testing.T) {
+	k, scope := testKeyring(t, "secret"), scopeOf("c1", "", "/")
+	raw, err := cookieEncoding.DecodeString(k.seal(Cookie{Epoch: 9, Index: 7, Instance: 3}, scope))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce, sealed := raw[1:1+cookieNonceLen], raw[1+cookieNonceLen:]
+	want, err := k.aead.Open(nil, nonce, sealed, scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, cookiePlainLen)
+	unsealUnchecked(k.block, got, nonce, sealed)
+	if string(got) != string(want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+}
+
+// Keys are in the replicated state of every group: they must never change.
+func TestSessionKeyIsFixed(t *testing.T) {
+	g := &fsm.Group{Secret: []byte("0123456789abcdef0123456789abcdef")}
+	got := SessionKey(g, "cluster1", "WWW.Example.com:80", "/fortune/", "ABC123")
+	if want := "a45eafefb3302dadb3fc55c3af79c8ff"; hex.EncodeToString(got[:]) != want {
+		t.Errorf("session key %x, want %s", got, want)
+	}
+	if got != SessionKey(g, "cluster1", "www.example.com", "fortune", "ABC123") {
+		t.Error("the spelling of the scope matters")
+	}
+	seen := map[fsm.Key]bool{got: true}
+	for _, other := range [][4]string{{"cluster2", "www.example.com", "/fortune", "ABC123"}, {"cluster1", "", "/fortune", "ABC123"},
+		{"cluster1", "www.example.com", "/", "ABC123"}, {"cluster1", "www.example.com", "/fortune", "abc123"}} {
+		key := SessionKey(g, other[0], other[1], other[2], other[3])
+		if seen[key] {
+			t.Errorf("%v has the key of another", other)
+		}
+		seen[key] = true
+	}
+	if SessionKey(nil, "a", "b", "c", "d") != (fsm.Key{}) {
+		t.Error("a key without a group")
+	}
+}
+
+func TestCookieOpenAllocatesNothing(t *testing.T) {
+	k, scope := testKeyring(t, "secret"), scopeOf("c1", "", "/")
+	value := k.seal(Cookie{}, scope)
+	if n := testing.AllocsPerRun(100, func() { k.open(value, scope) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	k.sessionKey(scope, "warm up")
+	if n := testing.AllocsPerRun(100, func() { k.sessionKey(scope, "ABCDEF0123456789ABCDEF0123456789") }); n > 0 {
+		t.Errorf("session key: %v allocations", n)
+	}
+}
+
+func FuzzCookieOpen(f *testing.F) {
+	k, scope := testKeyring(f, "secret"), scopeOf("c1", "", "/")
+	good := k.seal(Cookie{Epoch: 1, Index: 2, Instance: 3}, scope)
+	for _, s := range []string{"", "x", good, good[1:], good[:len(good)-1] + "\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if _, err := k.open(value, scope); err == nil && value != good {
+			t.Fatalf("a cookie that was never sealed opens: %q", value)
+		}
+	})
+}

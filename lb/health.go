@@ -1,0 +1,79 @@
+package lb
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// health is the verdict on one listener URL of an instance. It starts as available.
+type health struct {
+	isUp atomic.Bool // mirror of the verdict for the hot path
+
+	mu     sync.Mutex
+	streak int // probes in a row that contradict the verdict
+	since  time.Time
+	reason string
+}
+
+func newHealth(now time.Time) *health {
+	h := &health{since: now}
+	h.isUp.Store(true)
+	return h
+}
+
+func (h *health) up() bool { return h.isUp.Load() }
+
+// verdict gives the verdict, since when it holds, and why it is not "up".
+func (h *health) verdict() (up bool, since time.Time, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.isUp.Load(), h.since, h.reason
+}
+
+// note takes the outcome of a probe that was started at the given time: rise good ones in a row raise, fall bad ones lower.
+// It reports whether the verdict changed.
+func (h *health) note(ok bool, reason string, rise, fall int, started, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	up := h.isUp.Load()
+	if ok == up {
+		h.streak = 0
+		if !up {
+			h.reason = reason
+		}
+		return false
+	}
+	if ok && started.Before(h.since) {
+		return false // it set out before the request that failed: it says nothing about now
+	}
+	h.streak++
+	need := rise
+	if up {
+		need = fall
+	}
+	if h.streak < need {
+		return false
+	}
+	h.set(ok, reason, now)
+	return true
+}
+
+// refused takes down at once what a request could not be handed over to. It reports whether the verdict changed.
+func (h *health) refused(reason string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isUp.Load() {
+		return false
+	}
+	h.set(false, reason, now)
+	return true
+}
+
+func (h *health) set(up bool, reason string, now time.Time) {
+	if up {
+		reason = ""
+	}
+	h.isUp.Store(up)
+	h.streak, h.since, h.reason = 0, now, reason
+}

@@ -1,0 +1,122 @@
+package lb
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// instance is one instance as one configuration revision sees it. It is immutable; what lives on between revisions is in state.
+type instance struct {
+	id      fsm.InstanceID
+	name    string
+	enabled bool
+	weight  int
+	route   string
+	state   *instanceState
+}
+
+// instanceState is the long-lived part of an instance, found again by cluster and name, whatever its addresses.
+type instanceState struct {
+	cluster, name string
+	created       time.Time
+	endpoints     atomic.Pointer[[]*endpoint]
+	turn          atomic.Uint32
+	inFlight      atomic.Int64
+	counters      *instanceCounters
+}
+
+// up reports whether some listener of the instance is available.
+func (s *instanceState) up() bool {
+	for _, e := range *s.endpoints.Load() {
+		if e.up() {
+			return true
+		}
+	}
+	return false
+}
+
+// endpoint picks among the available listeners in turn; those of the client's scheme come before all others. nil means that
+// none is available.
+func (s *instanceState) endpoint(scheme string) *endpoint {
+	list := *s.endpoints.Load()
+	if len(list) == 1 {
+		if list[0].up() {
+			return list[0]
+		}
+		return nil
+	}
+	turn := s.turn.Add(1)
+	if e := nthUp(list, turn, func(e *endpoint) bool { return e.scheme == scheme }); e != nil {
+		return e
+	}
+	return nthUp(list, turn, func(*endpoint) bool { return true })
+}
+
+// nthUp gives the listener whose turn it is among the available ones that fit.
+func nthUp(list []*endpoint, turn uint32, fits func(*endpoint) bool) *endpoint {
+	up := 0
+	for _, e := range list {
+		if e.up() && fits(e) {
+			up++
+		}
+	}
+	if up == 0 {
+		return nil
+	}
+	nth := int(turn % uint32(up))
+	var last *endpoint
+	for _, e := range list {
+		if e.up() && fits(e) {
+			if last = e; nth == 0 {
+				break
+			}
+			nth--
+		}
+	}
+	return last // not nil unless all went down since they were counted
+}
+
+// InstanceStatus is what a node sees of an instance. Admin state and health are separate axes.
+type InstanceStatus struct {
+	Cluster  string `json:"cluster"`
+	Instance string `json:"instance"`
+	Enabled  bool   `json:"enabled"`
+	// Health is "up", "down", or "partial" when only some listeners are available.
+	Health string `json:"health"`
+	// Reason says for each unavailable listener why it is.
+	Reason   string `json:"reason,omitempty"`
+	InFlight int64  `json:"inFlight"`
+	// Since is when Health took its value.
+	Since time.Time `json:"since"`
+}
+
+func (in *instance) status() InstanceStatus {
+	s := InstanceStatus{
+		Cluster: in.state.cluster, Instance: in.name, Enabled: in.enabled,
+		InFlight: in.state.inFlight.Load(), Since: in.state.created,
+	}
+	list := *in.state.endpoints.Load()
+	var reasons []string
+	for _, e := range list {
+		up, since, reason := e.health.verdict()
+		if since.After(s.Since) {
+			s.Since = since
+		}
+		if !up {
+			reasons = append(reasons, e.url+": "+reason)
+		}
+	}
+	switch {
+	case len(list) == 0 || len(reasons) == len(list):
+		s.Health = "down"
+	case len(reasons) > 0:
+		s.Health = "partial"
+	default:
+		s.Health = "up"
+	}
+	s.Reason = strings.Join(reasons, "; ")
+	return s
+}

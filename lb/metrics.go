@@ -1,0 +1,140 @@
+package lb
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/lb/wire"
+)
+
+// metrics are what the data plane counts. Labels are names of the configuration and small fixed sets, so their number is bounded.
+type metrics struct {
+	requests        *prometheus.CounterVec
+	requestSeconds  *prometheus.HistogramVec
+	sessions        *prometheus.CounterVec
+	retries         *prometheus.CounterVec
+	commitSeconds   prometheus.Histogram
+	cookiesRejected prometheus.Counter
+	violations      *prometheus.CounterVec
+	nobody          *instanceCounters // requests that reached no instance
+}
+
+func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_requests_total",
+			Help: "Requests by the instance that answered, the class of the status code, and whether the session was known."},
+			[]string{"cluster", "instance", "code", "assigned"}),
+		requestSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "holdfast_request_seconds",
+			Help: "Time from the request's head to the end of the response.", Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)},
+			[]string{"cluster"}),
+		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_session_records_total",
+			Help: "Session records by outcome: assigned, moved, exists, other, provisional, refused."}, []string{"cluster", "outcome"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_connect_retries_total",
+			Help: "Requests that another instance got because the chosen one did not accept them."}, []string{"cluster"}),
+		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "holdfast_session_record_seconds",
+			Help: "Time until the group had recorded a session.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 13)}),
+		cookiesRejected: prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_requests_with_rejected_cookie_total",
+			Help: "Requests with a cookie that was forged, damaged, or made for another module."}),
+		violations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_protocol_violations_total",
+			Help: "Requests that were refused because they break HTTP/1.1 or a limit."}, []string{"reason"}),
+	}
+	m.nobody = &instanceCounters{vec: m.requests}
+	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.sessions, m.retries, m.commitSeconds,
+		m.cookiesRejected, m.violations, &instanceCollector{b}} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Violation counts a request that the wire guard refused. It makes metrics a wire.Stats.
+func (m *metrics) Violation(e *wire.Error) { m.violations.WithLabelValues(e.Reason).Inc() }
+
+func (m *metrics) recorded(cluster string, kind fsm.OpKind, code fsm.Code) {
+	outcome := "other"
+	switch {
+	case code == fsm.CodeExists || code == fsm.CodeMismatch:
+		outcome = "exists"
+	case code == fsm.CodeOK && kind == fsm.OpAssign:
+		outcome = "assigned"
+	case code == fsm.CodeOK && kind == fsm.OpMove:
+		outcome = "moved"
+	}
+	m.sessions.WithLabelValues(cluster, outcome).Inc()
+}
+
+func (m *metrics) request(x *exchange, took time.Duration) {
+	counters, cluster := m.nobody, ""
+	if x.counted != nil {
+		counters, cluster = x.counted.counters, x.counted.cluster
+	}
+	counters.inc(x.status, x.assigned)
+	m.requestSeconds.WithLabelValues(cluster).Observe(took.Seconds())
+}
+
+// instanceCounters keeps the counters of one instance at hand: looking labels up costs more than counting.
+type instanceCounters struct {
+	vec               *prometheus.CounterVec
+	cluster, instance string
+	cells             [6][2]atomic.Pointer[prometheus.Counter]
+}
+
+var codeClasses = [6]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+func (c *instanceCounters) inc(status int, assigned bool) {
+	class, known, label := status/100, 0, "false"
+	if class < 0 || class > 5 {
+		class = 0
+	}
+	if assigned {
+		known, label = 1, "true"
+	}
+	cell := &c.cells[class][known]
+	counter := cell.Load()
+	if counter == nil {
+		made := c.vec.WithLabelValues(c.cluster, c.instance, codeClasses[class], label)
+		counter = &made
+		cell.Store(counter)
+	}
+	(*counter).Inc()
+}
+
+// forget removes the counters of a removed instance.
+func (m *metrics) forget(cluster, instance string) {
+	m.requests.DeletePartialMatch(prometheus.Labels{"cluster": cluster, "instance": instance})
+}
+
+// instanceCollector reads gauges off the instances when it is asked.
+type instanceCollector struct{ b *Balancer }
+
+var (
+	upDesc = prometheus.NewDesc("holdfast_instance_up", "1 when some listener of the instance is available.", []string{"cluster", "instance"}, nil)
+	enDesc = prometheus.NewDesc("holdfast_instance_enabled", "1 when the instance is enabled.", []string{"cluster", "instance"}, nil)
+	inDesc = prometheus.NewDesc("holdfast_requests_in_flight", "Requests that the instance is working on, upgraded connections included.", []string{"cluster", "instance"}, nil)
+	peDesc = prometheus.NewDesc("holdfast_pending_assignments", "Assignments of this node that no majority has recorded yet.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *instanceCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{upDesc, enDesc, inDesc, peDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *instanceCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	bit := map[bool]float64{true: 1}
+	for _, s := range c.b.Instances() {
+		gauge(upDesc, bit[s.Health != "down"], s.Cluster, s.Instance)
+		gauge(enDesc, bit[s.Enabled], s.Cluster, s.Instance)
+		gauge(inDesc, float64(s.InFlight), s.Cluster, s.Instance)
+	}
+	gauge(peDesc, float64(c.b.pending.count.Load()))
+}

@@ -1,0 +1,159 @@
+package lb
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// outbound makes the request for the instance out of the client's. The header map is the client's own: nobody reads it after
+// this. Scheme and host of the URL are filled in when an instance is chosen.
+func (x *exchange) outbound() *http.Request {
+	r := x.r
+	x.info.x = x
+	out := r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: x.info.got}))
+	out.URL = outboundURL(r)
+	out.RequestURI, out.Close, out.TransferEncoding = "", false, nil
+	out.Body, out.GetBody = nil, nil
+	if r.ContentLength != 0 && r.Body != nil {
+		if d, ok := x.w.(interface{ EnableFullDuplex() error }); ok {
+			d.EnableFullDuplex() // an instance may answer before it has read everything
+		}
+		x.body = newClientBody(r.Body)
+		out.Body, out.GetBody = x.body, x.body.again
+	}
+	upgrade := upgradeOf(r.Header)
+	x.wanted = upgrade
+	trailers := headerHasToken(r.Header["Te"], "trailers")
+	removeHopByHop(out.Header, false)
+	if upgrade != "" {
+		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
+	}
+	if trailers {
+		out.Header["Te"] = []string{"trailers"}
+	}
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // keeps http.Transport from naming itself
+	}
+	x.setForwarded(out.Header)
+	return out
+}
+
+// outboundURL keeps the target's path byte for byte as the client wrote it; encoding it anew could change what it means.
+func outboundURL(r *http.Request) *url.URL {
+	u := &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	if target := r.RequestURI; strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "//") {
+		u.Opaque, _, _ = strings.Cut(target, "?")
+	}
+	return u
+}
+
+// setForwarded tells the instance about the client. What the client itself says of it is dropped: nobody vouches for it.
+func (x *exchange) setForwarded(h http.Header) {
+	delete(h, "Forwarded")
+	delete(h, "X-Forwarded-Port")
+	delete(h, "X-Forwarded-Server")
+	h["X-Forwarded-For"] = []string{clientIP(x.r)}
+	h["X-Forwarded-Proto"] = []string{x.scheme()}
+	h["X-Forwarded-Host"] = []string{x.r.Host}
+}
+
+// scheme is how the client reached Holdfast.
+func (x *exchange) scheme() string {
+	if x.r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func clientIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// hopByHop are the fields that concern one connection only (RFC 9110, 7.6.1; Keep-Alive and Proxy-Connection are older).
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// removeHopByHop removes them with those that Connection names; a switch of protocols keeps Connection and Upgrade.
+func removeHopByHop(h http.Header, switching bool) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
+			if name != "" && !(switching && name == "Upgrade") && !endToEnd(name) {
+				delete(h, name)
+			}
+		}
+	}
+	for _, name := range hopByHop {
+		if switching && (name == "Connection" || name == "Upgrade") {
+			continue
+		}
+		delete(h, name)
+	}
+}
+
+// endToEnd are fields that Connection must not make disappear, or a client could hide from the instance what it relies on.
+func endToEnd(name string) bool {
+	return slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Cookie", "Set-Cookie", "Authorization", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"}, name)
+}
+
+// headerHasToken reports whether one of the comma-separated lists has the token, in any case.
+func headerHasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(textproto.TrimString(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// upgradeOf gives the protocol that the client wants to switch to, "" for none.
+func upgradeOf(h http.Header) string {
+	if !headerHasToken(h["Connection"], "Upgrade") {
+		return ""
+	}
+	if headerHasToken(h["Upgrade"], "h2c") {
+		return "" // another protocol for requests: what followed could not be checked
+	}
+	return h.Get("Upgrade")
+}
+
+// informational passes interim responses (1xx) on to the client. http.Transport calls it from a goroutine of its own, possibly
+// after the exchange has ended.
+type informational struct {
+	mu   sync.Mutex
+	x    *exchange
+	over bool
+}
+
+func (i *informational) got(code int, header textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.over || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+		return nil // net/http answers 100-continue itself, when the instance begins to read the body
+	}
+	h := i.x.w.Header()
+	for name, values := range header {
+		h[name] = values
+	}
+	i.x.w.WriteHeader(code)
+	clear(h)
+	return nil
+}
+
+// close is called before the final response is written.
+func (i *informational) close() {
+	i.mu.Lock()
+	i.over = true
+	i.mu.Unlock()
+}

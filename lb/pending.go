@@ -1,0 +1,129 @@
+package lb
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+const (
+	// maxPending bounds the memory of a node that is cut off; beyond it only the clients' cookies know.
+	maxPending = 1 << 17
+	// pendingPoll is how often a node that owes records looks whether the quorum is back.
+	pendingPoll    = 100 * time.Millisecond
+	pendingWorkers = 64
+)
+
+// pending holds the assignments that were made while no majority could record them.
+type pending struct {
+	count atomic.Int64 // len(ops): lets look-ups pass without the lock
+	wake  chan struct{}
+
+	mu  sync.RWMutex
+	ops map[fsm.Key]fsm.SessionOp
+}
+
+func newPending() *pending {
+	return &pending{ops: make(map[fsm.Key]fsm.SessionOp), wake: make(chan struct{}, 1)}
+}
+
+// put notes an OpAssign or OpMove. A move of a session that is itself owed changes what is owed. When the map is full, new
+// keys are left out.
+func (p *pending) put(op fsm.SessionOp) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old, ok := p.ops[op.Key]; ok {
+		op.Kind, op.Expect = old.Kind, old.Expect
+	} else if len(p.ops) >= maxPending {
+		return
+	}
+	p.ops[op.Key] = op
+	p.count.Store(int64(len(p.ops)))
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pending) get(key fsm.Key) (fsm.SessionOp, bool) {
+	if p.count.Load() == 0 {
+		return fsm.SessionOp{}, false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	op, ok := p.ops[key]
+	return op, ok
+}
+
+// settled forgets op, unless it has been changed since it was taken.
+func (p *pending) settled(op fsm.SessionOp) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ops[op.Key] == op {
+		delete(p.ops, op.Key)
+		p.count.Store(int64(len(p.ops)))
+	}
+}
+
+func (p *pending) all() []fsm.SessionOp {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	ops := make([]fsm.SessionOp, 0, len(p.ops))
+	for _, op := range p.ops {
+		ops = append(ops, op)
+	}
+	return ops
+}
+
+// payDebts records what is owed once there is a quorum, until ctx ends.
+func (b *Balancer) payDebts(ctx context.Context) {
+	for {
+		if b.pending.count.Load() == 0 {
+			select {
+			case <-b.pending.wake:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		if b.recorder.Quorum() {
+			b.recordOwed(ctx)
+		}
+		pause := time.NewTimer(pendingPoll)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// recordOwed makes one pass over what is owed. Whatever code the group answers with, it has decided; after an error the
+// operation stays for the next pass.
+func (b *Balancer) recordOwed(ctx context.Context) {
+	ops := b.pending.all()
+	work := make(chan fsm.SessionOp)
+	var workers sync.WaitGroup
+	for range min(pendingWorkers, len(ops)) {
+		workers.Go(func() {
+			for op := range work {
+				res, err := b.record(ctx, op)
+				if err == nil || res.Code != fsm.CodeOK {
+					b.pending.settled(op)
+				}
+			}
+		})
+	}
+	for _, op := range ops {
+		if ctx.Err() != nil || !b.recorder.Quorum() {
+			break
+		}
+		work <- op
+	}
+	close(work)
+	workers.Wait()
+}

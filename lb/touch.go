@@ -1,0 +1,76 @@
+package lb
+
+import (
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+const (
+	touchParts    = 16 // of idleTimeout: a session is touched at most once in each
+	touchInFlight = 1024
+)
+
+// touching holds the keys whose touch is on its way, so that parallel requests of a session send one.
+type touching struct {
+	mu   sync.Mutex
+	keys map[fsm.Key]*commit
+}
+
+// touch marks the session of the request as in use when its record is old enough. The response waits for it when the record
+// is older than half the idle timeout: sessions go at 1.5 of it, so none goes before its time. The clock is this node's or the
+// group's, whichever is further on: the time that counts, the one in the record, is written by the leader.
+func (x *exchange) touch() {
+	if !x.s.inTable {
+		return
+	}
+	c := x.mod.cluster
+	now := x.start
+	if group := x.b.view.Now(); group.After(now) {
+		now = group
+	}
+	age := now.Sub(time.Unix(fsm.SeenEpoch+int64(x.s.seen), 0))
+	if age <= c.idle/touchParts || !x.b.recorder.Quorum() {
+		return
+	}
+	co := x.b.beginTouch(x.s, c)
+	if age > c.idle/2 {
+		x.touched = co
+	}
+}
+
+// beginTouch sends a touch, or joins the one that is on its way; nil when too many are.
+func (b *Balancer) beginTouch(s session, c *cluster) *commit {
+	t := &b.touching
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if co, ok := t.keys[s.key]; ok {
+		return co
+	}
+	if len(t.keys) >= touchInFlight {
+		return nil
+	}
+	co := &commit{op: fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key}, done: make(chan struct{})}
+	started := b.tasks.start(func() {
+		res, err := b.record(b.ctx, co.op)
+		if err == nil && res.Code == fsm.CodeAbsent { // it expired meanwhile, and is in use
+			again := fsm.SessionOp{Kind: fsm.OpAssign, Key: s.key, Instance: s.instance}
+			if _, err = b.record(b.ctx, again); err != nil && c.provisional {
+				b.pending.put(again)
+			}
+		}
+		if err != nil {
+			b.log.Debug("session not touched", "cluster", c.name, "error", err)
+		}
+		t.mu.Lock()
+		delete(t.keys, s.key)
+		t.mu.Unlock()
+		close(co.done)
+	})
+	if !started {
+		return nil
+	}
+	t.keys[s.key] = co
+	return co
+}

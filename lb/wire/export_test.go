@@ -1,0 +1,16 @@
+package wire
+
+// Reasons gives every line that a refusal may have as its body. All of them
+// come from refuse, so a new one cannot be forgotten here.
+func Reasons() []string {
+	var all []string
+	for _, e := range []*Error{
+		errMethod, errMethodLong, errConnect, errTarget, errTargetLong, errTargetForm, errEscape, errAuthority,
+		errVersion, errVersionUnkn, errBlank, errHeadLong, errHeadLines, errBareLF, errFold, errFieldName,
+		errFieldValue, errHostNone, errHostTwice, errHost, errTimeout, errCut, errLength, errLengthTwice,
+		errLengthLarge, errBoth, errCoding, errCodingTwice, errCodingOld, errCodingUnkn, errTrailerName,
+	} {
+		all = append(all, e.Reason)
+	}
+	return all
+}

@@ -1,0 +1,240 @@
+package wire
+
+import (
+	"errors"
+	"io"
+)
+
+// errExpired says that the guard's own deadline passed.
+var errExpired = errors.New("wire: guard deadline")
+
+// Read passes on bytes of accepted requests. It gives io.EOF after a refused
+// head, when the answer has been sent, and a *Error where a body breaks its
+// framing, after the good bytes before.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		var n int
+		var err error
+		switch c.state {
+		case inHead:
+			n, err = c.readHead(p)
+		case inPass:
+			n = c.passHead(p)
+		case inLength:
+			n, err = c.readLength(p)
+		case inChunked:
+			n, err = c.readChunked(p)
+		case inHold:
+			err = c.hold()
+		case inRaw:
+			return c.take(p)
+		case inFault:
+			return c.readFault(p)
+		case inBroken:
+			return 0, c.body.Load()
+		case inEnd:
+			return 0, io.EOF
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// readHead brings a head forward. It reads straight into p when nothing is
+// waiting and p can hold a usual head: then nothing is copied.
+func (c *Conn) readHead(p []byte) (int, error) {
+	if c.parser == nil && c.waiting() == 0 {
+		return c.firstRead(p)
+	}
+	if c.parser == nil {
+		c.parser = c.own.parser()
+	}
+	done, bad := c.parser.Parse(c.buf[c.at:])
+	if bad != nil {
+		return 0, c.refuse(bad)
+	}
+	if done {
+		head := &c.parser.Head
+		c.at += head.Start
+		c.pass = head.End - head.Start
+		c.state = inPass
+		return 0, c.accept(head)
+	}
+	if err := c.timeHead(p); err != nil {
+		return 0, err
+	}
+	return 0, c.headError(c.fill())
+}
+
+// lookout tells a read that only looks out for the client's end from one that
+// wants a request: net/http asks for one byte while a handler runs, otherwise
+// for what its buffer holds. A handler may take as long as it likes, so there
+// must be no idle time-out then.
+func lookout(p []byte) bool { return len(p) < smallBuffer/2 }
+
+// timeHead sets the deadline for the rest of a head. An old client may send an
+// empty line after a body and then nothing for long (RFC 9112 section 2.2):
+// that does not begin a head, the connection is idle.
+func (c *Conn) timeHead(p []byte) error {
+	l := &c.own.limits
+	switch begun := c.parser.Begun(); {
+	case begun && c.timed:
+		return nil
+	case begun && l.HeadTimeout > 0:
+		c.timed = true
+		return c.arm(l.HeadTimeout)
+	case !begun && l.Idle > 0 && !lookout(p):
+		return c.arm(l.Idle)
+	}
+	return c.disarm()
+}
+
+// firstRead waits for the first bytes of a head.
+func (c *Conn) firstRead(p []byte) (int, error) {
+	if lookout(p) {
+		return 0, c.idleError(c.fill())
+	}
+	if d := c.own.limits.Idle; d > 0 {
+		if err := c.arm(d); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.readUnder(p[:min(len(p), smallBuffer)])
+	if err != nil {
+		return 0, c.idleError(err)
+	}
+	if err := c.disarm(); err != nil {
+		return 0, err
+	}
+	c.parser = c.own.parser()
+	done, bad := c.parser.Parse(p[:n])
+	switch {
+	case bad != nil:
+		return 0, c.refuse(bad)
+	case !done:
+		c.stash(p[:n])
+		return 0, nil
+	}
+	start, end := c.parser.Head.Start, c.parser.Head.End
+	c.stash(p[end:n])
+	copy(p, p[start:end])
+	if err := c.accept(&c.parser.Head); err != nil {
+		return 0, err
+	}
+	c.headPassed()
+	return end - start, nil
+}
+
+// accept notes what the rest of the message needs and gives the parser back.
+func (c *Conn) accept(head *Head) error {
+	c.framing, c.left, c.upgrade = head.Framing, head.Length, head.Upgrade
+	c.endHead()
+	return c.disarm()
+}
+
+func (c *Conn) passHead(p []byte) int {
+	n := copy(p, c.buf[c.at:c.at+c.pass])
+	c.pass -= n
+	c.consume(n)
+	if c.pass == 0 {
+		c.headPassed()
+	}
+	return n
+}
+
+// headPassed runs when the last byte of a head goes to the server.
+func (c *Conn) headPassed() {
+	c.served = true
+	if c.upgrade {
+		c.openWatch()
+	}
+	switch c.framing {
+	case FramingLength:
+		c.state = inLength
+	case FramingChunked:
+		c.state, c.chunks = inChunked, Chunked{}
+	default:
+		c.messagePassed()
+	}
+}
+
+// messagePassed runs when the last byte of a message goes to the server.
+func (c *Conn) messagePassed() {
+	c.state = inHead
+	if c.upgrade {
+		c.state = inHold
+	}
+}
+
+func (c *Conn) readLength(p []byte) (int, error) {
+	if int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	n, err := c.take(p)
+	c.left -= int64(n)
+	if c.left == 0 {
+		c.messagePassed()
+	}
+	return n, err
+}
+
+func (c *Conn) readChunked(p []byte) (int, error) {
+	fresh := c.waiting() == 0
+	if fresh && len(p) > smallBuffer {
+		p = p[:min(len(p), c.own.limits.Head)] // what follows the body must fit into a buffer
+	}
+	var n int
+	var err error
+	if fresh {
+		if n, err = c.readUnder(p); err != nil {
+			return 0, err
+		}
+	} else {
+		n = copy(p, c.buf[c.at:])
+	}
+	good, done, bad := c.chunks.Feed(p[:n])
+	if fresh {
+		c.stash(p[good:n])
+	} else {
+		c.consume(good)
+	}
+	switch {
+	case bad != nil:
+		c.spoil(bad)
+	case done:
+		c.messagePassed()
+	}
+	return good, nil
+}
+
+// hold waits for the outcome of an upgrade. What the client sends meanwhile is
+// kept: whether it is the new protocol or another request is not known yet.
+// Reading on lets the server notice a client that goes away.
+func (c *Conn) hold() error {
+	switch watchState(c.watch.Load()) {
+	case watchOpen:
+		if c.waiting() >= c.own.limits.Head {
+			return c.waitOutcome()
+		}
+		return c.fill()
+	case watchSwitched:
+		c.state = inRaw
+	default:
+		c.state, c.upgrade = inHead, false
+	}
+	return nil
+}
+
+// take gives waiting bytes first, then those of the connection below.
+func (c *Conn) take(p []byte) (int, error) {
+	if c.waiting() == 0 {
+		return c.readUnder(p)
+	}
+	n := copy(p, c.buf[c.at:])
+	c.consume(n)
+	return n, nil
+}
