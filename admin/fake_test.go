@@ -1,0 +1,193 @@
+package admin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeNode is a group of one: what is proposed is applied to a real state at once.
+type fakeNode struct {
+	state *fsm.State
+	mu    sync.Mutex // one proposal at a time, as in a log
+	index uint64
+	now   time.Time
+
+	lost     atomic.Bool // no quorum: Sync and Propose end with their context
+	waitErr  error
+	readyErr error
+	proposed func() // called before a proposal is applied
+	members  []admin.Member
+	health   []admin.InstanceStatus
+}
+
+func (n *fakeNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	if n.lost.Load() {
+		<-ctx.Done()
+		return fsm.Result{}, ctx.Err()
+	}
+	if n.proposed != nil {
+		n.proposed()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.now = n.now.Add(time.Second)
+	entry, err := fsm.Encode(n.now, c)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	n.index++
+	res, err := n.state.Apply(n.index, entry)
+	res.Index = n.index
+	return res, err
+}
+
+func (n *fakeNode) sessions(t testing.TB, ops ...fsm.SessionOp) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.index++
+	if _, err := n.state.Apply(n.index, fsm.EncodeSessions(n.now, ops)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *fakeNode) Sync(ctx context.Context) error {
+	if n.lost.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (n *fakeNode) WaitAll(context.Context, uint64) error { return n.waitErr }
+
+func (n *fakeNode) Info() admin.Info {
+	info := admin.Info{Name: "n1", Version: "v1.2.3", Leader: "n1", Term: 4, Quorum: true}
+	if n.lost.Load() {
+		info.Leader, info.Quorum = "", false
+	}
+	return info
+}
+
+func (n *fakeNode) Members(context.Context) []admin.Member { return n.members }
+func (n *fakeNode) Ready() error                           { return n.readyErr }
+func (n *fakeNode) Instances() []admin.InstanceStatus      { return n.health }
+
+// fakeSessions knows ids that start with "id-" and cookies that start with "sealed-".
+type fakeSessions struct{}
+
+func keyOf(cluster, session string) fsm.Key {
+	h := sha256.Sum256([]byte(cluster + "\x00" + session))
+	return fsm.Key(h[:16])
+}
+
+func (fakeSessions) Key(cluster, _, _, session string) (fsm.Key, error) {
+	if !strings.HasPrefix(session, "id-") {
+		return fsm.Key{}, fmt.Errorf("no id: %s", session)
+	}
+	return keyOf(cluster, session), nil
+}
+
+func (fakeSessions) OpenCookie(cluster, _, _, cookie string) (admin.Cookie, error) {
+	if !strings.HasPrefix(cookie, "sealed-") {
+		return admin.Cookie{}, errors.New("not authentic")
+	}
+	return admin.Cookie{Key: keyOf(cluster, cookie), Instance: 1, Epoch: 1, Index: 7}, nil
+}
+
+// rig is an API over a fake node, served on loopback.
+type rig struct {
+	*testing.T
+	node *fakeNode
+	api  *admin.API
+	url  string
+	log  *syncBuffer
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func newNode(t testing.TB) *fakeNode {
+	t.Helper()
+	n := &fakeNode{state: fsm.New(), now: time.Now().UTC().Truncate(time.Second)}
+	_, err := n.Propose(t.Context(), &fsm.GroupInit{RequestID: fsm.RequestID{1}, Group: fsm.Group{
+		ID: "0f0e0d0c-0b0a-4908-8706-050403020100", Name: "test", Epoch: 1, Secret: make([]byte, 32), CACert: []byte{1}, CAKey: []byte{2}, Created: n.now}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func newAPI(t testing.TB, n *fakeNode, log io.Writer) *admin.API {
+	t.Helper()
+	api, err := admin.New(admin.Options{
+		Node: n, State: n.state, Sessions: fakeSessions{}, Gatherer: prometheus.NewRegistry(),
+		JoinToken:  func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil },
+		Logger:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		QuorumWait: 50 * time.Millisecond, CommitWait: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	n := newNode(t)
+	log := &syncBuffer{}
+	api := newAPI(t, n, log)
+	srv := httptest.NewUnstartedServer(api)
+	srv.Config = admin.NewServer(api, slog.New(slog.NewTextHandler(log, nil)))
+	srv.Start()
+	t.Cleanup(srv.Close)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return &rig{T: t, node: n, api: api, url: srv.URL, log: log}
+}
+
+// token adds a token to the state and returns its text.
+func (r *rig) token(role string, expires time.Time) string {
+	r.Helper()
+	secret := sha256.Sum256([]byte("secret of " + role + expires.String()))
+	hash := sha256.Sum256(secret[:])
+	id := fmt.Sprintf("%x", hash[8:16])
+	res, err := r.node.Propose(r.Context(), &fsm.TokenPut{RequestID: fsm.RequestID(hash[:16]), Token: fsm.Token{ID: id, Role: role, Hash: hash[:], Expires: expires}})
+	if err != nil || res.Code != fsm.CodeOK {
+		r.Fatal(err, res)
+	}
+	return "hft1." + id + "." + base64.RawURLEncoding.EncodeToString(secret[:])
+}

@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"net/http"
+
+	"github.com/holdfast-lb/holdfast/admin/wire"
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// sync waits until the local state holds everything that was acknowledged before. Whatever keeps it from that within
+// QuorumWait, the caller hears that there is no quorum: nothing was done.
+func (a *API) sync(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, a.opt.QuorumWait)
+	defer cancel()
+	err := a.opt.Node.Sync(bounded)
+	if err != nil && (bounded.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOutcomeUnknown)) {
+		return ErrNoQuorum // reading has no outcome that could be unknown
+	}
+	return err
+}
+
+// settle makes a read as fresh as it was asked for and says so.
+func (a *API) settle(ctx context.Context, f wire.ReadParams) (wire.ReadHeaders, error) {
+	if f.Consistency == wire.Stale {
+		return wire.ReadHeaders{Consistency: wire.Stale, Index: a.opt.State.Applied()}, nil
+	}
+	if err := a.sync(ctx); err != nil {
+		return wire.ReadHeaders{}, err
+	}
+	return wire.ReadHeaders{Consistency: wire.Linearizable, Index: a.opt.State.Applied()}, nil
+}
+
+// propose has the group apply c. Callers run sync first, so that without a leader the answer is there within a second
+// and certain.
+func (a *API) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	bounded, cancel := context.WithTimeout(ctx, a.opt.CommitWait)
+	defer cancel()
+	res, err := a.opt.Node.Propose(bounded, c)
+	if err != nil && bounded.Err() != nil && !errors.Is(err, ErrNoQuorum) {
+		return res, ErrOutcomeUnknown
+	}
+	return res, err
+}
+
+// refused turns a result code into a problem.
+func refused(res fsm.Result) *wire.Problem {
+	return wire.NewProblem(http.StatusConflict, wire.CodeRefused, "The group refused the change: "+res.Message+".")
+}
+
+// requestID is the same for the same key and the same request, so that a repeated request gives the first answer. All
+// that makes up the request is in it: a key that is used again for something else is another request. Without a key it
+// is random.
+func requestID(key string, parts ...[]byte) (id fsm.RequestID) {
+	if key == "" {
+		rand.Read(id[:])
+		return id
+	}
+	h := sha256.New()
+	for _, part := range append([][]byte{[]byte(key)}, parts...) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write(part)
+	}
+	copy(id[:], h.Sum(nil))
+	return id
+}

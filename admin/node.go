@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// The errors by which a Node tells the API how a call ended. Errors are matched with errors.Is; every other error is an
+// internal one.
+var (
+	// ErrNoQuorum: there is no leader or no majority, and for certain nothing was done.
+	ErrNoQuorum = errors.New("no quorum")
+	// ErrOutcomeUnknown: the time was up before the group answered; the command may still be applied.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrClosed: the node is leaving.
+	ErrClosed = errors.New("node is closing")
+)
+
+// Node is the member of the group that the API drives.
+type Node interface {
+	// Propose has the group apply a rare command and returns once a majority has it and this node has applied it.
+	Propose(ctx context.Context, c fsm.Command) (fsm.Result, error)
+	// Sync returns once the local state holds everything that was acknowledged anywhere before the call.
+	Sync(ctx context.Context) error
+	// WaitAll returns once every member has applied index.
+	WaitAll(ctx context.Context, index uint64) error
+	// Info is what this node knows about the group right now. It must not block.
+	Info() Info
+	// Members asks every member, this one included, how it is; it takes a second at most. Members that do not answer are
+	// in the list with Reachable false.
+	Members(ctx context.Context) []Member
+	// Ready is nil when this node should get traffic; errors.Join of several reasons is shown as a list.
+	Ready() error
+	// Instances is what this node thinks of the instances.
+	Instances() []InstanceStatus
+}
+
+// Info is what a node knows about its group.
+type Info struct {
+	Name    string
+	Version string
+	// Leader is the name of the leader, empty when none is known.
+	Leader string
+	Term   uint64
+	// Quorum is whether this node believes that a majority can be reached.
+	Quorum bool
+}
+
+// Member is the report of one member of the group.
+type Member struct {
+	Name      string
+	Self      bool
+	Role      string // leader, follower, candidate, joining; empty when it does not answer
+	Voter     bool
+	Reachable bool
+	Err       string // why it did not answer
+	Version   string
+	Zone      string
+	PeerAddr  string
+	AdminAddr string
+	Ready     bool
+	Reason    string // why it is not ready
+	Applied   uint64
+	Revision  uint64
+	Sessions  int
+	// ClockSkew is its clock minus ours, half the round trip taken off.
+	ClockSkew time.Duration
+	// Digest is of its state at Applied, taken together.
+	Digest fsm.Digest
+	// Checkpoint is its last comparison with the leader.
+	Checkpoint fsm.CheckpointRecord
+	// Instances is what it thinks of the instances; nil when it did not say.
+	Instances []InstanceStatus
+}
+
+// InstanceStatus is what one node thinks of one instance.
+type InstanceStatus struct {
+	Cluster  string
+	Instance string
+	Up       bool
+	Reason   string
+	Since    time.Time
+	InFlight int64
+}
+
+// State is the view of the replicated state that the API reads; *fsm.State satisfies it.
+type State interface {
+	Applied() uint64
+	Now() time.Time
+	Lookup(fsm.Key) (fsm.Assignment, bool)
+	Revision() *fsm.Revision
+	// Revisions is the history that the group keeps, the oldest first, the current one last.
+	Revisions() []*fsm.Revision
+	Group() *fsm.Group
+	InstanceID(cluster, instance string) (fsm.InstanceID, bool)
+	InstanceRef(fsm.InstanceID) (fsm.InstanceRef, bool)
+	Sessions(fsm.InstanceID) int
+	Len() int
+	Scan(cursor uint64, limit int, keep func(fsm.Key, fsm.Assignment) bool) ([]fsm.Entry, uint64)
+	Tokens() []fsm.Token
+	TokenByID(id string) (fsm.Token, bool)
+}
+
+// Sessions turns what an application or a client knows into what the table knows. The data plane has the keys for it.
+type Sessions interface {
+	// Key gives the key of an application's session id in a module; the error says why the id is none.
+	Key(cluster, host, contextRoot, session string) (fsm.Key, error)
+	// OpenCookie opens an insert cookie of a module; the error says that it is not authentic, without quoting it.
+	OpenCookie(cluster, host, contextRoot, cookie string) (Cookie, error)
+}
+
+// Cookie is the content of an insert cookie.
+type Cookie struct {
+	Key         fsm.Key
+	Instance    fsm.InstanceID
+	Epoch       uint32
+	Index       uint64
+	Provisional bool
+}

@@ -1,0 +1,75 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/holdfast-lb/holdfast/admin/wire"
+)
+
+type statusOutput struct {
+	wire.ReadHeaders
+	Body wire.Status
+}
+
+type nodesOutput struct {
+	wire.ReadHeaders
+	Body wire.NodeList
+}
+
+func (a *API) registerStatus() {
+	register(a, route{
+		method: http.MethodGet, path: "/v1/status", id: "get-status", role: wire.RoleViewer,
+		summary: "Everything on one screen",
+		about:   "It is answered also without a quorum, then from this node's own state and labelled stale: that is when it is needed most.",
+	}, a.getStatus)
+	register(a, route{
+		method: http.MethodGet, path: "/v1/nodes", id: "list-nodes", role: wire.RoleViewer,
+		summary: "The members of the group, each asked how it is",
+	}, a.getNodes)
+}
+
+// gather asks the members while it waits for the leader, so that an answer without a quorum takes one second, not two.
+func (a *API) gather(ctx context.Context, f wire.ReadParams) (wire.ReadHeaders, []Member, error) {
+	asked := make(chan []Member, 1)
+	go func() { asked <- a.opt.Node.Members(ctx) }()
+	headers, err := a.settle(ctx, f)
+	members := <-asked
+	if err != nil && ctx.Err() == nil {
+		headers = wire.ReadHeaders{Consistency: wire.Stale, Index: a.opt.State.Applied()}
+	} else if err != nil {
+		return headers, nil, err
+	}
+	return headers, members, nil
+}
+
+func (a *API) getNodes(ctx context.Context, in *wire.ReadParams) (*nodesOutput, error) {
+	headers, members, err := a.gather(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	return &nodesOutput{headers, wire.NodeList{Nodes: nodes(members)}}, nil
+}
+
+func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput, error) {
+	headers, members, err := a.gather(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	info, rev := a.opt.Node.Info(), a.opt.State.Revision()
+	s := wire.Status{
+		Node: info.Name, Version: info.Version, Consistency: headers.Consistency, Quorum: info.Quorum, Leader: info.Leader, Term: info.Term,
+		Applied: headers.Index, Time: a.opt.State.Now(), Revision: describe(rev), Sessions: a.opt.State.Len(),
+		Nodes: nodes(members), Listeners: []wire.Listener{},
+	}
+	if g := a.opt.State.Group(); g != nil {
+		s.Group = wire.Group{ID: g.ID, Name: g.Name, Epoch: g.Epoch, Created: g.Created}
+	}
+	for _, l := range rev.Config.Listeners {
+		s.Listeners = append(s.Listeners, wire.Listener{Name: l.Name, Address: l.Address, Protocol: l.Protocol})
+	}
+	s.StateHash = overallHash(s.Nodes)
+	s.Clusters = a.clusters(rev.Config, a.reports(members))
+	s.Problems = problems(&s)
+	return &statusOutput{headers, s}, nil
+}

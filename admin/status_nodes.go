@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/holdfast-lb/holdfast/admin/wire"
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// nodes turns the members' reports into what the operator sees, sorted by name.
+func nodes(members []Member) []wire.Node {
+	ref, known := reference(members)
+	var newest uint64
+	for i := range members {
+		newest = max(newest, members[i].Applied)
+	}
+	list := make([]wire.Node, 0, len(members))
+	for i := range members {
+		m := &members[i]
+		n := wire.Node{
+			Name: m.Name, Self: m.Self, Role: cmp.Or(m.Role, "unknown"), Voter: m.Voter, Reachable: m.Reachable, Error: m.Err,
+			Version: m.Version, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Ready: m.Ready, Reason: m.Reason,
+			Applied: m.Applied, ClockSkewMillis: m.ClockSkew.Milliseconds(), Revision: m.Revision, Sessions: m.Sessions, HashState: wire.HashUnknown,
+		}
+		if m.Reachable {
+			n.Lag = newest - m.Applied
+		}
+		if m.Reachable && known {
+			compare(&n, m, ref)
+		}
+		list = append(list, n)
+	}
+	slices.SortFunc(list, func(a, b wire.Node) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// reference is the member that the others' states are compared with: the leader, else the most advanced one.
+func reference(members []Member) (*Member, bool) {
+	var ref *Member
+	for i := range members {
+		m := &members[i]
+		switch {
+		case !m.Reachable:
+		case m.Role == "leader":
+			return m, true
+		case ref == nil || m.Applied > ref.Applied:
+			ref = m
+		}
+	}
+	return ref, ref != nil
+}
+
+// compare says whether m has the same state as ref. At the same index their digests say it at once; otherwise the last
+// checkpoints do, when they are the same entry; otherwise it will be known at the next checkpoint.
+func compare(n *wire.Node, m, ref *Member) {
+	verdict := func(same bool) string {
+		if same {
+			return wire.HashEqual
+		}
+		return wire.HashDiffers
+	}
+	switch {
+	case m.Digest != (fsm.Digest{}) && m.Applied == ref.Applied && m.Applied > 0:
+		n.HashIndex, n.Hash, n.HashState = m.Applied, m.Digest.String(), verdict(m.Digest == ref.Digest)
+	case m.Checkpoint.Index == 0:
+		n.HashState = wire.HashPending
+	case m.Checkpoint.Index == ref.Checkpoint.Index:
+		n.HashIndex, n.Hash, n.HashState = m.Checkpoint.Index, m.Checkpoint.Digest.String(), verdict(m.Checkpoint.Digest == ref.Checkpoint.Digest)
+	default:
+		n.HashIndex, n.Hash, n.HashState = m.Checkpoint.Index, m.Checkpoint.Digest.String(), wire.HashPending
+	}
+	if m.Checkpoint.Diverged != 0 {
+		n.HashState = wire.HashDiffers // it has seen so itself, and only a new copy of the state mends it
+	}
+}
+
+// overallHash is the worst of the nodes that answer; unknown when fewer than two do.
+func overallHash(list []wire.Node) string {
+	answering, pending := 0, false
+	for _, n := range list {
+		switch n.HashState {
+		case wire.HashDiffers:
+			return wire.HashDiffers
+		case wire.HashPending:
+			pending = true
+		}
+		if n.Reachable {
+			answering++
+		}
+	}
+	switch {
+	case pending:
+		return wire.HashPending
+	case answering < 2 && len(list) != 1:
+		return wire.HashUnknown
+	}
+	return wire.HashEqual
+}

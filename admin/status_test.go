@@ -1,0 +1,133 @@
+package admin_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/admin/wire"
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+func TestStatusShowsEverything(t *testing.T) {
+	r := newRig(t)
+	decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", okConfig))
+	id1, _ := r.node.state.InstanceID("cluster1", "instance1")
+	id2, _ := r.node.state.InstanceID("cluster1", "instance2")
+	r.node.sessions(t,
+		fsm.SessionOp{Kind: fsm.OpAssign, Key: fsm.Key{1}, Instance: id1},
+		fsm.SessionOp{Kind: fsm.OpAssign, Key: fsm.Key{2}, Instance: id2},
+		fsm.SessionOp{Kind: fsm.OpAssign, Key: fsm.Key{3}, Instance: id2})
+	applied, digest := r.node.state.DigestAt()
+	up := func(name string, ok bool, flight int64) admin.InstanceStatus {
+		return admin.InstanceStatus{Cluster: "cluster1", Instance: name, Up: ok, Reason: "connection refused", InFlight: flight}
+	}
+	r.node.health = []admin.InstanceStatus{up("instance1", true, 2), up("instance2", false, 0)}
+	r.node.members = []admin.Member{
+		{Name: "n3", Role: "", Reachable: false, Err: "connection refused"},
+		{Name: "n2", Role: "follower", Voter: true, Reachable: true, Ready: true, Applied: applied - 1, ClockSkew: -700 * time.Millisecond,
+			Instances: []admin.InstanceStatus{up("instance1", false, 1), up("instance2", false, 0)}},
+		{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Applied: applied, Digest: digest},
+	}
+	s := decode[wire.Status](t, read(r.api, "/v1/status"))
+	if s.Group.Name != "test" || s.Group.Epoch != 1 || s.Revision.Number != 1 || s.Sessions != 3 || s.Leader != "n1" || s.Node != "n1" || s.Consistency != wire.Linearizable {
+		t.Errorf("%+v", s)
+	}
+	if len(s.Nodes) != 3 || s.Nodes[0].Name != "n1" || s.Nodes[0].Lag != 0 || s.Nodes[1].Lag != 1 || s.Nodes[1].ClockSkewMillis != -700 || s.Nodes[2].Role != "unknown" {
+		t.Errorf("nodes %+v", s.Nodes)
+	}
+	c := s.Clusters[0]
+	if c.Sessions != 3 || c.InFlight != 3 || len(c.Instances) != 2 || c.Modules[0].ContextRoot != "/fortune" {
+		t.Errorf("cluster %+v", c)
+	}
+	if i := c.Instances[0]; i.Health != wire.HealthPartly || i.Sessions != 1 || i.InFlight != 3 || i.Admin != "enabled" || len(i.Nodes) != 2 {
+		t.Errorf("instance1 %+v", i)
+	}
+	if i := c.Instances[1]; i.Health != wire.HealthDown || i.Sessions != 2 {
+		t.Errorf("instance2 %+v", i)
+	}
+	all := strings.Join(s.Problems, "\n")
+	for _, want := range []string{"node n3 does not answer", "instance2 of cluster cluster1 is down", "instance1 of cluster cluster1 is down for some", "clock of node n2"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the problems do not say %q:\n%s", want, all)
+		}
+	}
+	if n := decode[wire.NodeList](t, read(r.api, "/v1/nodes")); len(n.Nodes) != 3 {
+		t.Errorf("nodes %+v", n)
+	}
+}
+
+// TestStatusBeforeTheGroupIsFounded: an operator looks at a node that waits for the others.
+func TestStatusBeforeTheGroupIsFounded(t *testing.T) {
+	n := &fakeNode{state: fsm.New()}
+	n.lost.Store(true)
+	api := newAPI(t, n, &syncBuffer{})
+	s := decode[wire.Status](t, read(api, "/v1/status"))
+	if s.Quorum || s.Group.ID != "" || s.Nodes == nil || s.Clusters == nil || s.Listeners == nil || s.StateHash != wire.HashUnknown {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestStateHashes(t *testing.T) {
+	a, b := fsm.Digest{1}, fsm.Digest{2}
+	point := func(index uint64, d fsm.Digest) fsm.CheckpointRecord {
+		return fsm.CheckpointRecord{Index: index, Digest: d}
+	}
+	leader := admin.Member{Name: "n1", Role: "leader", Reachable: true, Ready: true, Applied: 20, Digest: a, Checkpoint: point(10, a)}
+	for _, tc := range []struct {
+		name  string
+		other admin.Member
+		want  string
+	}{
+		{"same index, same digest", admin.Member{Reachable: true, Applied: 20, Digest: a, Checkpoint: point(5, b)}, wire.HashEqual},
+		{"same index, other digest", admin.Member{Reachable: true, Applied: 20, Digest: b, Checkpoint: point(10, a)}, wire.HashDiffers},
+		{"behind, same checkpoint", admin.Member{Reachable: true, Applied: 15, Digest: b, Checkpoint: point(10, a)}, wire.HashEqual},
+		{"behind, other digest at the checkpoint", admin.Member{Reachable: true, Applied: 15, Digest: b, Checkpoint: point(10, b)}, wire.HashDiffers},
+		{"behind, older checkpoint", admin.Member{Reachable: true, Applied: 15, Digest: b, Checkpoint: point(5, b)}, wire.HashPending},
+		{"no checkpoint", admin.Member{Reachable: true, Applied: 15}, wire.HashPending},
+		{"diverged once", admin.Member{Reachable: true, Applied: 20, Digest: a, Checkpoint: fsm.CheckpointRecord{Index: 10, Digest: a, Diverged: 8}}, wire.HashDiffers},
+		{"silent", admin.Member{Applied: 20, Digest: a}, wire.HashUnknown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t)
+			tc.other.Name, tc.other.Ready = "n2", true
+			r.node.members = []admin.Member{leader, tc.other}
+			s := decode[wire.Status](t, read(r.api, "/v1/status?consistency=stale"))
+			if got := s.Nodes[1].HashState; got != tc.want || s.StateHash != tc.want || s.Nodes[0].HashState != wire.HashEqual {
+				t.Errorf("node %s, overall %s, leader %s; want %s", got, s.StateHash, s.Nodes[0].HashState, tc.want)
+			}
+			if differs := strings.Contains(strings.Join(s.Problems, "\n"), "another state"); differs != (tc.want == wire.HashDiffers) {
+				t.Errorf("problems %q", s.Problems)
+			}
+		})
+	}
+}
+
+func TestAccessIsLogged(t *testing.T) {
+	r := newRig(t)
+	token := r.token(wire.RoleOperator, time.Time{})
+	serve(r.api, bearer(httptest.NewRequest("GET", "/v1/config?consistency=stale", nil), token))
+	send(r.api, "POST", "/v1/sessions/lookup", "application/json", strings.NewReader(`{"cluster":"c","contextRoot":"/x","session":"id-private"}`))
+	read(r.api, "/v1/sessions/id-private")
+	read(r.api, "/id-private")
+	r.node.readyErr = errors.New("starting")
+	read(r.api, "/readyz")
+	log := r.log.String()
+	for _, want := range []string{
+		"method=GET route=/v1/config actor=\"token " + strings.Split(token, ".")[1] + "\" status=200",
+		"method=POST route=/v1/sessions/lookup actor=local status=200",
+		"route=/v1/sessions/{key} actor=local status=422",
+		"route=unknown actor=local status=404",
+		"level=DEBUG msg=\"admin call\" method=GET route=/readyz actor=- status=503",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no line with %s in\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, "id-private") || strings.Contains(log, token) {
+		t.Errorf("the log has a session id or a token:\n%s", log)
+	}
+}

@@ -1,0 +1,34 @@
+package wire
+
+import "time"
+
+// Revision is one configuration in the group's history, without the configuration itself.
+type Revision struct {
+	Number  uint64    `json:"revision" doc:"0 is the empty configuration of a new group"`
+	Index   uint64    `json:"index" doc:"log index at which it was applied"`
+	Time    time.Time `json:"time,omitzero" doc:"replicated time at which it was applied"`
+	Actor   string    `json:"actor,omitempty" doc:"who applied it"`
+	Message string    `json:"message,omitempty"`
+}
+
+// History is the revisions that the group keeps, the newest first.
+type History struct {
+	Revisions []Revision `json:"revisions"`
+}
+
+// ConfigResult is the outcome of a configuration change.
+type ConfigResult struct {
+	Revision uint64 `json:"revision" doc:"the revision that is current now"`
+	Index    uint64 `json:"index" doc:"log index at which it was applied"`
+	// Unchanged: the configuration was the current one already, no revision was made.
+	Unchanged bool `json:"unchanged" doc:"it was the current configuration already; no revision was made"`
+	// AppliedBy is "majority" or, with wait=all, "all".
+	AppliedBy string   `json:"appliedBy" enum:"majority,all" doc:"who has applied it for certain"`
+	Warnings  []string `json:"warnings" doc:"what is legal but perhaps not meant"`
+}
+
+// ValidateResult is the outcome of a check that changes nothing.
+type ValidateResult struct {
+	Valid    bool     `json:"valid"`
+	Warnings []string `json:"warnings"`
+}

@@ -1,0 +1,140 @@
+package wire
+
+import "time"
+
+// Consistency says how fresh an answer is.
+const (
+	// Linearizable: it holds everything that was acknowledged anywhere in the group before the question.
+	Linearizable = "linearizable"
+	// Stale: it is what this node knows, perhaps behind the group.
+	Stale = "stale"
+)
+
+// Status is one screen of everything. It is answered also without a quorum; Consistency then says stale.
+type Status struct {
+	Node        string    `json:"node" doc:"the node that answers"`
+	Version     string    `json:"version" doc:"version of the program of the node that answers"`
+	Consistency string    `json:"consistency" enum:"linearizable,stale"`
+	Group       Group     `json:"group"`
+	Quorum      bool      `json:"quorum" doc:"whether this node can reach a majority"`
+	Leader      string    `json:"leader" doc:"name of the leader, empty when none is known"`
+	Term        uint64    `json:"term"`
+	Applied     uint64    `json:"applied" doc:"log index up to which the answer holds"`
+	Time        time.Time `json:"time" doc:"replicated time, set by the leader with each entry"`
+	Revision    Revision  `json:"revision" doc:"the current configuration revision"`
+	Sessions    int       `json:"sessions" doc:"assignments in the replicated table"`
+	// StateHash sums up the nodes': equal, differs, pending or unknown.
+	StateHash string     `json:"stateHash" enum:"equal,differs,pending,unknown" doc:"whether all nodes that answer hold the same state"`
+	Nodes     []Node     `json:"nodes"`
+	Listeners []Listener `json:"listeners"`
+	Clusters  []Cluster  `json:"clusters"`
+	// Problems says in words what an operator should look at, the most urgent first; empty when all is well.
+	Problems []string `json:"problems" doc:"what an operator should look at, the most urgent first"`
+}
+
+// Group is the identity of the group.
+type Group struct {
+	ID      string    `json:"id" doc:"UUID, empty before the group is founded"`
+	Name    string    `json:"name"`
+	Epoch   uint32    `json:"epoch"`
+	Created time.Time `json:"created,omitzero"`
+}
+
+// The states of a node's hash, compared with the leader's at the same log index.
+const (
+	HashEqual   = "equal"   // the same state as the leader
+	HashDiffers = "differs" // another state: the node must not serve
+	HashPending = "pending" // not both have reached a common checkpoint yet
+	HashUnknown = "unknown" // the node or the leader does not answer
+)
+
+// Node is one member of the group.
+type Node struct {
+	Name      string `json:"name"`
+	Self      bool   `json:"self" doc:"the node that answers"`
+	Role      string `json:"role" doc:"leader, follower, candidate, joining, or unknown"`
+	Voter     bool   `json:"voter" doc:"whether its vote counts for the majority"`
+	Reachable bool   `json:"reachable" doc:"whether it answered within a second"`
+	Error     string `json:"error,omitempty" doc:"why it did not answer"`
+	Version   string `json:"version"`
+	Zone      string `json:"zone"`
+	PeerAddr  string `json:"peerAddr"`
+	AdminAddr string `json:"adminAddr"`
+	Ready     bool   `json:"ready" doc:"whether it should get traffic"`
+	Reason    string `json:"reason,omitempty" doc:"why it should not"`
+	Applied   uint64 `json:"applied" doc:"log index up to which its state is"`
+	Lag       uint64 `json:"lag" doc:"log entries that it is behind the most advanced node"`
+	// ClockSkewMillis is that node's clock minus the clock of the node that answers.
+	ClockSkewMillis int64  `json:"clockSkewMillis" doc:"its clock minus that of the node that answers, half the round trip taken off"`
+	Revision        uint64 `json:"revision" doc:"the configuration revision that it serves"`
+	Sessions        int    `json:"sessions" doc:"assignments in its table"`
+	HashIndex       uint64 `json:"hashIndex" doc:"log index of its state hash"`
+	Hash            string `json:"hash" doc:"state hash at that index, 32 hexadecimal digits"`
+	HashState       string `json:"hashState" enum:"equal,differs,pending,unknown"`
+}
+
+// NodeList is the members of the group.
+type NodeList struct {
+	Nodes []Node `json:"nodes"`
+}
+
+// Listener is an address on which every node takes traffic.
+type Listener struct {
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	Protocol string `json:"protocol"`
+}
+
+// Cluster is a set of instances that serve the same modules.
+type Cluster struct {
+	Name      string     `json:"name"`
+	Policy    string     `json:"policy"`
+	Affinity  string     `json:"affinity"`
+	Sessions  int        `json:"sessions" doc:"assignments to its instances"`
+	InFlight  int64      `json:"inFlight" doc:"requests that are on their way, over the nodes that answer"`
+	Modules   []Module   `json:"modules"`
+	Instances []Instance `json:"instances"`
+}
+
+// Module is a web application of a cluster.
+type Module struct {
+	Host        string `json:"host"`
+	ContextRoot string `json:"contextRoot"`
+	Enabled     bool   `json:"enabled"`
+}
+
+// The health of an instance over the nodes that answer.
+const (
+	HealthUp      = "up"      // all say that it is available
+	HealthDown    = "down"    // all say that it is not
+	HealthPartly  = "partly"  // they do not agree
+	HealthUnknown = "unknown" // none says anything
+)
+
+// Instance is one application server process.
+type Instance struct {
+	Name     string       `json:"name"`
+	URLs     []string     `json:"urls"`
+	Admin    string       `json:"admin" enum:"enabled,disabled" doc:"what the configuration wants"`
+	Weight   int          `json:"weight"`
+	Zone     string       `json:"zone"`
+	Version  string       `json:"version"`
+	Health   string       `json:"health" enum:"up,down,partly,unknown"`
+	Sessions int          `json:"sessions" doc:"from the replicated table"`
+	InFlight int64        `json:"inFlight" doc:"over the nodes that answer"`
+	Nodes    []NodeHealth `json:"nodes" doc:"what each node that answers says"`
+}
+
+// NodeHealth is what one node says about an instance.
+type NodeHealth struct {
+	Node     string    `json:"node"`
+	Up       bool      `json:"up"`
+	Reason   string    `json:"reason,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	InFlight int64     `json:"inFlight"`
+}
+
+// Health is the answer of /healthz and /readyz.
+type Health struct {
+	Status string `json:"status" enum:"ok,ready"`
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// nodeCommands run nodes; they take no --admin and no --token.
+func nodeCommands() []*cobra.Command {
+	return []*cobra.Command{
+		newServeCommand(),
+	}
+}
+
+// operatorCommands talk to a running group, or need none.
+func operatorCommands(g *globals) []*cobra.Command {
+	return []*cobra.Command{
+		newInitCommand(g),
+		newStatusCommand(g),
+		newConfigCommand(g),
+		newSessionCommand(g),
+		newTokenCommand(g),
+		newNodeCommand(g),
+	}
+}
+
+func newRootCommand(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "holdfast",
+		Short: "A highly available load balancer whose sticky sessions survive everything",
+		Long: `Holdfast is a highly available load balancer whose sticky sessions survive everything. Three or five nodes form one group that replicates the
+assignment of every session; any node serves any request, and losing one loses nothing.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the group (somebody was faster, no quorum).`,
+		Example: `  holdfast init --group shop                    # the string that the first nodes are started with
+  holdfast serve --name n1 --bootstrap          # run a node
+  holdfast config apply -f shop.yaml --wait     # give the group its configuration
+  holdfast status                               # everything on one screen`,
+		Version:          fmt.Sprintf("%s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
+		Args:             cobra.ArbitraryArgs,
+		RunE:             groupOnly,
+		SilenceErrors:    true,
+		SilenceUsage:     true,
+		TraverseChildren: true, // 'holdfast -o json status' is the same as 'holdfast status -o json'
+	}
+	root.SetVersionTemplate("holdfast {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, err) })
+	g.clientFlags(root.Flags())
+	g.outputFlag(root.Flags())
+	root.AddCommand(nodeCommands()...)
+	root.AddCommand(operatorCommands(g)...)
+	usageExit(root)
+	return root
+}
+
+// usageExit makes every wrong argument of cmd and its sub-commands an error of usage, exit status 2.
+func usageExit(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageOf(cmd, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageExit(sub)
+	}
+}
+
+// groupOnly is what a command that only holds sub-commands does: alone it shows its help; anything else is a typing error.
+func groupOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		if err := cmd.Help(); err != nil || !cmd.HasParent() {
+			return err
+		}
+		return usageOf(cmd, fmt.Errorf("which of them? Name a sub-command"))
+	}
+	text := fmt.Sprintf("there is no command %q", args[0])
+	if cmd.SuggestionsMinimumDistance <= 0 {
+		cmd.SuggestionsMinimumDistance = 2
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageOf(cmd, fmt.Errorf("%s", text))
+}

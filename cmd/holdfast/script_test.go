@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"holdfast": main})
+}
+
+// TestScripts runs the command lines of testdata/script, each against a group of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			g := newFakeGroup()
+			srv := httptest.NewServer(g.api)
+			env.Defer(srv.Close)
+			env.Values["group"] = g
+			env.Setenv("HOLDFAST_ADMIN", srv.URL)
+			env.Setenv("URL", srv.URL)
+			env.Setenv("PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": exitIs, // status N CMD...: runs CMD and wants this exit status
+			"group":  groupDoes,
+			"width":  width,
+		},
+	})
+}
+
+// exitIs: testscript itself only tells zero from the rest. The answers are kept for stdout and stderr.
+func exitIs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	var exit interface{ ExitCode() int }
+	if errors.As(err, &exit) {
+		got = fmt.Sprint(exit.ExitCode())
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// groupDoes changes the fake: group lost | group lagging | group sessions N | group interfere | group broken.
+func groupDoes(ts *testscript.TestScript, _ bool, args []string) {
+	g := ts.Value("group").(*fakeGroup)
+	switch args[0] {
+	case "lost":
+		g.lost.Store(true)
+	case "lagging":
+		g.lagging.Store(true)
+	case "sick":
+		g.sick.Store(true)
+	case "interfere":
+		ts.Check(g.interfere())
+	case "sessions":
+		ts.Check(g.addSessions())
+	default:
+		ts.Fatalf("group %s?", args[0])
+	}
+}
+
+// width N: no line of stdout is wider.
+func width(ts *testscript.TestScript, _ bool, args []string) {
+	for _, line := range strings.Split(ts.ReadFile("stdout"), "\n") {
+		if n := len([]rune(line)); fmt.Sprint(n) > args[0] && len(fmt.Sprint(n)) >= len(args[0]) {
+			ts.Fatalf("a line is %d wide: %s", n, line)
+		}
+	}
+}
+
+// fakeGroup is a group of two nodes, of which one is real enough: its state is.
+type fakeGroup struct {
+	state *fsm.State
+	api   *admin.API
+	mu    sync.Mutex
+	index uint64
+	now   time.Time
+
+	lost, lagging, sick atomic.Bool
+}
+
+func newFakeGroup() *fakeGroup {
+	g := &fakeGroup{state: fsm.New(), now: time.Now().UTC()}
+	api, err := admin.New(admin.Options{
+		Node: g, State: g.state, Sessions: g, Gatherer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), QuorumWait: 20 * time.Millisecond,
+		JoinToken: func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil },
+	})
+	if err == nil {
+		g.api = api
+		_, err = g.Propose(context.Background(), &fsm.GroupInit{RequestID: fsm.RequestID{1}, Group: fsm.Group{
+			ID: "0f0e0d0c-0b0a-4908-8706-050403020100", Name: "shop", Epoch: 1, Secret: make([]byte, 32), CACert: []byte{1}, CAKey: []byte{1}}})
+	}
+	if err != nil {
+		panic(err)
+	}
+	return g
+}
+
+func (g *fakeGroup) Propose(_ context.Context, c fsm.Command) (fsm.Result, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now = g.now.Add(time.Second)
+	entry, err := fsm.Encode(g.now, c)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	g.index++
+	res, err := g.state.Apply(g.index, entry)
+	res.Index = g.index
+	return res, err
+}
+
+// interfere changes the configuration behind the operator's back.
+func (g *fakeGroup) interfere() error {
+	rev := g.state.Revision()
+	_, err := g.Propose(context.Background(), &fsm.ConfigSet{RequestID: fsm.RequestID{9, byte(rev.Number)}, Expect: rev.Number, Actor: "somebody", Config: rev.Config})
+	return err
+}
+
+// addSessions assigns three sessions of cluster1; the last is that of the application's id "id-1".
+func (g *fakeGroup) addSessions() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var ops []fsm.SessionOp
+	for i, key := range []fsm.Key{{0xaa}, {0xbb}, sessionKey("id-1")} {
+		id, ok := g.state.InstanceID("cluster1", fmt.Sprint("instance", 1+i%2))
+		if !ok {
+			return errors.New("apply shop.yaml first")
+		}
+		ops = append(ops, fsm.SessionOp{Kind: fsm.OpAssign, Key: key, Instance: id})
+	}
+	g.index++
+	_, err := g.state.Apply(g.index, fsm.EncodeSessions(g.now, ops))
+	return err
+}
+
+func (g *fakeGroup) Sync(ctx context.Context) error {
+	if g.lost.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (g *fakeGroup) WaitAll(context.Context, uint64) error {
+	if g.lagging.Load() {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+func (g *fakeGroup) Info() admin.Info {
+	if g.lost.Load() {
+		return admin.Info{Name: "n1", Version: "v1.2.3"}
+	}
+	return admin.Info{Name: "n1", Version: "v1.2.3", Leader: "n1", Term: 2, Quorum: true}
+}
+
+func (g *fakeGroup) Members(context.Context) []admin.Member {
+	applied, digest := g.state.DigestAt()
+	m := admin.Member{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Version: "v1.2.3", Zone: "z1",
+		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len()}
+	other := m
+	other.Name, other.Self, other.Role, other.ClockSkew = "node-with-a-very-long-name-that-does-not-fit-into-its-column", false, "follower", 3*time.Millisecond
+	if g.sick.Load() {
+		other.Digest[0]++
+	}
+	return []admin.Member{m, other, {Name: "n3", Err: "connection refused"}}
+}
+
+func (g *fakeGroup) Ready() error { return nil }
+
+func (g *fakeGroup) Instances() []admin.InstanceStatus {
+	return []admin.InstanceStatus{
+		{Cluster: "cluster1", Instance: "instance1", Up: true, InFlight: 4},
+		{Cluster: "cluster1", Instance: "instance2", Reason: "connection refused"},
+	}
+}
+
+func sessionKey(session string) fsm.Key {
+	h := sha256.Sum256([]byte(session))
+	return fsm.Key(h[:16])
+}
+
+func (g *fakeGroup) Key(_, _, _, session string) (fsm.Key, error) { return sessionKey(session), nil }
+
+func (g *fakeGroup) OpenCookie(_, _, _, _ string) (admin.Cookie, error) {
+	return admin.Cookie{}, errors.New("forged")
+}
+
+// TestEveryCommandHasAnExample: help without one is no help.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Example == "" || c.Short == "" {
+			t.Errorf("%s: no example or no short text", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRootCommand(&globals{lookupEnv: func(string) (string, bool) { return "", false }}))
+}

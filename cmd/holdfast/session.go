@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin/client"
+)
+
+func newSessionCommand(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "session",
+		Short: "The assignments of sessions to instances",
+		Long: `The assignments of sessions to instances. A session is named by its key, a keyed hash: the group never stores the session ids of your
+applications. 'session show' finds the key of an id that you have.`,
+		Example: `  holdfast session list --cluster cluster1
+  holdfast session show 3f0c1d2e4b5a69788796a5b4c3d2e1f0`,
+		Args: cobra.ArbitraryArgs,
+		RunE: groupOnly,
+	}
+	cmd.AddCommand(newSessionListCommand(g), newSessionShowCommand(g))
+	return g.operator(cmd)
+}
+
+func newSessionListCommand(g *globals) *cobra.Command {
+	var filter client.SessionFilter
+	var limit int
+	var stale bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List assignments",
+		Example: `  holdfast session list
+  holdfast session list --cluster cluster1 --instance instance2 --limit 0 -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usagef(cmd, "--limit %d: want 0 (all) or more", limit)
+			}
+			ctx, c, done, err := g.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			var opts []client.ReadOption
+			if stale {
+				opts = append(opts, client.Stale())
+			}
+			if limit > 0 {
+				filter.Limit = min(limit+1, 1000)
+			}
+			list := client.SessionPage{Sessions: []client.Session{}}
+			more := false
+			for s, err := range c.AllSessions(ctx, filter, opts...) {
+				if err != nil {
+					return fmt.Errorf("list sessions: %w", err)
+				}
+				if limit > 0 && len(list.Sessions) == limit {
+					more = true
+					break
+				}
+				list.Sessions = append(list.Sessions, s)
+			}
+			if more {
+				fmt.Fprintf(g.err, "only the first %d; --limit 0 lists all\n", limit)
+			}
+			return g.print(list, func(w io.Writer) error {
+				t := g.table("KEY", "CLUSTER", "INSTANCE", "LAST SEEN", "EXPIRES")
+				for _, s := range list.Sessions {
+					t.row(s.Key, s.Cluster, s.Instance, when(s.Seen), when(s.Expires))
+				}
+				return t.write(w)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&filter.Cluster, "cluster", "", "only sessions of the cluster `NAME`")
+	f.StringVar(&filter.Instance, "instance", "", "only sessions of the instance `NAME`")
+	f.IntVar(&limit, "limit", 100, "at most `N` sessions; 0: all")
+	f.BoolVar(&stale, "stale", false, "what the node knows by itself, without asking the leader")
+	return cmd
+}
+
+func newSessionShowCommand(g *globals) *cobra.Command {
+	var l client.Lookup
+	var sessionFile, cookieFile string
+	cmd := &cobra.Command{
+		Use:   "show [KEY]",
+		Short: "Show the assignment of a key, of an application's session id, or of an insert cookie",
+		Long: `Show where the requests of a session go. Name the session by its key, or give the application's session id or the insert cookie in a file or on
+standard input (-): on the command line other users of this machine could read them.`,
+		Example: `  holdfast session show 3f0c1d2e4b5a69788796a5b4c3d2e1f0
+  holdfast session show --cluster cluster1 --context-root /fortune --session-file - < id.txt
+  holdfast session show --cluster cluster1 --context-root /fortune --cookie-file cookie.txt`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, c, done, err := g.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			if len(args) == 1 {
+				if sessionFile != "" || cookieFile != "" {
+					return usagef(cmd, "either a key or a file, not both")
+				}
+				s, err := c.Session(ctx, strings.ToLower(args[0]))
+				if err != nil {
+					return fmt.Errorf("show session: %w", err)
+				}
+				return g.print(s, func(w io.Writer) error { return g.writeSession(w, s) })
+			}
+			if err := g.readLookup(cmd, &l, sessionFile, cookieFile); err != nil {
+				return err
+			}
+			r, err := c.LookupSession(ctx, l)
+			if err != nil {
+				return fmt.Errorf("show session: %w", err)
+			}
+			return g.print(r, func(w io.Writer) error { return g.writeLookup(w, r) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&l.Cluster, "cluster", "", "the `NAME` of the cluster that the session belongs to")
+	f.StringVar(&l.Host, "host", "", "the `HOST` of the module, when it has one")
+	f.StringVar(&l.ContextRoot, "context-root", "", "the context `ROOT` of the module")
+	f.StringVar(&sessionFile, "session-file", "", "`FILE` with the application's session id; -: standard input")
+	f.StringVar(&cookieFile, "cookie-file", "", "`FILE` with the value of the insert cookie; -: standard input")
+	return cmd
+}
+
+// readLookup fills l from the flags' files.
+func (g *globals) readLookup(cmd *cobra.Command, l *client.Lookup, sessionFile, cookieFile string) error {
+	switch {
+	case sessionFile == "" && cookieFile == "":
+		return usagef(cmd, "which session? Give a key, --session-file or --cookie-file")
+	case sessionFile != "" && cookieFile != "":
+		return usagef(cmd, "either --session-file or --cookie-file, not both")
+	case l.Cluster == "" || l.ContextRoot == "":
+		return usagef(cmd, "a session id means nothing without its module: give --cluster and --context-root (and --host when the module has one)")
+	}
+	data, err := g.readInput(sessionFile+cookieFile, 4096)
+	if err != nil {
+		return fmt.Errorf("show session: %w", err)
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return errors.New("show session: the file is empty")
+	}
+	if sessionFile != "" {
+		l.Session = text
+	} else {
+		l.Cookie = text
+	}
+	return nil
+}
+
+func (g *globals) writeSession(w io.Writer, s *client.Session) error {
+	_, err := fmt.Fprintf(w, "key        %s\ncluster    %s\ninstance   %s\nlast seen  %s\nexpires    %s, when it is not used again\n",
+		s.Key, clean(s.Cluster), clean(s.Instance), when(s.Seen), when(s.Expires))
+	return err
+}
+
+func (g *globals) writeLookup(w io.Writer, r *client.LookupResult) error {
+	if r.Found {
+		if err := g.writeSession(w, r.Session); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(w, "key        %s\nthe table has no assignment with this key\n", r.Key)
+	}
+	if c := r.Cookie; c != nil {
+		provisional := ""
+		if c.Provisional {
+			provisional = ", provisional"
+		}
+		_, err := fmt.Fprintf(w, "cookie     %s of %s, epoch %d, recorded at index %d%s\n", clean(c.Instance), clean(c.Cluster), c.Epoch, c.Index, provisional)
+		return err
+	}
+	return nil
+}

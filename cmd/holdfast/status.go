@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/admin/wire"
+)
+
+func newStatusCommand(g *globals) *cobra.Command {
+	var stale bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Everything on one screen: nodes, listeners, clusters, instances, what needs attention",
+		Long: `Everything on one screen: the nodes (role, version, lag, clock skew, state hash), the listeners, the clusters and their instances (admin state,
+health, sessions, in flight), the configuration revision, and what needs attention.
+
+It is answered also without a quorum. A state hash that is not "equal" means that a node holds another state than the leader.`,
+		Example: `  holdfast status
+  holdfast status --admin http://10.0.0.1:7700,http://10.0.0.2:7700
+  holdfast status -o json | jq '.nodes[] | {name, lag, hashState}'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, c, done, err := g.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			var opts []client.ReadOption
+			if stale {
+				opts = append(opts, client.Stale())
+			}
+			s, err := c.Status(ctx, opts...)
+			if err != nil {
+				return fmt.Errorf("status: %w", err)
+			}
+			return g.print(s, func(w io.Writer) error { return g.writeStatus(w, s) })
+		},
+	}
+	cmd.Flags().BoolVar(&stale, "stale", false, "what the node knows by itself, without asking the leader")
+	return g.operator(cmd)
+}
+
+func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
+	var b strings.Builder
+	paintIf := func(text string, st style) string { return paint(text, st, g.colour()) }
+	hash := paintIf("state hashes "+s.StateHash, hashStyle(s.StateHash))
+	fmt.Fprintf(&b, "%s epoch %d, revision %d, %s, %s\n", paintIf("group "+clean(orDash(s.Group.Name)), heading),
+		s.Group.Epoch, s.Revision.Number, count(s.Sessions, "session"), hash)
+	fmt.Fprintf(&b, "as node %s knows it at log index %d, %s, %s\n", clean(s.Node), s.Applied, when(s.Time), s.Consistency)
+	for _, p := range s.Problems {
+		b.WriteString(paintIf(wrap(p, "! ", "  "), bad))
+	}
+	b.WriteString("\n")
+	g.nodeTable(s).write(&b)
+	if len(s.Listeners) > 0 {
+		b.WriteString("\n")
+		t := g.table("LISTENER", "ADDRESS", "PROTOCOL")
+		for _, l := range s.Listeners {
+			t.row(l.Name, l.Address, l.Protocol)
+		}
+		t.write(&b)
+	}
+	if len(s.Clusters) > 0 {
+		b.WriteString("\n")
+		g.clusterTable(s).write(&b)
+		b.WriteString("\n")
+		g.instanceTable(s).write(&b)
+	} else {
+		b.WriteString("\nno clusters yet: 'holdfast config apply -f FILE' brings some\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (g *globals) nodeTable(s *client.Status) *table {
+	t := g.table("NODE", "ROLE", "READY", "VERSION", "APPLIED>", "LAG>", "SKEW>", "SESSIONS>", "STATE HASH")
+	for _, n := range s.Nodes {
+		if !n.Reachable {
+			t.row(n.Name, n.Role, readiness(n), "-", "-", "-", "-", "-", "-")
+			continue
+		}
+		hash := n.HashState
+		if len(n.Hash) >= 8 {
+			hash = n.Hash[:8] + " " + n.HashState
+		}
+		t.row(n.Name, n.Role, readiness(n), orDash(n.Version), n.Applied, n.Lag, fmt.Sprintf("%+dms", n.ClockSkewMillis), n.Sessions, cell{hash, hashStyle(n.HashState)})
+	}
+	return t
+}
+
+func hashStyle(state string) style {
+	switch state {
+	case wire.HashEqual:
+		return good
+	case wire.HashDiffers:
+		return bad
+	}
+	return warning
+}
+
+func (g *globals) clusterTable(s *client.Status) *table {
+	t := g.table("CLUSTER", "POLICY", "AFFINITY", "SESSIONS>", "IN FLIGHT>", "MODULES")
+	for _, c := range s.Clusters {
+		modules := make([]string, len(c.Modules))
+		for i, m := range c.Modules {
+			modules[i] = m.Host + m.ContextRoot
+			if !m.Enabled {
+				modules[i] += " (disabled)"
+			}
+		}
+		t.row(c.Name, c.Policy, c.Affinity, c.Sessions, c.InFlight, orDash(strings.Join(modules, ", ")))
+	}
+	return t
+}
+
+func (g *globals) instanceTable(s *client.Status) *table {
+	t := g.table("CLUSTER", "INSTANCE", "ADMIN", "HEALTH", "WEIGHT>", "SESSIONS>", "IN FLIGHT>", "URL")
+	for _, c := range s.Clusters {
+		for _, i := range c.Instances {
+			admin := cell{text: i.Admin}
+			if i.Admin != "enabled" {
+				admin.style = warning
+			}
+			health := i.Health
+			if i.Health == wire.HealthPartly {
+				up := 0
+				for _, n := range i.Nodes {
+					if n.Up {
+						up++
+					}
+				}
+				health = fmt.Sprintf("up for %d of %d", up, len(i.Nodes))
+			}
+			url := "-"
+			if len(i.URLs) > 0 {
+				url = i.URLs[0]
+			}
+			t.row(c.Name, i.Name, admin, cell{health, healthStyle(i.Health)}, i.Weight, i.Sessions, i.InFlight, url)
+		}
+	}
+	return t
+}
+
+func healthStyle(health string) style {
+	switch health {
+	case wire.HealthUp:
+		return good
+	case wire.HealthDown:
+		return bad
+	}
+	return warning
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/lb"
+	"github.com/holdfast-lb/holdfast/raftnode"
+	"github.com/holdfast-lb/holdfast/raftnode/pki"
+)
+
+// adminNode is the node as the admin API drives it.
+type adminNode struct{ s *Server }
+
+// Propose also waits until this node has applied the command, so that the caller's next read here sees it.
+func (a adminNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	result, err := a.s.node.Propose(ctx, c)
+	if err != nil {
+		return result, adminError(err)
+	}
+	return result, adminError(a.s.node.WaitApplied(ctx, result.Index))
+}
+
+func (a adminNode) Sync(ctx context.Context) error { return adminError(a.s.node.Sync(ctx)) }
+
+func (a adminNode) WaitAll(ctx context.Context, index uint64) error {
+	return adminError(a.s.node.WaitAll(ctx, index))
+}
+
+func (a adminNode) Ready() error { return a.s.ready() }
+
+func (a adminNode) Info() admin.Info {
+	i := a.s.node.Info()
+	return admin.Info{Name: i.Name, Version: i.Version, Leader: i.Leader, Term: i.Term, Quorum: i.Quorum}
+}
+
+func (a adminNode) Instances() []admin.InstanceStatus { return instances(a.s.balancer.Instances()) }
+
+func (a adminNode) Members(ctx context.Context) []admin.Member {
+	members := a.s.node.Members(ctx)
+	list := make([]admin.Member, len(members))
+	for i, m := range members {
+		list[i] = a.member(m)
+	}
+	return list
+}
+
+func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
+	out := admin.Member{
+		Name: m.Name, Self: m.Name == a.s.config.Name, Voter: m.Voter, Reachable: m.Reachable, Err: m.Error, PeerAddr: m.Addr,
+	}
+	if !m.Reachable {
+		return out
+	}
+	var d description
+	if err := json.Unmarshal(m.Info.Detail, &d); err != nil {
+		d.Reason = "its description cannot be read" // a node of another version
+	}
+	out.Role, out.Version, out.Zone, out.AdminAddr = m.Info.Role, m.Info.Version, m.Info.Zone, m.Info.Admin
+	out.Ready, out.Reason = d.Ready, d.Reason
+	out.Applied, out.Revision, out.Sessions = m.Info.DigestIndex, m.Info.Revision, m.Info.Sessions
+	out.ClockSkew, out.Digest, out.Checkpoint = m.Skew, m.Info.Digest, m.Info.Checkpoint
+	out.Instances = instances(d.Instances)
+	return out
+}
+
+func instances(list []lb.InstanceStatus) []admin.InstanceStatus {
+	out := make([]admin.InstanceStatus, len(list))
+	for i, s := range list {
+		out[i] = admin.InstanceStatus{
+			Cluster: s.Cluster, Instance: s.Instance, Up: s.Health != "down", Reason: s.Reason, Since: s.Since, InFlight: s.InFlight,
+		}
+	}
+	return out
+}
+
+// adminError says in the API's words how a call to the group ended.
+func adminError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raftnode.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: %w", admin.ErrOutcomeUnknown, err)
+	case errors.Is(err, raftnode.ErrNoQuorum):
+		return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
+	case errors.Is(err, raftnode.ErrClosed):
+		return fmt.Errorf("%w: %w", admin.ErrClosed, err)
+	}
+	return err
+}
+
+// sessionNames turns session ids and cookies into keys for the admin API.
+type sessionNames struct{ s *Server }
+
+func (n sessionNames) Key(cluster, host, contextRoot, session string) (fsm.Key, error) {
+	return n.s.balancer.SessionKey(cluster, host, contextRoot, session)
+}
+
+func (n sessionNames) OpenCookie(cluster, host, contextRoot, cookie string) (admin.Cookie, error) {
+	c, err := lb.OpenCookie(n.s.state.Group(), cluster, host, contextRoot, cookie)
+	if err != nil {
+		return admin.Cookie{}, err
+	}
+	return admin.Cookie{Key: c.Key, Instance: c.Instance, Epoch: c.Epoch, Index: c.Index, Provisional: c.Provisional}, nil
+}
+
+// joinToken makes the text of a join token, which pins the group's authority.
+func (s *Server) joinToken(id string, secret [32]byte, expires time.Time) (string, error) {
+	group := s.state.Group()
+	if group == nil {
+		return "", errors.New("the group has not been founded yet")
+	}
+	return pki.JoinToken{GroupID: group.ID, CAPin: pki.PinOf(group.CACert), ID: id, Secret: secret, Expires: expires}.String(), nil
+}

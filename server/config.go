@@ -1,0 +1,162 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Config is what one node is told about itself. Group settings are not here: they are replicated.
+type Config struct {
+	// Name is the node's name in its group; it never changes. Default: the host name.
+	Name string
+	// DataDir holds everything that must survive a restart.
+	DataDir string
+	// Group, when not empty, is the name that the group must have; --bootstrap gives it to a new one (default there: holdfast).
+	Group string
+	// Zone is the failure domain that the node reports.
+	Zone string
+	// PeerAddr is where the node takes connections of other nodes, HOST:PORT or :PORT.
+	PeerAddr string
+	// Advertise is the address that other nodes dial; default: PeerAddr, or the machine's only address.
+	Advertise string
+	// AdminAddr is where the admin API, the health checks and the metrics are served.
+	AdminAddr string
+	// BindAddress is the host that listeners without one bind to; empty means all addresses.
+	BindAddress string
+	// Join lists peer addresses of nodes, HOST:PORT.
+	Join []string
+	// JoinToken is an init string (hfi1.…) or a join token (hfj1.…).
+	JoinToken string
+	// Bootstrap founds a group of one; BootstrapExpect founds it with so many nodes that start together.
+	Bootstrap       bool
+	BootstrapExpect int
+	// Timing is lan, wan or fast.
+	Timing string
+	// LogLevel is debug, info, warn or error; LogFormat is text or json.
+	LogLevel, LogFormat string
+	// AccessLog is a path, "-" for standard output, or empty for none.
+	AccessLog string
+	// TLSDir holds the node's key and certificates; default: tls below DataDir.
+	TLSDir string
+	// Version is the version of the program.
+	Version string
+}
+
+// Defaults gives the settings that a node has without any flag.
+func Defaults() Config {
+	return Config{
+		DataDir:   "/var/lib/holdfast",
+		PeerAddr:  ":7701",
+		AdminAddr: "127.0.0.1:7700",
+		Timing:    "lan",
+		LogLevel:  "info",
+		LogFormat: "text",
+		Version:   "dev",
+	}
+}
+
+var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,62})$`)
+
+// Validate reports everything that is wrong with the settings at once, each with what to do.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(flag, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("--%s: %s", flag, fmt.Sprintf(format, args...)))
+	}
+	oneOf := func(flag, value string, legal ...string) {
+		if !slices.Contains(legal, value) {
+			bad(flag, "%q is none of %s", value, strings.Join(legal, ", "))
+		}
+	}
+	hostPort := func(flag, value string, needHost bool) {
+		host, port, err := net.SplitHostPort(value)
+		switch {
+		case err != nil:
+			bad(flag, "%q is not HOST:PORT: %v", value, err)
+		case port == "":
+			bad(flag, "%q has no port", value)
+		case needHost && host == "":
+			bad(flag, "%q has no host", value)
+		default:
+			if _, err := net.LookupPort("tcp", port); err != nil {
+				bad(flag, "%q: %q is not a port", value, port)
+			}
+		}
+	}
+	if !nodeName.MatchString(c.Name) {
+		bad("name", "%q is not a node name: 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or a digit", c.Name)
+	}
+	if c.Group != "" && !nodeName.MatchString(c.Group) {
+		bad("group", "%q is not a group name: the same rules as for a node's name", c.Group)
+	}
+	if c.DataDir == "" {
+		bad("data-dir", "is empty: name the directory that keeps the node's state")
+	}
+	hostPort("peer-addr", c.PeerAddr, false)
+	hostPort("admin-addr", c.AdminAddr, false)
+	if c.Advertise != "" {
+		hostPort("advertise", c.Advertise, true)
+	}
+	for _, peer := range c.Join {
+		hostPort("join", peer, true)
+	}
+	if c.BindAddress != "" && net.ParseIP(c.BindAddress) == nil {
+		bad("bind-address", "%q is not an IP address", c.BindAddress)
+	}
+	oneOf("timing", c.Timing, "lan", "wan", "fast")
+	oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
+	oneOf("log-format", c.LogFormat, "text", "json")
+	errs = append(errs, c.validateFounding()...)
+	return errors.Join(errs...)
+}
+
+// validateFounding checks how the node is to come to its group.
+func (c Config) validateFounding() (errs []error) {
+	switch {
+	case c.BootstrapExpect < 0 || c.BootstrapExpect > 9:
+		errs = append(errs, fmt.Errorf("--bootstrap-expect: %d nodes make no group: name 1 to 9, best 3 or 5", c.BootstrapExpect))
+	case c.Bootstrap && c.BootstrapExpect > 0:
+		errs = append(errs, errors.New("--bootstrap and --bootstrap-expect exclude each other: one node founds the group alone, or all of them together"))
+	case c.Bootstrap && len(c.Join) > 0:
+		errs = append(errs, errors.New("--bootstrap and --join exclude each other: a node that founds a group joins none"))
+	case c.BootstrapExpect > 1 && len(c.Join) == 0:
+		errs = append(errs, errors.New("--bootstrap-expect needs --join with the peer addresses of the other nodes"))
+	case c.BootstrapExpect > 0 && !strings.HasPrefix(c.JoinToken, "hfi1."):
+		errs = append(errs, errors.New("--bootstrap-expect needs --join-token with the init string that 'holdfast init' printed, the same on every node"))
+	}
+	return errs
+}
+
+// advertise gives the address that other nodes dial. A wildcard is no address to dial, so without --advertise the machine must have
+// exactly one address that can be meant.
+func (c Config) advertise(interfaceAddrs func() ([]net.Addr, error)) (string, error) {
+	if c.Advertise != "" {
+		return c.Advertise, nil
+	}
+	host, port, err := net.SplitHostPort(c.PeerAddr)
+	if err != nil {
+		return "", fmt.Errorf("peer address: %w", err)
+	}
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return c.PeerAddr, nil
+	}
+	addrs, err := interfaceAddrs()
+	if err != nil {
+		return "", fmt.Errorf("addresses of this machine: %w", err)
+	}
+	var candidates []string
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+			candidates = append(candidates, n.IP.String())
+		}
+	}
+	if len(candidates) == 1 {
+		return net.JoinHostPort(candidates[0], port), nil
+	}
+	return "", fmt.Errorf("--peer-addr %s says no address that other nodes can dial, and this machine has %d that could be meant (%s): name one with --advertise HOST:PORT",
+		c.PeerAddr, len(candidates), strings.Join(candidates, ", "))
+}

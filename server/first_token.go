@@ -1,0 +1,65 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// onLead runs on a new leader, once it has the whole state, until its term ends.
+func (s *Server) onLead(ctx context.Context, term uint64) {
+	s.log.Info("this node leads", "term", term)
+	if err := s.firstToken(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("first admin token", "error", err)
+	}
+}
+
+// firstToken lets the first operator in: on a loopback admin address nobody needs a token; on another one nobody has one yet, so the
+// leader of a group without tokens makes one and leaves it in its data directory.
+func (s *Server) firstToken(ctx context.Context) error {
+	host, _, err := net.SplitHostPort(s.adminLn.Addr().String())
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() || s.hasAdminToken() {
+		return nil
+	}
+	var id [8]byte
+	var secret [32]byte
+	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process when there is no randomness
+	_, _ = rand.Read(secret[:])
+	hash := sha256.Sum256(secret[:])
+	path := filepath.Join(s.dir.Path(), "admin-token")
+	text := fmt.Sprintf("hft1.%s.%s\n", hex.EncodeToString(id[:]), base64.RawURLEncoding.EncodeToString(secret[:]))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	result, err := s.node.Propose(ctx, &fsm.TokenPut{Token: fsm.Token{
+		ID: hex.EncodeToString(id[:]), Role: "admin", Hash: hash[:], Note: "first token, made by node " + s.config.Name, Created: s.state.Now(),
+	}})
+	if err != nil {
+		return err
+	}
+	if result.Code != fsm.CodeOK {
+		return fmt.Errorf("refused: %s", result.Message)
+	}
+	s.log.Info("first admin token written", "file", path)
+	return nil
+}
+
+func (s *Server) hasAdminToken() bool {
+	for _, t := range s.state.Tokens() {
+		if t.Role == "admin" {
+			return true
+		}
+	}
+	return false
+}
