@@ -1,0 +1,156 @@
+package group
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/chaos/load"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
+)
+
+// groupName is the name of every group that is started here.
+const groupName = "chaos"
+
+// Options of a group.
+type Options struct {
+	// Binary is the program. Dir takes data directories and logs. Set owns the processes.
+	Binary string
+	Dir    string
+	Set    *proc.Set
+	// Nodes is the size of the group, default 3.
+	Nodes int
+	// Timing is lan (default), wan or fast. LogLevel defaults to info.
+	Timing, LogLevel string
+	// Env is added to the environment of each node.
+	Env []string
+}
+
+// Group is a group of nodes on loopback.
+type Group struct {
+	Nodes []*Node
+	// Port is free on every node's host: the listener of the configuration is to be ":Port".
+	Port int
+
+	options             Options
+	initString          string
+	peerPort, adminPort int
+}
+
+// New prepares a group: ports, directories, the init string. Nothing runs yet.
+func New(ctx context.Context, o Options) (*Group, error) {
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
+	if o.Timing == "" {
+		o.Timing = "lan"
+	}
+	if o.LogLevel == "" {
+		o.LogLevel = "info"
+	}
+	var hosts []string
+	for i := range o.Nodes {
+		hosts = append(hosts, fmt.Sprintf("127.0.0.%d", i+1))
+	}
+	ports, err := proc.Ports(3, hosts...)
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{Port: ports[0], peerPort: ports[1], adminPort: ports[2], options: o}
+	if g.initString, err = initString(ctx, o); err != nil {
+		return nil, err
+	}
+	for i, host := range hosts {
+		n := &Node{Name: fmt.Sprintf("n%d", i+1), Host: host, group: g}
+		n.Traffic = n.address(g.Port)
+		n.Admin = "http://" + n.address(g.adminPort)
+		n.DataDir = filepath.Join(o.Dir, n.Name)
+		if n.Client, err = client.New(client.Options{URLs: []string{n.Admin}, AttemptTimeout: 5 * time.Second}); err != nil {
+			return nil, fmt.Errorf("admin client of node %s: %w", n.Name, err)
+		}
+		if err := os.MkdirAll(n.DataDir, 0o700); err != nil {
+			return nil, err
+		}
+		g.Nodes = append(g.Nodes, n)
+	}
+	return g, nil
+}
+
+// initString asks the program for the secret that the first nodes share.
+func initString(ctx context.Context, o Options) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, o.Binary, "init", "--group", groupName)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s init: %w: %s", o.Binary, err, strings.TrimSpace(stderr.String()))
+	}
+	secret := strings.TrimSpace(stdout.String())
+	if !strings.HasPrefix(secret, "hfi1.") || strings.ContainsAny(secret, " \n") {
+		return "", fmt.Errorf("%s init printed something else than an init string", o.Binary)
+	}
+	return secret, nil
+}
+
+// Start starts the nodes in the given order of positions (none: as they are) and waits until all are ready.
+func (g *Group) Start(ctx context.Context, order ...int) error {
+	if len(order) == 0 {
+		for i := range g.Nodes {
+			order = append(order, i)
+		}
+	}
+	for _, i := range order {
+		if err := g.Nodes[i].Start(); err != nil {
+			return err
+		}
+	}
+	return g.Ready(ctx)
+}
+
+// Ready waits until every node is.
+func (g *Group) Ready(ctx context.Context) error {
+	return g.Each(func(n *Node) error { return n.Ready(ctx) })
+}
+
+// Each does the same to every node at once.
+func (g *Group) Each(do func(*Node) error) error {
+	errs := make([]error, len(g.Nodes))
+	var all sync.WaitGroup
+	for i, n := range g.Nodes {
+		all.Go(func() { errs[i] = do(n) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Targets are the nodes as clients see them.
+func (g *Group) Targets() []load.Target {
+	var targets []load.Target
+	for _, n := range g.Nodes {
+		targets = append(targets, load.Target{Node: n.Name, Addr: n.Traffic})
+	}
+	return targets
+}
+
+// Listener is the address for the configuration: the same port on every node.
+func (g *Group) Listener() string { return net.JoinHostPort("", strconv.Itoa(g.Port)) }
+
+// Tails gives the last lines of every node's log.
+func (g *Group) Tails(lines int) string {
+	var b strings.Builder
+	for _, n := range g.Nodes {
+		if p := n.process.Load(); p != nil {
+			b.WriteString(p.Tail(lines) + "\n")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,78 @@
+package load
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Record counts what a load did. Its fields may be read while the load runs.
+type Record struct {
+	Requests atomic.Int64 // requests that users made
+	Failed   atomic.Int64 // of these, those that never got an answer
+	Retried  atomic.Int64 // attempts that a client had to repeat at another node
+	Forged   atomic.Int64 // requests with a forged cookie
+	Fresh    Latencies    // requests that made a session, retries included
+	Assigned Latencies    // requests of a known session, retries included
+}
+
+func (r *Record) String() string {
+	return fmt.Sprintf("%d requests, %d failed, %d retried, %d forged; new sessions %s; known ones %s",
+		r.Requests.Load(), r.Failed.Load(), r.Retried.Load(), r.Forged.Load(), &r.Fresh, &r.Assigned)
+}
+
+// Latencies is a histogram whose buckets are at most an eighth wide, from 1 microsecond to hours. The zero value is empty.
+type Latencies struct {
+	count   atomic.Int64
+	longest atomic.Int64 // nanoseconds
+	buckets [64 * 8]atomic.Int64
+}
+
+// Add counts one latency.
+func (l *Latencies) Add(d time.Duration) {
+	l.count.Add(1)
+	l.buckets[bucket(d)].Add(1)
+	for {
+		longest := l.longest.Load()
+		if int64(d) <= longest || l.longest.CompareAndSwap(longest, int64(d)) {
+			return
+		}
+	}
+}
+
+// bucket: the position of the highest bit, and the three bits below it.
+func bucket(d time.Duration) int {
+	us := uint64(max(d.Microseconds(), 8)) // below 8 there are no three bits
+	high := bits.Len64(us) - 1
+	return high*8 + int(us>>(high-3)&7)
+}
+
+// upper is the end of a bucket.
+func upper(bucket int) time.Duration {
+	return time.Duration(uint64(bucket%8+9)<<(bucket/8-3)) * time.Microsecond
+}
+
+// Count is the number of latencies.
+func (l *Latencies) Count() int64 { return l.count.Load() }
+
+// Longest is the longest latency, exactly.
+func (l *Latencies) Longest() time.Duration { return time.Duration(l.longest.Load()) }
+
+// Quantile gives the latency that the share q (0 to 1) did not exceed, an eighth too long at most; 0 when there are none.
+func (l *Latencies) Quantile(q float64) time.Duration {
+	left := int64(q * float64(l.count.Load()))
+	for i := range l.buckets {
+		n := l.buckets[i].Load()
+		if n > 0 && left < n {
+			return min(upper(i), l.Longest())
+		}
+		left -= n
+	}
+	return l.Longest()
+}
+
+func (l *Latencies) String() string {
+	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+	return fmt.Sprintf("n=%d p50=%s p99=%s max=%s", l.Count(), round(l.Quantile(0.5)), round(l.Quantile(0.99)), round(l.Longest()))
+}
