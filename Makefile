@@ -10,13 +10,17 @@ FUZZTIME    ?= 30s
 CHAOS       := ./chaos/...
 UNIT        = $(shell $(GO) list ./... | grep -v '/chaos')
 
+# Static binaries; the race detector is the one that needs cgo.
+export CGO_ENABLED ?= 0
+race: export CGO_ENABLED = 1
+
 .PHONY: help build test test-unit test-chaos test-tomcat race lint fuzz bench demo ci clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/holdfast (static)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/holdfast ./cmd/holdfast
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/holdfast ./cmd/holdfast
 
 test: test-unit test-chaos ## all tests: packages, then real processes that are killed under load
 
