@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
@@ -108,7 +110,7 @@ func TestOddTexts(t *testing.T) {
 // Every input that is large in some way ends soon. The bound is generous: it is to catch quadratic behaviour, which
 // takes minutes for texts of this size.
 func TestLargeInputsEndSoon(t *testing.T) {
-	const size = MaxInput / 8
+	const size = MaxInput / 16
 	fill := func(head, part, tail string) string {
 		return head + strings.Repeat(part, (size-len(head)-len(tail))/len(part)) + tail
 	}
@@ -286,6 +288,14 @@ func drawCluster(r *rapid.T, i int) Cluster {
 }
 
 func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.[yj]*")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Add([]byte("clusters: [{name: a, modules: [{contextRoot: /}], instances: [{name: i, listeners: ['http://h:1']}]}]"))
 	f.Add([]byte("listeners:\n- name: a\n  address: ':80'\n"))
 	f.Add([]byte(`{"clusters":[{"name":"a","affinity":{"type":"learn"},"health":{"expect":"200-399"},"quiesceTimeout":"1h"}]}`))
