@@ -22,9 +22,8 @@ func (t *table) own(sh *shard) {
 		return
 	}
 	if t.live.Load() > 0 && len(sh.slots) > 0 {
-		fresh := make([]slot, len(sh.slots))
-		copy(fresh, sh.slots)
-		t.publish(sh, fresh)
+		// Not make and copy: that would clear what is overwritten at once.
+		t.publish(sh, append([]slot(nil), sh.slots...))
 	}
 	sh.gen = t.gen
 }
