@@ -80,8 +80,9 @@ type Member struct {
 type InstanceStatus struct {
 	Cluster  string
 	Instance string
-	Up       bool
-	Reason   string
+	Up       bool   // at least one of its listeners is available
+	Partial  bool   // up, but not on all of its listeners
+	Reason   string // why it is not up, or only partially
 	Since    time.Time
 	InFlight int64
 }

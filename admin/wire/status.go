@@ -107,7 +107,7 @@ type Module struct {
 const (
 	HealthUp      = "up"      // all say that it is available
 	HealthDown    = "down"    // all say that it is not
-	HealthPartly  = "partly"  // they do not agree
+	HealthPartial = "partial" // they do not agree, or only some of its listeners are available
 	HealthUnknown = "unknown" // none says anything
 )
 
@@ -119,7 +119,7 @@ type Instance struct {
 	Weight   int          `json:"weight"`
 	Zone     string       `json:"zone"`
 	Version  string       `json:"version"`
-	Health   string       `json:"health" enum:"up,down,partly,unknown"`
+	Health   string       `json:"health" enum:"up,down,partial,unknown"`
 	Sessions int          `json:"sessions" doc:"from the replicated table"`
 	InFlight int64        `json:"inFlight" doc:"over the nodes that answer"`
 	Nodes    []NodeHealth `json:"nodes" doc:"what each node that answers says"`
@@ -128,7 +128,7 @@ type Instance struct {
 // NodeHealth is what one node says about an instance.
 type NodeHealth struct {
 	Node     string    `json:"node"`
-	Up       bool      `json:"up"`
+	Health   string    `json:"health" enum:"up,down,partial"`
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
 	InFlight int64     `json:"inFlight"`

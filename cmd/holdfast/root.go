@@ -8,10 +8,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// nodeCommands run nodes; they take no --admin and no --token.
+// nodeCommands run nodes and what goes with them; they take no --admin and no --token.
 func nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newServeCommand(),
+		newDemoCommand(),
+		newSampleCommand(),
 	}
 }
 

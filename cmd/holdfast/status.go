@@ -48,7 +48,10 @@ It is answered also without a quorum. A state hash that is not "equal" means tha
 func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
 	var b strings.Builder
 	paintIf := func(text string, st style) string { return paint(text, st, g.colour()) }
-	hash := paintIf("state hashes "+s.StateHash, hashStyle(s.StateHash))
+	hash := paintIf(map[string]string{
+		wire.HashEqual: "state hashes equal", wire.HashDiffers: "STATE HASHES DIFFER", wire.HashPending: "state hashes not compared yet",
+		wire.HashUnknown: "state hashes unknown",
+	}[s.StateHash], hashStyle(s.StateHash))
 	fmt.Fprintf(&b, "%s epoch %d, revision %d, %s, %s\n", paintIf("group "+clean(orDash(s.Group.Name)), heading),
 		s.Group.Epoch, s.Revision.Number, count(s.Sessions, "session"), hash)
 	fmt.Fprintf(&b, "as node %s knows it at log index %d, %s, %s\n", clean(s.Node), s.Applied, when(s.Time), s.Consistency)
@@ -126,21 +129,11 @@ func (g *globals) instanceTable(s *client.Status) *table {
 			if i.Admin != "enabled" {
 				admin.style = warning
 			}
-			health := i.Health
-			if i.Health == wire.HealthPartly {
-				up := 0
-				for _, n := range i.Nodes {
-					if n.Up {
-						up++
-					}
-				}
-				health = fmt.Sprintf("up for %d of %d", up, len(i.Nodes))
-			}
 			url := "-"
 			if len(i.URLs) > 0 {
 				url = i.URLs[0]
 			}
-			t.row(c.Name, i.Name, admin, cell{health, healthStyle(i.Health)}, i.Weight, i.Sessions, i.InFlight, url)
+			t.row(c.Name, i.Name, admin, cell{i.Health, healthStyle(i.Health)}, i.Weight, i.Sessions, i.InFlight, url)
 		}
 	}
 	return t

@@ -7,6 +7,7 @@ import "time"
 const (
 	defaultCookie      = "HOLDFAST"
 	defaultLearn       = "JSESSIONID"
+	defaultExpect      = "100-500"
 	defaultIdleTimeout = Duration(30 * time.Minute)
 	defaultQuiesce     = Duration(31 * time.Minute)
 	// unset marks a quiesceTimeout that the text does not give; it takes the one of the level above.
@@ -22,7 +23,7 @@ func defaultCluster() Cluster {
 	return Cluster{
 		Policy:         "round-robin",
 		Affinity:       Affinity{Type: "insert", IdleTimeout: defaultIdleTimeout},
-		Health:         Health{Path: "/", Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second), Expect: "100-500", Rise: 1, Fall: 1, Type: "http"},
+		Health:         Health{Path: "/", Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second), Expect: defaultExpect, Rise: 1, Fall: 1, Type: "http"},
 		QuiesceTimeout: defaultQuiesce,
 		Locality:       "none",
 		Modules:        []Module{},

@@ -24,7 +24,8 @@ func (c *Config) Warnings() []string {
 		case len(k.Instances) == 0:
 			add("cluster %q has no instances: its modules cannot be served", k.Name)
 		}
-		if s, err := ParseExpect(k.Health.Expect); err == nil && k.Health.Type == "http" && (s.Contains(404) || s.Contains(500)) {
+		// The default is not named: it is the documents', and a warning about every configuration would warn of nothing.
+		if s, err := ParseExpect(k.Health.Expect); err == nil && k.Health.Type == "http" && k.Health.Expect != defaultExpect && (s.Contains(404) || s.Contains(500)) {
 			lenient = append(lenient, k.Name)
 		}
 	}

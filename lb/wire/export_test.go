@@ -1,7 +1,7 @@
 package wire
 
-// Reasons gives every line that a refusal may have as its body. All of them
-// come from refuse, so a new one cannot be forgotten here.
+// Reasons gives every line that a refusal may have as its body. A new one that
+// is not added here fails the corpus, and so does an echo of the request.
 func Reasons() []string {
 	var all []string
 	for _, e := range []*Error{

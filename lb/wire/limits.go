@@ -10,7 +10,10 @@ type Limits struct {
 	Lines  int // header field lines: 100, at most 128; beyond it 431
 
 	HeadTimeout time.Duration // from the first byte of a head to its last: 10 s; then 408
-	Idle        time.Duration // from the end of a response to the next request's first byte: off; then a silent close
+	// From the end of a response to the first byte of the next request, and from
+	// the start of the connection to the first byte: off, where net/http's
+	// IdleTimeout holds alone, and HeadTimeout. Then a silent close.
+	Idle time.Duration
 
 	Linger      time.Duration // how long a refused client may go on sending so that it can read the answer: 1 s
 	LingerBytes int           // how many bytes of it are read and dropped: 256 KiB

@@ -48,13 +48,13 @@ func newShared(l Limits, s Stats) *shared {
 	h := &shared{limits: l.withDefaults(), stats: s}
 	h.small.New = func() any { return new([smallBuffer]byte) }
 	h.large.New = func() any { b := make([]byte, max(h.limits.Head, smallBuffer)); return &b }
-	h.parsers.New = func() any { return new(Parser) }
+	h.parsers.New = func() any { return NewParser(h.limits) }
 	return h
 }
 
 func (h *shared) parser() *Parser {
 	p := h.parsers.Get().(*Parser)
-	p.Reset(h.limits)
+	p.Reset()
 	return p
 }
 

@@ -8,7 +8,7 @@ import "bytes"
 // no more than linear time. The verdict depends on the bytes alone, never on
 // how they were split.
 //
-// Make one with NewParser or Reset a zero Parser before use.
+// Make it with NewParser; Reset makes it ready for the next head.
 type Parser struct {
 	Head Head
 
@@ -40,15 +40,12 @@ const (
 
 // NewParser gives a parser for one head under the limits.
 func NewParser(l Limits) *Parser {
-	p := new(Parser)
-	p.Reset(l.withDefaults())
-	return p
+	l = l.withDefaults()
+	return &Parser{head: l.Head, target: l.Target, lines: l.Lines}
 }
 
-// Reset makes the parser ready for another head. The limits must have no zero
-// field among Head, Target and Lines: NewParser fills them in, Reset does not.
-func (p *Parser) Reset(l Limits) {
-	p.head, p.target, p.lines = l.Head, l.Target, l.Lines
+// Reset makes the parser ready for another head under the same limits.
+func (p *Parser) Reset() {
 	p.phase, p.pos, p.scan, p.err, p.done = atStart, 0, 0, nil, false
 	p.options, p.connect, p.isHead, p.authority = false, false, false, Span{}
 	p.host, p.length, p.coding = false, false, false

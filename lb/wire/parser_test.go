@@ -91,15 +91,14 @@ func TestFieldText(t *testing.T) {
 }
 
 func TestParserAllocates(t *testing.T) {
-	limits := Limits{}.withDefaults()
-	p, good, bad := NewParser(limits), []byte(browser), []byte("GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+	p, good, bad := NewParser(Limits{}), []byte(browser), []byte("GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
 	body := []byte("5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n")
 	if n := testing.AllocsPerRun(100, func() {
 		var c Chunked
-		p.Reset(limits)
+		p.Reset()
 		p.Parse(good[:100])
 		p.Parse(good)
-		p.Reset(limits)
+		p.Reset()
 		p.Parse(bad)
 		c.Feed(body)
 	}); n != 0 {
@@ -108,14 +107,13 @@ func TestParserAllocates(t *testing.T) {
 }
 
 func BenchmarkParser(b *testing.B) {
-	limits := Limits{}.withDefaults()
 	for name, raw := range map[string]string{"browser": browser, "short": "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"} {
 		b.Run(name, func(b *testing.B) {
-			p, head := NewParser(limits), []byte(raw)
+			p, head := NewParser(Limits{}), []byte(raw)
 			b.SetBytes(int64(len(head)))
 			b.ReportAllocs()
 			for b.Loop() {
-				p.Reset(limits)
+				p.Reset()
 				if done, err := p.Parse(head); !done {
 					b.Fatal(err)
 				}

@@ -87,10 +87,24 @@ func (c *Conn) timeHead(p []byte) error {
 	case begun && l.HeadTimeout > 0:
 		c.timed = true
 		return c.arm(l.HeadTimeout)
-	case !begun && l.Idle > 0 && !lookout(p):
-		return c.arm(l.Idle)
+	case !begun && !lookout(p):
+		return c.armIdle()
 	}
 	return c.disarm()
+}
+
+// armIdle sets the deadline for the first byte of a head. A connection that
+// has not sent anything yet is bounded in any case: net/http has no limit for
+// it unless ReadHeaderTimeout is set.
+func (c *Conn) armIdle() error {
+	d := c.own.limits.Idle
+	if d <= 0 && !c.served {
+		d = c.own.limits.HeadTimeout
+	}
+	if d <= 0 {
+		return c.disarm()
+	}
+	return c.arm(d)
 }
 
 // firstRead waits for the first bytes of a head.
@@ -98,10 +112,8 @@ func (c *Conn) firstRead(p []byte) (int, error) {
 	if lookout(p) {
 		return 0, c.idleError(c.fill())
 	}
-	if d := c.own.limits.Idle; d > 0 {
-		if err := c.arm(d); err != nil {
-			return 0, err
-		}
+	if err := c.armIdle(); err != nil {
+		return 0, err
 	}
 	n, err := c.readUnder(p[:min(len(p), smallBuffer)])
 	if err != nil {

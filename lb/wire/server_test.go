@@ -96,7 +96,7 @@ func serveOn(t testing.TB, l net.Listener, h http.Handler) {
 	})
 }
 
-// client is a raw connection that no test waits for longer than ten seconds.
+// client is a raw connection that no test waits for longer than a minute.
 type client struct {
 	*net.TCPConn
 	in *bufio.Reader
@@ -110,7 +110,7 @@ func dial(t testing.TB, addr string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return &client{TCPConn: c.(*net.TCPConn), in: bufio.NewReader(c), t: t}

@@ -179,6 +179,19 @@ func TestIdle(t *testing.T) {
 	t.Run("nothing sent", func(t *testing.T) {
 		inBubble(t, quick, limits, func(t *testing.T, c net.Conn) { expect(t, c, nil, time.Minute) })
 	})
+	t.Run("nothing sent, without a limit", func(t *testing.T) {
+		inBubble(t, quick, wire.Limits{}, func(t *testing.T, c net.Conn) { expect(t, c, nil, 10*time.Second) })
+	})
+	t.Run("after a response, without a limit", func(t *testing.T) {
+		inBubble(t, quick, wire.Limits{}, func(t *testing.T, c net.Conn) {
+			go func() {
+				write(c, inner)
+				<-time.After(time.Hour)
+				c.Close()
+			}()
+			expect(t, c, []int{200}, time.Hour)
+		})
+	})
 	t.Run("after a response", func(t *testing.T) {
 		inBubble(t, quick, limits, func(t *testing.T, c net.Conn) {
 			go func() {
