@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
-// lingerTime is how long a finished exchange waits for the rest of a request body that an instance did not want to see.
+// lingerTime is how long a finished exchange reads on in a request body that the instance did not want to see.
 const lingerTime = 50 * time.Millisecond
 
 // clientBody is the request body on its way to an instance. It remembers whose fault a failure was, and survives a
@@ -71,14 +71,18 @@ func (c *clientBody) again() (io.ReadCloser, error) {
 	return c, nil
 }
 
-// finish waits a little for the end of the body. When it does not come, the connection is ended: nothing that follows on it
-// may be read as a request.
+// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, the
+// connection is ended: nothing that follows on it may be read as a request. The rest must not be left to net/http, whose own
+// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read).
 func (c *clientBody) finish(conn *clientConn) {
-	linger := time.NewTimer(lingerTime)
-	defer linger.Stop()
 	select {
 	case <-c.ended:
-	case <-linger.C:
+		return
+	default:
+	}
+	late := time.AfterFunc(lingerTime, conn.end)
+	defer late.Stop()
+	if _, err := io.Copy(io.Discard, c); err != nil {
 		conn.end()
 	}
 }

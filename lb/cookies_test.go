@@ -71,7 +71,7 @@ func FuzzSetCookie(f *testing.F) {
 			t.Fatalf("%q %q %v of %q", name, value, ok, line)
 		}
 		// net/http's own parser must agree on what it takes
-		if c, err := http.ParseSetCookie(line); err == nil && ok && (c.Name != name || c.Value != value) && !strings.ContainsAny(line, "\"") {
+		if c, err := http.ParseSetCookie(line); err == nil && ok && (c.Name != name || strings.TrimSpace(c.Value) != value) && !strings.ContainsAny(line, "\"") {
 			t.Fatalf("%q=%q, net/http has %q=%q of %q", name, value, c.Name, c.Value, line)
 		}
 	})

@@ -7,9 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // prober checks one listener URL again and again. One probe is in flight at a time; when it takes longer than the interval
@@ -118,13 +119,12 @@ func (e *endpoint) checkListener(ctx context.Context, s *healthSettings) string 
 	}
 }
 
-// probeURL is the health path appended to the listener URL, as the Sun documents define it.
-func probeURL(listener, healthPath string) string {
-	return strings.TrimSuffix(listener, "/") + "/" + strings.TrimPrefix(healthPath, "/")
-}
-
 func (e *endpoint) checkHTTP(ctx context.Context, s *healthSettings) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, probeURL(e.url, s.path), nil)
+	url, err := config.HealthURL(e.url, s.path)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (e *endpoint) checkHTTP(ctx context.Context, s *healthSettings) error {
 	}
 	io.CopyN(io.Discard, resp.Body, 4<<10) // lets a small answer end in order; its text is of no interest
 	resp.Body.Close()
-	if !s.healthy.has(resp.StatusCode) {
+	if !s.healthy.Contains(resp.StatusCode) {
 		return fmt.Errorf("health check answered %d, not %s", resp.StatusCode, s.expect)
 	}
 	return nil

@@ -1,9 +1,6 @@
 package lb
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -21,7 +18,7 @@ type healthSettings struct {
 	rise     int
 	fall     int
 	expect   string
-	healthy  statusSet
+	healthy  config.StatusSet
 }
 
 func newHealthSettings(c config.Health) healthSettings {
@@ -32,6 +29,9 @@ func newHealthSettings(c config.Health) healthSettings {
 	if s.kind == "" {
 		s.kind = "http"
 	}
+	if s.path == "" {
+		s.path = "/"
+	}
 	if s.expect == "" {
 		s.expect = "100-500"
 	}
@@ -41,11 +41,9 @@ func newHealthSettings(c config.Health) healthSettings {
 	if s.timeout <= 0 {
 		s.timeout = 10 * time.Second
 	}
-	healthy, err := parseStatusSet(s.expect)
-	if err != nil { // the configuration was validated; this is its default
-		healthy = statusSet{{100, 500}}
-	}
-	s.healthy = healthy
+	// The configuration was validated; should it have slipped through all the same, nothing counts as healthy, and the reason
+	// names the setting.
+	s.healthy, _ = config.ParseExpect(s.expect)
 	return s
 }
 
@@ -55,34 +53,4 @@ func (s healthSettings) period(up bool) time.Duration {
 		return s.interval
 	}
 	return min(s.interval, recoveryInterval)
-}
-
-// statusSet is a set of status codes; both ends of a range count.
-type statusSet [][2]int
-
-// parseStatusSet reads "100-500" or "200,204,300-399".
-func parseStatusSet(s string) (statusSet, error) {
-	var set statusSet
-	for part := range strings.SplitSeq(s, ",") {
-		low, high, found := strings.Cut(strings.TrimSpace(part), "-")
-		if !found {
-			high = low
-		}
-		from, err1 := strconv.Atoi(strings.TrimSpace(low))
-		to, err2 := strconv.Atoi(strings.TrimSpace(high))
-		if err1 != nil || err2 != nil || from > to || from < 100 || to > 999 {
-			return nil, fmt.Errorf("health expect: %q is not a status code or a range of them", part)
-		}
-		set = append(set, [2]int{from, to})
-	}
-	return set, nil
-}
-
-func (s statusSet) has(status int) bool {
-	for _, r := range s {
-		if status >= r[0] && status <= r[1] {
-			return true
-		}
-	}
-	return false
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,9 +22,23 @@ type probeScript struct {
 	p       *prober
 	answers atomic.Pointer[string] // "" healthy
 	takes   atomic.Int64
+	begun   time.Time
+
+	mu      sync.Mutex
 	starts  []time.Duration
 	changes []string
-	begun   time.Time
+}
+
+func (s *probeScript) probes() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.starts)
+}
+
+func (s *probeScript) verdicts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.changes)
 }
 
 func runScript(t *testing.T, s config.Health, test func(*probeScript)) {
@@ -32,7 +47,9 @@ func runScript(t *testing.T, s config.Health, test func(*probeScript)) {
 		sc := &probeScript{begun: time.Now()}
 		sc.answer("")
 		check := func(ctx context.Context, h *healthSettings) string {
+			sc.mu.Lock()
 			sc.starts = append(sc.starts, time.Since(sc.begun))
+			sc.mu.Unlock()
 			select {
 			case <-time.After(time.Duration(sc.takes.Load())):
 				return *sc.answers.Load()
@@ -41,6 +58,8 @@ func runScript(t *testing.T, s config.Health, test func(*probeScript)) {
 			}
 		}
 		sc.p = newProber(newHealth(time.Now()), newHealthSettings(s), check, func(up bool, reason string) {
+			sc.mu.Lock()
+			defer sc.mu.Unlock()
 			sc.changes = append(sc.changes, fmt.Sprintf("%v up=%v %s", time.Since(sc.begun), up, reason))
 		})
 		done := make(chan struct{})
@@ -54,7 +73,7 @@ func runScript(t *testing.T, s config.Health, test func(*probeScript)) {
 func (s *probeScript) answer(reason string) { s.answers.Store(&reason) }
 
 func (s *probeScript) pass(d time.Duration) {
-	time.Sleep(d) // virtual time
+	<-time.After(d) // virtual time
 	synctest.Wait()
 }
 
@@ -68,7 +87,7 @@ func wantList[T comparable](t *testing.T, what string, got, want []T) {
 func TestProbesAtOnceThenByInterval(t *testing.T) {
 	runScript(t, config.Health{Interval: config.Duration(30 * time.Second), Type: "http"}, func(s *probeScript) {
 		s.pass(100 * time.Second)
-		wantList(t, "probes", s.starts, []time.Duration{0, 30 * time.Second, 60 * time.Second, 90 * time.Second})
+		wantList(t, "probes", s.probes(), []time.Duration{0, 30 * time.Second, 60 * time.Second, 90 * time.Second})
 	})
 }
 
@@ -78,11 +97,11 @@ func TestDownIsProbedEverySecond(t *testing.T) {
 		s.pass(2500 * time.Millisecond)
 		s.answer("")
 		s.pass(time.Second)
-		wantList(t, "probes", s.starts, []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second})
-		wantList(t, "changes", s.changes, []string{"0s up=false refused", "3s up=true "})
+		wantList(t, "probes", s.probes(), []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second})
+		wantList(t, "changes", s.verdicts(), []string{"0s up=false refused", "3s up=true "})
 		s.pass(30 * time.Second)
-		if len(s.starts) != 5 || s.starts[4] != 33*time.Second {
-			t.Errorf("back to the interval: %v", s.starts)
+		if len(s.probes()) != 5 || s.probes()[4] != 33*time.Second {
+			t.Errorf("back to the interval: %v", s.probes())
 		}
 	})
 }
@@ -98,7 +117,7 @@ func TestRiseAndFall(t *testing.T) {
 		s.pass(3 * time.Second)
 		s.answer("") // 7, 8
 		s.pass(2 * time.Second)
-		wantList(t, "changes", s.changes, []string{"6s up=false bad", "8s up=true "})
+		wantList(t, "changes", s.verdicts(), []string{"6s up=false bad", "8s up=true "})
 	})
 }
 
@@ -106,9 +125,9 @@ func TestTimeoutLongerThanIntervalOneProbeInFlight(t *testing.T) { // SUN-15
 	runScript(t, config.Health{Interval: config.Duration(10 * time.Second), Timeout: config.Duration(20 * time.Second), Type: "http"}, func(s *probeScript) {
 		s.takes.Store(int64(15 * time.Second))
 		s.pass(65 * time.Second)
-		wantList(t, "probes", s.starts, []time.Duration{0, 20 * time.Second, 40 * time.Second, 60 * time.Second})
-		if len(s.changes) != 0 {
-			t.Error(s.changes)
+		wantList(t, "probes", s.probes(), []time.Duration{0, 20 * time.Second, 40 * time.Second, 60 * time.Second})
+		if len(s.verdicts()) != 0 {
+			t.Error(s.verdicts())
 		}
 	})
 }
@@ -117,7 +136,7 @@ func TestSlowerThanTimeoutIsUnavailable(t *testing.T) { // SUN-13
 	runScript(t, config.Health{Interval: config.Duration(30 * time.Second), Timeout: config.Duration(10 * time.Second), Type: "http"}, func(s *probeScript) {
 		s.takes.Store(int64(time.Hour))
 		s.pass(11 * time.Second)
-		wantList(t, "changes", s.changes, []string{"10s up=false timeout"})
+		wantList(t, "changes", s.verdicts(), []string{"10s up=false timeout"})
 	})
 }
 
@@ -132,8 +151,8 @@ func TestRefusedRequestTakesDownAtOnce(t *testing.T) {
 		}
 		s.p.poke()
 		s.pass(1500 * time.Millisecond)
-		wantList(t, "probes", s.starts, []time.Duration{0, 6 * time.Second})
-		wantList(t, "changes", s.changes, []string{"6s up=true "})
+		wantList(t, "probes", s.probes(), []time.Duration{0, 6 * time.Second})
+		wantList(t, "changes", s.verdicts(), []string{"6s up=true "})
 	})
 }
 
@@ -157,13 +176,13 @@ func TestProbeThatSetOutBeforeTheRefusalDoesNotCount(t *testing.T) {
 func TestTypeNoneProbesOnlyWhatWasRefused(t *testing.T) {
 	runScript(t, config.Health{Type: "none"}, func(s *probeScript) {
 		s.pass(time.Hour)
-		if len(s.starts) != 0 {
+		if len(s.probes()) != 0 {
 			t.Fatal("probed")
 		}
 		s.p.health.refused("refused", time.Now())
 		s.p.poke()
 		s.pass(1500 * time.Millisecond)
-		if len(s.starts) != 1 || !s.p.health.up() {
+		if len(s.probes()) != 1 || !s.p.health.up() {
 			t.Error("does not come back")
 		}
 	})
@@ -180,56 +199,20 @@ func TestNewSettingsKeepTheVerdict(t *testing.T) {
 		}
 		s.answer("")
 		s.pass(4 * time.Second)
-		wantList(t, "probes", s.starts, []time.Duration{0, time.Second, 3 * time.Second})
+		wantList(t, "probes", s.probes(), []time.Duration{0, time.Second, 3 * time.Second})
 	})
 }
 
-func TestHealthPathIsAppendedToTheListenerURL(t *testing.T) { // SUN-09
-	for _, c := range [][3]string{
-		{"http://www.example.com:80", "/fortune", "http://www.example.com:80/fortune"}, {"http://h:1/", "/", "http://h:1/"},
-		{"http://h:1", "", "http://h:1/"}, {"http://h:1", "x?y=1", "http://h:1/x?y=1"},
-	} {
-		if got := probeURL(c[0], c[1]); got != c[2] {
-			t.Errorf("%s + %s = %s, want %s", c[0], c[1], got, c[2])
-		}
-	}
-}
-
-func TestStatusSet(t *testing.T) { // SUN-11
-	for _, c := range []struct {
-		set     string
-		in, out []int
-	}{{"100-500", []int{100, 200, 404, 500}, []int{99, 501, 503}}, {"200,204,300-399", []int{200, 204, 300, 399}, []int{201, 400}}} {
-		s, err := parseStatusSet(c.set)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, code := range c.in {
-			if !s.has(code) {
-				t.Errorf("%s lacks %d", c.set, code)
-			}
-		}
-		for _, code := range c.out {
-			if s.has(code) {
-				t.Errorf("%s has %d", c.set, code)
-			}
-		}
-	}
-	for _, bad := range []string{"", "x", "200-", "500-100", "99", "1000"} {
-		if _, err := parseStatusSet(bad); err == nil {
-			t.Errorf("%q is taken", bad)
-		}
-	}
-}
-
 func TestCheckListener(t *testing.T) {
-	status := 200
+	var status atomic.Int64
+	var asked atomic.Value
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.RequestURI)
 		if r.URL.Path == "/hang" {
 			<-r.Context().Done()
 			return
 		}
-		w.WriteHeader(status)
+		w.WriteHeader(int(status.Load()))
 	}))
 	defer srv.Close()
 	e, err := newEndpoint(srv.URL, 0)
@@ -243,10 +226,14 @@ func TestCheckListener(t *testing.T) {
 		return e.checkListener(ctx, &s)
 	}
 	for code, healthy := range map[int]bool{200: true, 302: true, 404: true, 500: true, 501: false, 503: false} {
-		status = code
-		if got := check(config.Health{Path: "/", Type: "http"}); (got == "") != healthy {
+		status.Store(int64(code))
+		if got := check(config.Health{Path: "/", Expect: "100-500", Type: "http"}); (got == "") != healthy {
 			t.Errorf("%d: %q", code, got)
 		}
+	}
+	status.Store(204) // SUN-09: the path is appended to the listener URL
+	if got := check(config.Health{Path: "/fortune?x=1", Expect: "204", Type: "http"}); got != "" || asked.Load() != "/fortune?x=1" {
+		t.Errorf("%q, asked for %v", got, asked.Load())
 	}
 	if got := check(config.Health{Path: "/hang", Timeout: config.Duration(50 * time.Millisecond), Type: "http"}); !strings.Contains(got, "no answer") {
 		t.Errorf("hanging: %q", got)

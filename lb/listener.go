@@ -18,7 +18,6 @@ const (
 	bindRetryFirst = 100 * time.Millisecond
 	bindRetryMost  = 2 * time.Second
 	keepAliveIdle  = 75 * time.Second
-	closingGrace   = 30 * time.Second
 )
 
 // front is one address that takes traffic. It tries to bind until it has the address or is closed.

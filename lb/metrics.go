@@ -108,6 +108,13 @@ func (m *metrics) forget(cluster, instance string) {
 	m.requests.DeletePartialMatch(prometheus.Labels{"cluster": cluster, "instance": instance})
 }
 
+// forgetCluster removes what is counted by cluster alone.
+func (m *metrics) forgetCluster(cluster string) {
+	m.requestSeconds.DeleteLabelValues(cluster)
+	m.retries.DeleteLabelValues(cluster)
+	m.sessions.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+}
+
 // instanceCollector reads gauges off the instances when it is asked.
 type instanceCollector struct{ b *Balancer }
 

@@ -58,9 +58,9 @@ func (x *exchange) setForwarded(h http.Header) {
 	delete(h, "Forwarded")
 	delete(h, "X-Forwarded-Port")
 	delete(h, "X-Forwarded-Server")
-	h["X-Forwarded-For"] = []string{clientIP(x.r)}
-	h["X-Forwarded-Proto"] = []string{x.scheme()}
-	h["X-Forwarded-Host"] = []string{x.r.Host}
+	v := &x.forwarded
+	v[0], v[1], v[2] = clientIP(x.r), x.scheme(), x.r.Host
+	h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"] = v[0:1:1], v[1:2:2], v[2:3:3]
 }
 
 // scheme is how the client reached Holdfast.

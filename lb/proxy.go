@@ -30,6 +30,8 @@ type exchange struct {
 	info    informational
 	wanted  string // the protocol that the client asks to switch to
 
+	forwarded [3]string // values of the X-Forwarded fields
+
 	head    bool  // a response head has been written
 	status  int   // of the response, 0 while none was sent
 	sent    int64 // bytes of response body
@@ -115,7 +117,7 @@ func (x *exchange) fail(err error) {
 // done accounts for the request, also when it was aborted.
 func (x *exchange) done() {
 	x.info.close()
-	if x.body != nil {
+	if x.body != nil && x.status != http.StatusSwitchingProtocols {
 		if flusher, ok := x.w.(http.Flusher); ok && x.head {
 			flusher.Flush()
 		}

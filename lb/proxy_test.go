@@ -339,10 +339,8 @@ func TestInstanceThatBreaksOffBreaksTheClientsResponse(t *testing.T) {
 }
 
 func TestBadBodyIsTheClientsFault(t *testing.T) {
-	read := make(chan struct{}, 1)
 	r, _ := noAff(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		read <- struct{}{}
 	})
 	for _, bad := range []string{"zz\r\n", "5\r\nhelloX\r\n", "-1\r\n", "fffffffffffffffff\r\n"} {
 		c := dialRaw(t, r)
@@ -357,46 +355,51 @@ func TestBadBodyIsTheClientsFault(t *testing.T) {
 }
 
 func TestEarlyAnswerToAnUnreadBodyIsNotFollowedByIt(t *testing.T) {
-	r, a := noAff(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(413) })
+	url, count := rawInstance(t, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n")
+	cc := conf(inst("i1", url))
+	cc.Clusters[0].Affinity.Type, cc.Clusters[0].Health.Type = "none", "none"
+	r := newRig(t, cc)
+	for i, framing := range []string{"Content-Length: 100000\r\n\r\nabc", "Content-Length: 10000000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\nff\r\nabc"} {
+		c := dialRaw(t, r)
+		c.write("POST / HTTP/1.1\r\nHost: h\r\n" + framing)
+		if got := c.response(); got.StatusCode != 413 {
+			t.Fatal(got.StatusCode)
+		}
+		// the rest of the body looks like a request: it must never be taken for one
+		c.Conn.Write([]byte(strings.Repeat("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", 20)))
+		if rest, _ := io.ReadAll(c.in); strings.Contains(string(rest), "HTTP/1.1") {
+			t.Fatalf("a second response: %q", rest)
+		}
+		if count.Load() != int64(i+1) {
+			t.Fatalf("%d requests reached the instance", count.Load())
+		}
+	}
+}
+
+func TestUnreadBodyDoesNotCostTheConnection(t *testing.T) {
+	cc := conf(inst("i1", deadURL(t)))
+	cc.Clusters[0].Health.Type = "none"
+	r := newRig(t, cc)
 	c := dialRaw(t, r)
-	// the rest of the body looks like a request: it must never be taken for one
-	c.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nabc")
-	if got := c.response(); got.StatusCode != 413 {
-		t.Fatal(got.StatusCode)
+	for range 5 { // nobody takes the body, and yet the connection stays usable
+		c.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
+		resp := c.response()
+		if body, err := io.ReadAll(resp.Body); resp.StatusCode != 503 || err != nil || len(body) == 0 {
+			t.Fatalf("%d %q %v", resp.StatusCode, body, err)
+		}
 	}
-	c.Conn.Write([]byte("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"))
-	if rest, _ := io.ReadAll(c.in); strings.Contains(string(rest), "HTTP/1.1") {
-		t.Fatalf("a second response: %q", rest)
-	}
-	if a.count() != 1 {
-		t.Fatalf("%d requests reached the instance", a.count())
+	if strings.Contains(r.logs.String(), "panic") {
+		t.Error(r.logs.String())
 	}
 }
 
 func TestErrorAnswers(t *testing.T) {
-	garbage, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer garbage.Close()
-	go func() {
-		for {
-			c, err := garbage.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				http.ReadRequest(bufio.NewReader(c))
-				io.WriteString(c, "HTTP/1.1 042 secret-session-id\r\nContent-Length: 0\r\n\r\n")
-				c.Close()
-			}()
-		}
-	}()
+	garbage, _ := rawInstance(t, "HTTP/1.1 042 secret-session-id\r\nContent-Length: 0\r\n\r\n")
 	hang := newApp(t, "hang", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	c := conf()
 	base := c.Clusters[0]
 	c.Clusters = nil
-	for name, url := range map[string]string{"bad": "http://" + garbage.Addr().String(), "down": deadURL(t), "hang": hang.URL} {
+	for name, url := range map[string]string{"bad": garbage, "down": deadURL(t), "hang": hang.URL} {
 		cl := clone(conf()).Clusters[0]
 		cl.Name, cl.Health.Type, cl.Affinity = name, "none", base.Affinity
 		cl.Modules[0].ContextRoot = "/" + name

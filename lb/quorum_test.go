@@ -189,3 +189,20 @@ func TestRecordOfAClientThatWentAwayCompletes(t *testing.T) {
 	close(hold)
 	r.wait("recorded all the same", func() bool { return len(r.g.sessions()) == 1 })
 }
+
+func TestRecordThatTakesTooLongIsProvisional(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	r := newRig(t, conf(of(a)...))
+	hold := make(chan struct{})
+	r.g.with(func() { r.g.hold = hold })
+	cl := newClient(t)
+	value := cookieNamed(cl.get(r.url("/")), "HOLDFAST").Value // after recordTimeout
+	if c, err := OpenCookie(r.g.group, "c1", "", "/", value); err != nil || !c.Provisional {
+		t.Fatalf("%+v %v", c, err)
+	}
+	close(hold)
+	r.wait("recorded after all", func() bool { return len(r.g.sessions()) == 1 && r.b.pending.count.Load() == 0 })
+	if cl.get(r.url("/")).body != "i1" {
+		t.Fatal("moved")
+	}
+}

@@ -2,8 +2,11 @@ package lb
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -41,4 +44,52 @@ func (c *rawConn) response() *http.Response {
 		c.t.Fatal(err)
 	}
 	return resp
+}
+
+// rawInstance is an instance that reads the head of a request, answers with fixed bytes and leaves the connection open. It
+// counts the requests.
+func rawInstance(t testing.TB, answer string) (url string, count *atomic.Int64) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count = new(atomic.Int64)
+	var conns sync.WaitGroup
+	t.Cleanup(func() {
+		ln.Close()
+		conns.Wait()
+	})
+	conns.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer c.Close()
+				in := bufio.NewReader(c)
+				if _, err := http.ReadRequest(in); err != nil {
+					return
+				}
+				count.Add(1)
+				io.WriteString(c, answer)
+				io.Copy(io.Discard, in)
+			})
+		}
+	})
+	return "http://" + ln.Addr().String(), count
+}
+
+// freePort is a port of loopback that was free a moment ago.
+func freePort(t testing.TB) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }

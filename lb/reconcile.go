@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -181,7 +182,13 @@ func (b *Balancer) forget(rt *routing) {
 			delete(state.instances, gone)
 		}
 		if c == nil {
+			b.metrics.forgetCluster(name)
 			delete(b.clusters, name)
+		}
+	}
+	for name := range b.turns {
+		if host, root, _ := strings.Cut(name, "\x00"); rt.site(host, root) == nil {
+			delete(b.turns, name)
 		}
 	}
 }
@@ -209,11 +216,7 @@ func (b *Balancer) reconcileFronts(listeners []config.Listener) {
 		}
 		delete(b.fronts, address)
 		f.stopListening()
-		b.closing.Go(func() {
-			ctx, cancel := context.WithTimeout(b.ctx, closingGrace)
-			defer cancel()
-			f.close(ctx)
-		})
+		b.closing.Go(func() { f.close(b.ctx) }) // requests that it has may take as long as they like
 	}
 	for address, name := range wanted {
 		if b.fronts[address] == nil {
