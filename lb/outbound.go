@@ -27,7 +27,7 @@ func (x *exchange) outbound() *http.Request {
 		x.body = newClientBody(r.Body)
 		out.Body, out.GetBody = x.body, x.body.again
 	}
-	upgrade := upgradeOf(r.Header)
+	upgrade := upgradeOf(r)
 	x.wanted = upgrade
 	trailers := headerHasToken(r.Header["Te"], "trailers")
 	removeHopByHop(out.Header, false)
@@ -118,7 +118,11 @@ func headerHasToken(lines []string, token string) bool {
 }
 
 // upgradeOf gives the protocol that the client wants to switch to, "" for none.
-func upgradeOf(h http.Header) string {
+func upgradeOf(r *http.Request) string {
+	h := r.Header
+	if !r.ProtoAtLeast(1, 1) { // RFC 9110 7.8: ignored in HTTP/1.0
+		return ""
+	}
 	if !headerHasToken(h["Connection"], "Upgrade") {
 		return ""
 	}

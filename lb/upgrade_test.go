@@ -93,6 +93,17 @@ func TestHTTP2UpgradeIsNotPassedOn(t *testing.T) {
 	}
 }
 
+// TestOldVersionCannotUpgrade: RFC 9110 7.8 has Upgrade ignored in HTTP/1.0.
+func TestOldVersionCannotUpgrade(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	r := newRig(t, conf(of(a)...))
+	c := dialRaw(t, r)
+	c.write("GET / HTTP/1.0\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if got := c.response(); got.StatusCode != 200 || a.header().Get("Upgrade") != "" {
+		t.Fatalf("%d %v", got.StatusCode, a.header())
+	}
+}
+
 func TestShutdownEndsTunnels(t *testing.T) {
 	a := newApp(t, "i1", wsEcho)
 	r := newRig(t, conf(of(a)...))
