@@ -28,6 +28,9 @@ const (
 	leaveTime = 10 * time.Second
 )
 
+// ErrRefused is in the reason for which Run ends when the group does not let the node in, and asking again will not help.
+var ErrRefused = raftnode.ErrRefused
+
 // Server is one node. New opens everything, Run serves, Close gives everything back; each is called once.
 type Server struct {
 	config   Config

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/admin/client"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm/config"
+	"github.com/holdfast-lb/holdfast/server"
 )
 
 // The exit statuses.
@@ -55,7 +56,7 @@ func exitStatus(err error) int {
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &problem) && refusals[problem.Code]:
+	case errors.As(err, &problem) && refusals[problem.Code], errors.Is(err, server.ErrRefused):
 		return exitRefused
 	}
 	return exitFailed
