@@ -45,6 +45,15 @@ const (
 	replyFailed callKind = 0x81
 )
 
+// quick tells which requests are answered at once, or are few because a node batches them.
+func (k callKind) quick() bool {
+	switch k {
+	case callRecord, callReadIndex, callTerm, callInfo:
+		return true
+	}
+	return false
+}
+
 var errFrame = errors.New("bad frame")
 
 type frame struct {

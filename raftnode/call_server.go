@@ -16,6 +16,9 @@ const (
 	maxCallTime = 30 * time.Second
 	// maxCalls is how many requests of one connection are served at once. More wait in the socket.
 	maxCalls = 64
+	// maxSlowCalls is how many of them may be such that wait for something; more are refused. So session operations and
+	// read indexes never stand behind them.
+	maxSlowCalls = 32
 	// frameWait bounds the time from the first byte of a frame to its last.
 	frameWait = 10 * time.Second
 )
@@ -64,7 +67,7 @@ func (s *callServer) serve(ctx context.Context, nc net.Conn, from caller) {
 	}()
 	ctx, cancel := context.WithCancel(ctx) // ends with the connection: nobody waits for the answers then
 	defer cancel()
-	c := &servedConn{server: s, nc: nc, from: from, slots: make(chan struct{}, maxCalls)}
+	c := &servedConn{server: s, nc: nc, from: from, slots: make(chan struct{}, maxCalls), slow: make(chan struct{}, maxSlowCalls)}
 	c.run(ctx)
 	c.wg.Wait()
 }
@@ -84,6 +87,7 @@ type servedConn struct {
 	nc     net.Conn
 	from   caller
 	slots  chan struct{}
+	slow   chan struct{}
 	wg     sync.WaitGroup
 
 	wmu  sync.Mutex
@@ -119,12 +123,7 @@ func (c *servedConn) answer(ctx context.Context, f frame) {
 	defer cancel()
 	reply := frame{id: f.id, kind: replyOK}
 	var err error
-	if h := c.server.handlers[f.kind]; h != nil {
-		reply.payload, err = h(ctx, c.from, f.payload)
-	} else {
-		err = &failure{code: failUnsupported, text: fmt.Sprintf("request of kind %d", f.kind)}
-	}
-	if err != nil {
+	if reply.payload, err = c.handle(ctx, f); err != nil {
 		reply.kind, reply.payload = replyFailed, asFailure(err).encode()
 	}
 	c.server.count(err == nil)
@@ -138,4 +137,20 @@ func (c *servedConn) answer(ctx context.Context, f frame) {
 	if cap(c.wbuf) > 1<<20 {
 		c.wbuf = nil
 	}
+}
+
+func (c *servedConn) handle(ctx context.Context, f frame) ([]byte, error) {
+	h := c.server.handlers[f.kind]
+	if h == nil {
+		return nil, &failure{code: failUnsupported, text: fmt.Sprintf("request of kind %d", f.kind)}
+	}
+	if !f.kind.quick() {
+		select {
+		case c.slow <- struct{}{}:
+			defer func() { <-c.slow }()
+		default:
+			return nil, retryLater("too many requests of this kind at once")
+		}
+	}
+	return h(ctx, c.from, f.payload)
 }

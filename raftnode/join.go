@@ -16,7 +16,7 @@ const joinWait = 5 * time.Second
 // joinGroup asks the nodes of the group in turn until this one is a member.
 func (n *Node) joinGroup(ctx context.Context) error {
 	if len(n.opt.Join) == 0 {
-		return errors.New("this node has no state and knows no node of its group: name some with --join HOST:PORT,...")
+		return errors.New("this node has no state and knows no node of its group: name some with --join HOST:PORT, separated by commas")
 	}
 	n.log.Info("joining the group", "by", n.opt.Join)
 	wait := backoff{base: 50 * time.Millisecond, limit: 2 * time.Second}
@@ -92,29 +92,43 @@ func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
 	if string(s.Address) != n.addr {
-		return false, n.tellLeader(ctx, callAnnounce)
+		return false, n.announce(ctx)
 	}
 	if s.Suffrage != raft.Voter {
 		if err := n.Sync(ctx); err != nil {
 			return false, err
 		}
-		return false, n.tellLeader(ctx, callPromote)
+		at, _ := n.watch.get()
+		if !at.known {
+			return false, ErrNoQuorum
+		}
+		_, err := n.pool.call(ctx, at.addr, nameOf(at.id), callPromote, nil)
+		return false, err
 	}
-	return n.state.Group() != nil, nil
+	return n.state.Group() != nil && len(n.creds.Load().CAKeyDER) == 0, nil
 }
 
-// tellLeader sends a request about this node to the leader, which may be this node.
-func (n *Node) tellLeader(ctx context.Context, kind callKind) error {
-	at, _ := n.watch.get()
-	switch {
-	case !at.known:
-		return ErrNoQuorum
-	case at.self:
-		_, err := n.handlers()[kind](ctx, caller{n.opt.Name, *n.id.Load()}, encodeJSON(n.self()))
+// announce tells the leader this node's new address. The leader cannot reach it at the old one, so that this node does not
+// know who leads: it asks all members in turn. A node that leads although it has moved (it is alone, or the others have
+// kept their connections) tells itself.
+func (n *Node) announce(ctx context.Context) error {
+	request := encodeJSON(n.self())
+	if n.lead.Load() != nil {
+		_, err := n.handleAnnounce(ctx, caller{n.opt.Name, *n.id.Load()}, request)
 		return err
 	}
-	_, err := n.pool.call(ctx, at.addr, nameOf(at.id), kind, encodeJSON(n.self()))
-	return err
+	var errs []error
+	for _, s := range n.membership().Servers {
+		if s.ID == *n.id.Load() {
+			continue
+		}
+		err := n.askLeader(ctx, string(s.Address), callAnnounce, request)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("node %s: %w", nameOf(s.ID), err))
+	}
+	return errors.Join(errs...)
 }
 
 // handlers is what this node answers to others.

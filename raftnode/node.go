@@ -52,7 +52,8 @@ type Node struct {
 	removed          removedNodes
 	admitting        sync.Mutex // one change of the membership at a time
 
-	raft atomic.Pointer[raft.Raft]
+	raft    atomic.Pointer[raft.Raft]
+	raftEnd sync.Once
 
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc
@@ -279,9 +280,7 @@ func (n *Node) halt() {
 		l.close()
 	}
 	n.cancel()
-	if r := n.raft.Load(); r != nil {
-		r.Shutdown()
-	}
+	n.endRaft()
 }
 
 // currentTerm is 0 before raft runs.

@@ -48,7 +48,7 @@ func (n *Node) stop(ctx context.Context, handOver bool) {
 		down := make(chan struct{})
 		go func() {
 			defer close(down)
-			_ = r.Shutdown().Error()
+			n.endRaft()
 		}()
 		select {
 		case <-down:
@@ -103,6 +103,13 @@ func (n *Node) handOver(ctx context.Context, r *raft.Raft) error {
 		case <-n.ctx.Done():
 			return err
 		}
+	}
+}
+
+// endRaft shuts raft down and waits for its goroutines; raft itself waits at the first call only.
+func (n *Node) endRaft() {
+	if r := n.raft.Load(); r != nil {
+		n.raftEnd.Do(func() { _ = r.Shutdown().Error() })
 	}
 }
 

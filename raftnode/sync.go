@@ -88,52 +88,50 @@ func (n *Node) leaderIndex(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	index := n.state.Applied()
-	r := n.raft.Load()
-	if err := await(ctx, n, r.VerifyLeader); err != nil {
-		return 0, retryLater("leadership is not confirmed: " + err.Error())
-	}
-	if err := n.confirmTerm(ctx, l); err != nil {
+	if err := n.confirmTerm(ctx, l.term); err != nil {
 		return 0, retryLater("leadership is not confirmed: " + err.Error())
 	}
 	return index, nil
 }
 
-// confirmTerm is needed while there are non-voters: raft 1.8.0's VerifyLeader counts their answers as votes. If a majority
-// of the voters is in this leader's term after the request came, then no later leader had been elected before it.
-func (n *Node) confirmTerm(ctx context.Context, l *leadership) error {
+// confirmTerm asks the other voters for their terms. If a majority is in the given term after the request came, then no later
+// leader had been elected before it, since a majority would have left the term to vote.
+//
+// raft 1.8.0's VerifyLeader does not hold that: an answer to a heartbeat that was sent before the call counts (replication.go,
+// heartbeat and notifyAll), so that a leader that was frozen between the two takes one from before its successor's election;
+// and non-voters' answers count as well.
+func (n *Node) confirmTerm(ctx context.Context, term uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	servers := n.membership().Servers
-	voters, nonVoters := 0, false
-	for _, s := range servers {
-		if s.Suffrage == raft.Voter {
-			voters++
-		} else {
-			nonVoters = true
-		}
-	}
-	if !nonVoters {
-		return nil
-	}
 	answers := make(chan bool, len(servers))
-	asked := 0
+	voters, asked := 0, 0
 	for _, s := range servers {
-		if s.Suffrage != raft.Voter || s.ID == *n.id.Load() {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if s.ID == *n.id.Load() {
 			continue
 		}
 		asked++
 		go func() {
 			b, err := n.pool.call(ctx, string(s.Address), nameOf(s.ID), callTerm, nil)
-			term, derr := decodeIndex(b)
-			answers <- err == nil && derr == nil && term == l.term
+			theirs, derr := decodeIndex(b)
+			answers <- err == nil && derr == nil && theirs == term
 		}()
 	}
-	same := 1
+	same := 0
+	if n.currentTerm() == term {
+		same++
+	}
 	for ; asked > 0 && same <= voters/2; asked-- {
 		if <-answers {
 			same++
 		}
 	}
 	if same <= voters/2 {
-		return fmt.Errorf("%d of %d voters are in term %d", same, voters, l.term)
+		return fmt.Errorf("%d of %d voters are in term %d", same, voters, term)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (n *Node) redeemToken(ctx context.Context, text string) error {
 		return err
 	}
 	if len(n.opt.Join) == 0 {
-		return errors.New("a join token needs --join HOST:PORT,... to say where the group is")
+		return errors.New("a join token needs --join HOST:PORT to say where the group is")
 	}
 	// The token is bound to the key that it is first used with, so the key must survive a crash before the reply is here.
 	key, err := pendingKey(n.opt.TLSDir)
