@@ -78,13 +78,15 @@ type leaderKillRun struct {
 	random *rand.Rand
 	report *Report
 
-	victim *group.Node
+	victim       *group.Node
+	known, fresh *load.Probe
 }
 
 func (r *leaderKillRun) finish() *Report {
 	record := &r.load.Record
 	r.report.Requests, r.report.Failed = record.Requests.Load(), record.Failed.Load()
 	r.report.Retried, r.report.Forged = record.Retried.Load(), record.Forged.Load()
+	r.report.Causes = record.Causes()
 	r.report.Sessions = r.load.Ledger.Len()
 	r.report.Violations, r.report.Broken = r.load.Ledger.Violations()
 	return r.report
@@ -92,13 +94,12 @@ func (r *leaderKillRun) finish() *Report {
 
 // storm makes the sessions, and kills and restarts the leader in the middle of that.
 func (r *leaderKillRun) storm(ctx context.Context) error {
-	known, err := r.load.Probe(ctx, 10*time.Millisecond, stage.Plain, false)
-	if err != nil {
+	var err error
+	if r.known, err = r.load.Probe(ctx, 10*time.Millisecond, stage.Plain, false); err != nil {
 		return err
 	}
-	fresh, err := r.load.Probe(ctx, 10*time.Millisecond, stage.Insert, true)
-	if err != nil {
-		known.Stop()
+	if r.fresh, err = r.load.Probe(ctx, 10*time.Millisecond, stage.Insert, true); err != nil {
+		r.known.Stop()
 		return err
 	}
 	killAt := r.Sessions/3 + r.random.IntN(max(1, r.Sessions/3))
@@ -127,7 +128,8 @@ func (r *leaderKillRun) storm(ctx context.Context) error {
 		once.Do(func() { close(trigger) })
 	}
 	err = <-killed
-	r.report.Known, r.report.Fresh = known.Stop(), fresh.Stop()
+	r.known.Stop()
+	r.fresh.Stop()
 	return err
 }
 
@@ -144,6 +146,8 @@ func (r *leaderKillRun) kill(ctx context.Context) error {
 	r.report.Before = r.load.Ledger.Len()
 	began := time.Now()
 	r.report.KilledAt = began
+	r.known.Mark()
+	r.fresh.Mark()
 	leader.Kill()
 	r.say("leader %s is killed with SIGKILL while %d sessions are known", leader.Name, r.report.Before)
 	if err := r.thawFollowers(); err != nil {
@@ -157,6 +161,7 @@ func (r *leaderKillRun) kill(ctx context.Context) error {
 	if err := leader.Restart(ctx); err != nil {
 		return err
 	}
+	r.report.Known, r.report.Fresh = r.known.Gap(), r.fresh.Gap()
 	r.say("node %s is back", leader.Name)
 	return nil
 }

@@ -84,6 +84,9 @@ func crowd(t *testing.T, ctx context.Context, s *stage.Stage, seed uint64, sessi
 	if err := l.Storm(ctx, load.Storm{Kinds: kinds, Sessions: sessions, Workers: 16, Repeats: 2}); err != nil {
 		t.Fatal(err)
 	}
+	if l.Record.Retried.Load() > 0 {
+		t.Errorf("clients had to retry though nothing was done to the group: %s", &l.Record)
+	}
 	return l
 }
 

@@ -38,6 +38,10 @@ func TestANodeWithoutItsGroup(t *testing.T) {
 			defer cancel()
 			s := set(t, ctx, program, stage.Options{})
 			l := crowd(t, ctx, s, 21, 400)
+			// What the survivor has not applied when it loses the others, it cannot know: it is to be told everything first.
+			if _, err := settled(ctx, s.Group, l.Ledger); err != nil {
+				t.Fatal(err)
+			}
 			survivor := chooseSurvivor(t, ctx, s, c.leaderSurvives)
 			others := func(do func(*group.Node) error) {
 				t.Helper()
@@ -107,7 +111,7 @@ func serveAlone(t *testing.T, ctx context.Context, l *load.Load, node int) {
 	t.Helper()
 	w := l.Worker()
 	defer w.Close()
-	known := l.Sessions()
+	known, retried := l.Sessions(), l.Record.Retried.Load()
 	began := time.Now()
 	for _, s := range known {
 		if err := w.Visit(ctx, s, node); err != nil {
@@ -136,7 +140,7 @@ func serveAlone(t *testing.T, ctx context.Context, l *load.Load, node int) {
 		t.Error(err)
 	}
 	t.Logf("%d new sessions with 2 more requests each in %s; %s", newAlone, time.Since(began).Round(time.Millisecond), &l.Record)
-	if l.Record.Retried.Load() > 0 || l.Record.Failed.Load() > 0 {
+	if l.Record.Retried.Load() > retried || l.Record.Failed.Load() > 0 {
 		t.Errorf("clients had to retry: %s", &l.Record)
 	}
 }

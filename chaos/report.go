@@ -24,10 +24,13 @@ type Report struct {
 	// Killed names the node that was killed, KilledAt is when.
 	Killed   string
 	KilledAt time.Time
-	// Known and Fresh are the longest gaps without an answer, for known and for new sessions.
+	// Known and Fresh are the longest gaps without an answer from the kill until the killed node was back, for
+	// known and for new sessions.
 	Known, Fresh load.Gap
 	// Requests, Failed and Retried count what the clients did; Forged how many cookies they forged.
 	Requests, Failed, Retried, Forged int64
+	// Causes says why clients had to retry.
+	Causes string
 	// Hash is the state hash that all nodes have in common at the end.
 	Hash string
 	// Violations are the first broken promises, Broken counts all.
@@ -45,8 +48,8 @@ type Phase struct {
 
 func (r *Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s seed %d: %d sessions, %d kept, %d lost, %d provisional; %d requests, %d failed, %d retried, %d forged; gap known %s, new %s;",
-		r.Scenario, r.Seed, r.Sessions, r.Kept, r.Lost, r.Provisional, r.Requests, r.Failed, r.Retried, r.Forged,
+	fmt.Fprintf(&b, "%s seed %d: %d sessions, %d kept, %d lost, %d provisional; %d requests, %d failed, %d retried (%s), %d forged; gap known %s, new %s;",
+		r.Scenario, r.Seed, r.Sessions, r.Kept, r.Lost, r.Provisional, r.Requests, r.Failed, r.Retried, r.Causes, r.Forged,
 		r.gap(r.Known), r.gap(r.Fresh))
 	for _, p := range r.Took {
 		fmt.Fprintf(&b, " %s %.1fs", p.Name, p.Took.Seconds())

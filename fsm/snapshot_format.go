@@ -50,7 +50,7 @@ const (
 	// item, a revision, is smaller than the entry that brought it.
 	maxSection = MaxEntrySize + 1<<20
 	// sectionTarget is the size at which a writer begins another section.
-	sectionTarget = 1 << 20
+	sectionTarget = 64 << 10
 	// minCompress is the size under which compression is not tried.
 	minCompress = 4 << 10
 )

@@ -104,7 +104,7 @@ func (a *fsmAdapter) Restore(r io.ReadCloser) error {
 type fsmSnapshot struct{ s *fsm.Snapshot }
 
 func (f fsmSnapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := f.s.WriteTo(sink); err != nil {
+	if _, err := f.s.WriteTo(&pacedWriter{w: sink}); err != nil {
 		_ = sink.Cancel()
 		return fmt.Errorf("write snapshot: %w", err)
 	}

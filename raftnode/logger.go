@@ -57,7 +57,7 @@ func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 		return
 	case level == hclog.Trace:
 		out = slog.LevelDebug - 4
-	case msg == "skipping application of old log": // raft's answer to cachedLog.GetCommitIndex
+	case msg == "skipping application of old log": // raft's answer to nodeLog.GetCommitIndex
 	case level >= hclog.Warn && l.seen.first(msg):
 		out = slog.LevelWarn
 	}

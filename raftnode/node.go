@@ -35,7 +35,7 @@ type Node struct {
 	applied, revised broadcast
 	adapter          *fsmAdapter
 	disk             *diskGuard
-	store            cachedLog
+	store            *nodeLog
 	stream           *streamLayer
 	pool             *callPool
 	server           *callServer
@@ -111,7 +111,7 @@ func (n *Node) open() error {
 		return err
 	}
 	n.disk = &diskGuard{stop: n.fail, done: n.ctx.Done()}
-	if n.store, err = newCachedLog(guardedLog{n.opt.Dir.Log(), n.disk}); err != nil {
+	if n.store, err = newNodeLog(guardedLog{n.opt.Dir.Log(), n.disk}, n.opt.Dir.Snapshots()); err != nil {
 		return err
 	}
 	n.adapter = &fsmAdapter{state: n.state, stop: n.fail, applied: &n.applied, revised: &n.revised, members: n.removed.note,
@@ -252,7 +252,8 @@ func (n *Node) startRaft() (err error) {
 		Stream: n.stream, MaxPool: 3, Timeout: n.timing.rpc, Logger: logger,
 	})
 	n.goRun(n.followTerms)
-	r, err := raft.NewRaft(c, n.adapter, n.store, guardedStable{n.opt.Dir.Stable(), n.disk}, n.opt.Dir.Snapshots(), trans)
+	r, err := raft.NewRaft(c, n.adapter, n.store, guardedStable{n.opt.Dir.Stable(), n.disk},
+		notedSnapshots{n.opt.Dir.Snapshots(), n.store}, trans)
 	if err != nil {
 		_ = trans.Close()
 		return fmt.Errorf("start raft: %w", err)

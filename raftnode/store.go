@@ -66,24 +66,6 @@ func (l guardedLog) DeleteRange(min, max uint64) error {
 	return err
 }
 
-// cachedLog has the newest entries in memory: replication reads each entry once for each follower.
-type cachedLog struct {
-	*raft.LogCache
-	log raft.CommitTrackingLogStore
-}
-
-var _ raft.CommitTrackingLogStore = cachedLog{}
-
-func newCachedLog(log raft.CommitTrackingLogStore) (cachedLog, error) {
-	cache, err := raft.NewLogCache(logCacheEntries, log)
-	return cachedLog{cache, log}, err
-}
-
-func (c cachedLog) StageCommitIndex(index uint64) error { return c.log.StageCommitIndex(index) }
-
-// GetCommitIndex says none, so that raft does not run its own restore (see replay).
-func (c cachedLog) GetCommitIndex() (uint64, error) { return 0, nil }
-
 // guardedStable keeps term and vote. raft panics when they cannot be written.
 type guardedStable struct {
 	raft.StableStore

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
@@ -45,6 +46,21 @@ func (g *Group) Apply(ctx context.Context, yaml string) error {
 			return fmt.Errorf("apply configuration: revision %d is applied by a %s only", result.Revision, result.AppliedBy)
 		}
 		return nil
+	})
+}
+
+// Serving waits until every node takes connections on the group's listener: a node that has applied a configuration may still
+// be about to open it.
+func (g *Group) Serving(ctx context.Context) error {
+	return g.Each(func(n *Node) error {
+		var dialer net.Dialer
+		return proc.Poll(ctx, pollEvery, func() error {
+			c, err := dialer.DialContext(ctx, "tcp", n.Traffic)
+			if err != nil {
+				return fmt.Errorf("traffic of node %s: %w", n.Name, err)
+			}
+			return c.Close()
+		})
 	})
 }
 

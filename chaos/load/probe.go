@@ -105,35 +105,37 @@ func (p *Probe) note(due time.Time, err error) {
 		return
 	}
 	p.gap.Wait.Add(now.Sub(due))
-	p.close(now)
-}
-
-// close ends the present gap.
-func (p *Probe) close(now time.Time) {
 	if gap := now.Sub(p.last); gap > p.gap.Longest {
 		p.gap.Longest, p.gap.From = gap, p.last
 	}
 	p.last = now
 }
 
-// Longest is the longest gap so far.
-func (p *Probe) Longest() time.Duration {
+// Mark lets the measuring begin anew: a fault is about to happen. The gap that is under way counts from its beginning.
+func (p *Probe) Mark() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.gap.Longest, time.Since(p.last))
+	p.gap = Gap{Wait: &Latencies{}}
+}
+
+// Gap is what the probe has seen so far, the gap that is under way included.
+func (p *Probe) Gap() Gap {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gap := p.gap
+	if open := time.Since(p.last); open > gap.Longest {
+		gap.Longest, gap.From = open, p.last
+	}
+	return gap
 }
 
 // Stop ends the probe, waits for the requests that are under way, and tells what it saw.
 func (p *Probe) Stop() Gap {
 	p.cancel()
 	<-p.done
-	p.mu.Lock()
-	p.close(time.Now())
-	p.mu.Unlock()
+	gap := p.Gap()
 	for range probeUsers {
 		(<-p.users).worker.Close()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.gap
+	return gap
 }

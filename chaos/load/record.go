@@ -1,9 +1,16 @@
 package load
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
+	"os"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -15,11 +22,49 @@ type Record struct {
 	Forged   atomic.Int64 // requests with a forged cookie
 	Fresh    Latencies    // requests that made a session, retries included
 	Assigned Latencies    // requests of a known session, retries included
+
+	mu     sync.Mutex
+	causes map[string]int
+}
+
+// maxCauses bounds how many different causes of retries are told apart.
+const maxCauses = 50
+
+// because notes why an attempt failed.
+func (r *Record) because(err error) {
+	cause := err.Error()
+	var system syscall.Errno // "connection refused", without the ports that make each one different
+	switch {
+	case errors.As(err, &system):
+		cause = system.Error()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		cause = "no answer in time"
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.causes == nil {
+		r.causes = map[string]int{}
+	}
+	if _, known := r.causes[cause]; !known && len(r.causes) >= maxCauses {
+		cause = "something else"
+	}
+	r.causes[cause]++
+}
+
+// Causes says why attempts had to be repeated, and how often.
+func (r *Record) Causes() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for _, cause := range slices.Sorted(maps.Keys(r.causes)) {
+		all = append(all, fmt.Sprintf("%d times %s", r.causes[cause], cause))
+	}
+	return strings.Join(all, ", ")
 }
 
 func (r *Record) String() string {
-	return fmt.Sprintf("%d requests, %d failed, %d retried, %d forged; new sessions %s; known ones %s",
-		r.Requests.Load(), r.Failed.Load(), r.Retried.Load(), r.Forged.Load(), &r.Fresh, &r.Assigned)
+	return fmt.Sprintf("%d requests, %d failed, %d retried (%s), %d forged; new sessions %s; known ones %s",
+		r.Requests.Load(), r.Failed.Load(), r.Retried.Load(), r.Causes(), r.Forged.Load(), &r.Fresh, &r.Assigned)
 }
 
 // Latencies is a histogram whose buckets are at most an eighth wide, from 1 microsecond to hours. The zero value is empty.

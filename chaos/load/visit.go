@@ -67,6 +67,7 @@ func (w *Worker) ask(ctx context.Context, s *Session, node int) (ledger.Answer, 
 			return ledger.Answer{}, fmt.Errorf("%s request: no answer after %d attempts: %w", s.Kind.Name, attempt+1, err)
 		}
 		w.load.Record.Retried.Add(1)
+		w.load.Record.because(err)
 		if attempt%len(o.Targets) == len(o.Targets)-1 { // all were asked: a browser's user waits before pressing again
 			pause(ctx, 20*time.Millisecond)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -25,14 +26,15 @@ func (p *Process) state() byte {
 // LogPath is the file with the output of the process.
 func (p *Process) LogPath() string { return p.spec.Log }
 
-// Tail gives the last lines of the output, 64 KiB at most, each with the name of the process before it.
-func (p *Process) Tail(lines int) string {
+// Tail gives the last lines of the output, of its last MiB at most, each with the name of the process before it. Lines of which
+// drop says so are left out; nil drops none.
+func (p *Process) Tail(lines int, drop func(line string) bool) string {
 	file, err := os.Open(p.spec.Log)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = file.Close() }()
-	const most = 64 << 10
+	const most = 1 << 20
 	if info, err := file.Stat(); err == nil && info.Size() > most {
 		_, _ = file.Seek(-most, io.SeekEnd)
 	}
@@ -41,6 +43,9 @@ func (p *Process) Tail(lines int) string {
 		return err.Error()
 	}
 	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	if drop != nil {
+		all = slices.DeleteFunc(all, drop)
+	}
 	all = all[max(0, len(all)-lines):]
 	return p.spec.Name + "| " + strings.Join(all, "\n"+p.spec.Name+"| ")
 }

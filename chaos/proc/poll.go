@@ -54,7 +54,7 @@ func (p *Process) Ready(ctx context.Context, url string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for %s: %w\n%s", p.spec.Name, err, p.Tail(15))
+		return fmt.Errorf("wait for %s: %w\n%s", p.spec.Name, err, p.Tail(15, nil))
 	}
 	return nil
 }

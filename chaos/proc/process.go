@@ -101,7 +101,7 @@ func (p *Process) Stop(ctx context.Context) error {
 		return fmt.Errorf("stop %s: still running %w, killed", p.spec.Name, ctx.Err())
 	}
 	if err := p.Err(); err != nil {
-		return fmt.Errorf("stop %s: %w\n%s", p.spec.Name, err, p.Tail(10))
+		return fmt.Errorf("stop %s: %w\n%s", p.spec.Name, err, p.Tail(10, nil))
 	}
 	return nil
 }

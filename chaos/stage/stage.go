@@ -98,7 +98,7 @@ func (s *Stage) start(ctx context.Context) error {
 	if err := s.Group.Apply(ctx, s.Configuration()); err != nil {
 		return fmt.Errorf("%w\n%s", err, s.Group.Tails(12))
 	}
-	return nil
+	return s.Group.Serving(ctx)
 }
 
 // StartInstance starts an instance, the first time or after its process was ended.

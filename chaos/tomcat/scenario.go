@@ -86,6 +86,9 @@ func (s *scenario) start(ctx context.Context) error {
 	if err := s.group.Apply(ctx, s.configuration()); err != nil {
 		return err
 	}
+	if err := s.group.Serving(ctx); err != nil {
+		return err
+	}
 	for _, t := range s.tomcats {
 		if err := t.ready(ctx); err != nil {
 			return err
