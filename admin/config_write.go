@@ -106,10 +106,17 @@ func (a *API) waitAll(ctx context.Context, limit time.Duration, out *putConfigOu
 	defer cancel()
 	if err := a.opt.Node.WaitAll(bounded, out.Body.Index); err != nil {
 		out.Status = http.StatusAccepted
-		out.Body.Warnings = append(out.Body.Warnings, fmt.Sprintf("not every node has applied it within %v; those that have not will when they are back", limit))
+		out.Body.Warnings = append(out.Body.Warnings,
+			fmt.Sprintf("not every node serves it after %v; those that do not will when they can: %s", limit, firstLine(err)))
 		return
 	}
 	out.Body.AppliedBy = "all"
+}
+
+// firstLine keeps a list of reasons short.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 func (a *API) validateConfig(_ context.Context, in *validateInput) (*validateOutput, error) {

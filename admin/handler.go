@@ -132,11 +132,17 @@ func (a *API) recovered(rec *recorder, r *http.Request, v any) {
 func (a *API) logCall(r *http.Request, c *call, status int, took time.Duration) {
 	level := slog.LevelInfo
 	route := routeOf(r)
-	if openRoutes[r.URL.Path] || route == "/metrics" {
-		level = slog.LevelDebug // asked every few seconds
+	// Health checks, scrapers and dashboards ask every few seconds: what only reads is worth a line when it was refused.
+	if openRoutes[r.URL.Path] || route == "/metrics" || readsOnly(r, route) && status < http.StatusBadRequest {
+		level = slog.LevelDebug
 	}
 	a.opt.Logger.Log(r.Context(), level, "admin call", "method", methodOf(r), "route", route, "actor", c.who.actor, "status", status,
 		"ms", took.Milliseconds(), "remote", r.RemoteAddr)
+}
+
+// readsOnly tells whether a call cannot change anything.
+func readsOnly(r *http.Request, route string) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead || route == "/v1/sessions/lookup" || route == "/v1/config/validate"
 }
 
 func routeOf(r *http.Request) string {

@@ -117,9 +117,9 @@ func TestAccessIsLogged(t *testing.T) {
 	read(r.api, "/readyz")
 	log := r.log.String()
 	for _, want := range []string{
-		"method=GET route=/v1/config actor=\"token " + strings.Split(token, ".")[1] + "\" status=200",
-		"method=POST route=/v1/sessions/lookup actor=local status=200",
-		"route=/v1/sessions/{key} actor=local status=422",
+		"level=DEBUG msg=\"admin call\" method=GET route=/v1/config actor=\"token " + strings.Split(token, ".")[1] + "\" status=200",
+		"level=DEBUG msg=\"admin call\" method=POST route=/v1/sessions/lookup actor=local status=200",
+		"level=INFO msg=\"admin call\" method=GET route=/v1/sessions/{key} actor=local status=422",
 		"route=unknown actor=local status=404",
 		"level=DEBUG msg=\"admin call\" method=GET route=/readyz actor=- status=503",
 	} {

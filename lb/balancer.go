@@ -158,6 +158,14 @@ func (b *Balancer) Ready() error {
 	return errors.Join(errs...)
 }
 
+// InForce gives the number of the configuration revision that this node serves, which follows what the state holds; ok is false before
+// the first one.
+func (b *Balancer) InForce() (revision uint64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.routing.Load().revision, b.inForce
+}
+
 // Addr gives the address that a listener is bound to, nil while it is not.
 func (b *Balancer) Addr(listener string) net.Addr {
 	b.mu.Lock()

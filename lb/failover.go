@@ -3,6 +3,7 @@ package lb
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -57,12 +58,18 @@ func (x *exchange) find(s *site) bool {
 
 // catchUp waits until this node knows what the group knows; false when that cannot be had.
 func (x *exchange) catchUp() bool {
-	if !x.b.recorder.Quorum() {
-		return false
-	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), recordTimeout)
 	defer cancel()
-	return x.b.recorder.Sync(ctx) == nil
+	for x.b.recorder.Sync(ctx) != nil {
+		pause := time.NewTimer(recordPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return false
+		}
+	}
+	return true
 }
 
 // toSession chooses the session's instance, or another one of the cluster when that is not available.

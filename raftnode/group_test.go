@@ -103,7 +103,13 @@ func (m *member) run() {
 	m.stop = stop
 	m.err = make(chan error, 1)
 	node, done := m.node, m.err
-	go func() { done <- node.Run(ctx) }()
+	go func() {
+		err := node.Run(ctx)
+		if err != nil {
+			node.log.Error("Run", "error", err)
+		}
+		done <- err
+	}()
 }
 
 // halt stops the node gracefully, if it runs.

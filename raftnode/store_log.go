@@ -57,17 +57,23 @@ func (l *nodeLog) snapshotAt(index, term uint64) error {
 	return nil
 }
 
-// GetLog never gives the made-up entry to be sent to others: for that the one before it would have to be there.
+// GetLog never gives the made-up entry to be sent to others: for that the one before it would have to be there. Without an
+// entry behind the hole there is none: raft then reads the last entry below it, at its start.
 func (l *nodeLog) GetLog(index uint64, log *raft.Log) error {
 	l.mu.RLock()
 	snap, hole := l.snap, l.hole
 	l.mu.RUnlock()
-	switch {
-	case hole && index == snap.Index:
-		*log = snap
-		return nil
-	case hole && index < snap.Index:
-		return raft.ErrLogNotFound
+	if hole && index <= snap.Index {
+		last, err := l.LogCache.LastIndex()
+		switch {
+		case err != nil:
+			return err
+		case last > snap.Index && index < snap.Index:
+			return raft.ErrLogNotFound
+		case last > snap.Index:
+			*log = snap
+			return nil
+		}
 	}
 	return l.LogCache.GetLog(index, log)
 }

@@ -28,7 +28,7 @@ func snapshotOfFive(t *testing.T) *raft.InmemSnapshotStore {
 
 func TestNodeLogFillsTheHole(t *testing.T) {
 	store := &commitLog{InmemStore: raft.NewInmemStore(), commit: 3}
-	for _, i := range []uint64{1, 2, 3, 4, 6} { // 5 is in the snapshot only
+	for i := uint64(1); i <= 4; i++ { // 5 is in the snapshot only
 		if err := store.StoreLog(&raft.Log{Index: i, Term: 2}); err != nil {
 			t.Fatal(err)
 		}
@@ -38,6 +38,15 @@ func TestNodeLogFillsTheHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got raft.Log
+	if err := l.GetLog(4, &got); err != nil || got.Index != 4 {
+		t.Errorf("nothing is behind the snapshot yet: entry 4: %v", err)
+	}
+	if err := l.GetLog(5, &got); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Errorf("nothing is behind the snapshot yet: entry 5: %v", err)
+	}
+	if err := l.StoreLog(&raft.Log{Index: 6, Term: 2}); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.GetLog(5, &got); err != nil || got.Index != 5 || got.Term != 2 || got.Type != raft.LogNoop {
 		t.Errorf("the snapshot's entry: %+v, %v", got, err)
 	}

@@ -28,8 +28,47 @@ func (a adminNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, erro
 
 func (a adminNode) Sync(ctx context.Context) error { return adminError(a.s.node.Sync(ctx)) }
 
+// WaitAll returns when every node has applied index and serves what it holds: its listeners are bound, its routing is in force.
 func (a adminNode) WaitAll(ctx context.Context, index uint64) error {
-	return adminError(a.s.node.WaitAll(ctx, index))
+	if err := a.s.node.WaitAll(ctx, index); err != nil {
+		return adminError(err)
+	}
+	want := a.s.state.Revision().Number
+	tick := time.NewTicker(servingPoll)
+	defer tick.Stop()
+	for {
+		err := a.allServe(ctx, want)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return adminError(fmt.Errorf("%w: %w", err, ctx.Err()))
+		}
+	}
+}
+
+// servingPoll is how often WaitAll asks: binding a listener takes milliseconds.
+const servingPoll = 20 * time.Millisecond
+
+// allServe says which node does not serve revision want yet, and why.
+func (a adminNode) allServe(ctx context.Context, want uint64) error {
+	var errs []error
+	for _, m := range a.s.node.Members(ctx) {
+		var d description
+		switch {
+		case !m.Reachable:
+			errs = append(errs, fmt.Errorf("node %s: %s", m.Name, m.Error))
+		case json.Unmarshal(m.Info.Detail, &d) != nil:
+			errs = append(errs, fmt.Errorf("node %s: its description cannot be read", m.Name))
+		case d.Serving < want:
+			errs = append(errs, fmt.Errorf("node %s serves revision %d", m.Name, d.Serving))
+		case !d.Ready:
+			errs = append(errs, fmt.Errorf("node %s: %s", m.Name, d.Reason))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (a adminNode) Ready() error { return a.s.ready() }

@@ -10,13 +10,16 @@ import (
 
 // description is what a node tells the other nodes about itself, beyond what the member of the group says: for status.
 type description struct {
-	Ready     bool                `json:"ready"`
+	Ready bool `json:"ready"`
+	// Serving is the configuration revision that the data plane has put into force.
+	Serving   uint64              `json:"serving"`
 	Reason    string              `json:"reason,omitempty"`
 	Instances []lb.InstanceStatus `json:"instances"`
 }
 
 func (s *Server) describe() []byte {
 	d := description{Ready: true, Instances: s.balancer.Instances()}
+	d.Serving, _ = s.balancer.InForce()
 	if err := s.ready(); err != nil {
 		d.Ready, d.Reason = false, strings.ReplaceAll(err.Error(), "\n", "; ")
 	}

@@ -203,7 +203,10 @@ func TestLeavingNodeSaysSoAndHandsOver(t *testing.T) {
 		t.Errorf("the leaving node's readiness: %v", err)
 	}
 	fill(t, other, 100)
-	if n := other.state.Len(); n != 100 {
-		t.Errorf("%d sessions after the hand-over, want 100", n)
-	}
+	eventually(t, "what was recorded after the hand-over is here", func() error {
+		if n := other.state.Len(); n != 100 {
+			return fmt.Errorf("%d sessions, want 100", n)
+		}
+		return nil
+	})
 }
