@@ -15,7 +15,7 @@ import (
 )
 
 // maxEntries is how many merged entries a leader has under way. raft writes those that wait with one fsync.
-const maxEntries = 3
+const maxEntries = 2
 
 // enqueueWait bounds the wait for a place in raft's queue.
 const enqueueWait = time.Second

@@ -39,6 +39,9 @@ type Info struct {
 	DigestIndex uint64               `json:"digestIndex"`
 	Checkpoint  fsm.CheckpointRecord `json:"checkpoint"`
 
+	// Members are the Raft ids of the committed membership as this node has it.
+	Members []string `json:"members,omitempty"`
+
 	// Detail is what Options.Describe says.
 	Detail json.RawMessage `json:"detail,omitempty"`
 
@@ -55,6 +58,7 @@ func (n *Node) Info() Info {
 		Sessions: n.state.Len(), Digest: digest, DigestIndex: index, Checkpoint: n.state.Checkpoint(),
 		Started: n.started, Now: n.opt.Now(),
 	}
+	i.Members = n.committedMembers()
 	if n.opt.Describe != nil {
 		i.Detail = n.opt.Describe()
 	}

@@ -91,6 +91,13 @@ func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
+	if at, _ := n.watch.get(); !at.known {
+		if successor := n.successor(ctx); successor != "" {
+			err := refused("this node was replaced by %s: its data directory is out of date; move it away and let the node join again", successor)
+			n.fail(err)
+			return false, err
+		}
+	}
 	if string(s.Address) != n.addr {
 		return false, n.announce(ctx)
 	}

@@ -322,13 +322,30 @@ func (n *Node) dial(ctx context.Context, proto, addr, name string) (net.Conn, er
 	return c, nil
 }
 
-// dialRaft insists on the member that has the address: a vote that came from another node would count twice.
+// dialRaft insists on the member that has the address: a vote that came from another node would count twice. The name is not enough: a node
+// that was replaced may come back at its old address with its old disk, and must not answer for its successor.
 func (n *Node) dialRaft(ctx context.Context, addr string) (net.Conn, error) {
-	name := ""
+	var member raft.Server
 	for _, s := range n.membership().Servers {
 		if string(s.Address) == addr {
-			name = nameOf(s.ID)
+			member = s
 		}
 	}
-	return n.dial(ctx, protoRaft, addr, name)
+	creds := n.creds.Load()
+	if creds == nil {
+		return nil, errors.New("no credentials yet")
+	}
+	c, err := dialPeer(ctx, creds, protoRaft, addr, nameOf(member.ID), n.opt.Now)
+	if err != nil {
+		return nil, err // a nil *tls.Conn must not become a net.Conn that is not nil
+	}
+	peer, err := callerOf(c.ConnectionState())
+	if err == nil && member.ID != "" && peer.id != member.ID {
+		err = fmt.Errorf("dial %s: the node there is %s, the member is %s", addr, peer.id, member.ID)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
 }

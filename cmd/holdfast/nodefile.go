@@ -92,7 +92,8 @@ func readNodeFile(path string) (map[string]any, error) {
 		}
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&settings); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("node file %s: %s", path, yaml.FormatError(err, false, true))
+		// Without the lines around the fault: one of them may hold the join token.
+		return nil, fmt.Errorf("node file %s: %s", path, yaml.FormatError(err, false, false))
 	}
 	return settings, nil
 }

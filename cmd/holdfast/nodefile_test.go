@@ -69,6 +69,18 @@ func TestNodeFileFaults(t *testing.T) {
 	}
 }
 
+// TestNodeFileErrorsDoNotQuoteTheSecret: the file is where the join token belongs, so no error may show the lines around a fault.
+func TestNodeFileErrorsDoNotQuoteTheSecret(t *testing.T) {
+	for _, file := range []string{
+		"name: a\njoin-token: hfi1.SECRET\nname: again\n", "join-token: hfi1.SECRET\n  bad: [\n", "join-token: [hfi1.SECRET, {a: b}]\n",
+		"join-token: {hfi1.SECRET: 1}\n", "join-token: \"hfi1.SECRET\n", "- join-token: hfi1.SECRET\n", "join-token: hfi1.SECRET\nbootstrap: perhaps\n",
+	} {
+		if _, err := settled(t, nil, nil, file); err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+}
+
 func TestEmptyNodeFileIsLegal(t *testing.T) {
 	if _, err := settled(t, nil, nil, "# nothing but a comment\n"); err != nil {
 		t.Error(err)

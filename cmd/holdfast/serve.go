@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -80,11 +81,18 @@ func nodeFlags(f *pflag.FlagSet, c *server.Config, nodeFile *string) {
 	f.StringVar(&c.TLSDir, "tls-dir", c.TLSDir, "`DIR` of the node's key and certificates (default: tls below the data directory)")
 }
 
+// quietLog takes what libraries write to the standard logger (net/http quotes unexpected bytes of an instance there) and drops it: what
+// matters of it is in our own log lines and metrics.
+type quietLog struct{}
+
+func (quietLog) Write(p []byte) (int, error) { return len(p), nil }
+
 // runNode serves until a signal or a failure ends it. A second signal ends the process at once.
 func runNode(ctx context.Context, config server.Config) error {
 	if mutant.Built {
 		fmt.Fprintln(os.Stderr, "BUILT WITH MUTANTS: this binary is broken on purpose, for tests only")
 	}
+	log.SetOutput(quietLog{}) // libraries that log by themselves quote what they received, which may be a session id
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	node, err := server.New(config, os.Stderr)
