@@ -111,7 +111,7 @@ func (n *Node) sameGroup(token, groupID string) error {
 		got = t.GroupID
 	}
 	if got != "" && got != groupID {
-		return fmt.Errorf("the join token is of group %s, but %s has a certificate of group %s: remove that directory's content to enter another group", got, n.opt.TLSDir, groupID)
+		return fmt.Errorf("the join token is of group %s, but the data directory %s has begun to enter group %s: move it away to enter another group", got, n.opt.Dir.Path(), groupID)
 	}
 	return nil
 }

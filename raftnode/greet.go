@@ -3,6 +3,8 @@ package raftnode
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -146,6 +148,14 @@ func (f *formation) addresses(join []string, self string) []string {
 	return out
 }
 
+// otherExpectation says that a greeting's sender waits for another number of nodes than this one.
+func (n *Node) otherExpectation(h hello) error {
+	if h.Formed || h.Expect == n.opt.BootstrapExpect || h.Expect == 0 {
+		return nil
+	}
+	return fmt.Errorf("node %s has --bootstrap-expect %d, this node %d: it must be the same everywhere", h.From.Name, h.Expect, n.opt.BootstrapExpect)
+}
+
 // greetAll greets everybody once. It gives the founders (perhaps none by name) when one of them is in the group already.
 func (n *Node) greetAll(ctx context.Context) (formed []founder) {
 	ctx, cancel := context.WithTimeout(ctx, greetFresh/2)
@@ -158,15 +168,17 @@ func (n *Node) greetAll(ctx context.Context) (formed []founder) {
 		go func() {
 			b, err := n.pool.call(ctx, addr, "", callHello, request)
 			if err != nil {
-				n.log.Debug("greet", "address", addr, "error", err)
+				n.inTrouble(addr, err)
 				replies <- nil
 				return
 			}
 			h, err := decodeJSON[hello](b)
 			if err != nil || !h.valid() {
+				n.inTrouble(addr, errors.New("its greeting cannot be read: is it of another version?"))
 				replies <- nil
 				return
 			}
+			n.inTrouble(addr, n.otherExpectation(h))
 			replies <- &h
 		}()
 	}

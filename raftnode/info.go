@@ -3,6 +3,7 @@ package raftnode
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -89,11 +90,15 @@ func (n *Node) handleInfo(context.Context, caller, []byte) ([]byte, error) {
 func (n *Node) Ready() error {
 	switch at, _ := n.watch.get(); {
 	case n.raft.Load() == nil:
-		return retryLater("the node is " + *n.phase.Load())
+		text := "the node is " + *n.phase.Load()
+		if why := n.troubles.String(); why != "" {
+			text += " (" + why + ")"
+		}
+		return errors.New(text)
 	case !at.known:
 		return ErrNoQuorum
 	case n.state.Group() == nil:
-		return retryLater("the group's state has not arrived yet")
+		return errors.New("the group's state has not arrived yet")
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (n *Node) joinGroup(ctx context.Context) error {
 			if errors.Is(err, ErrRefused) {
 				return fmt.Errorf("join the group: %w", err)
 			}
-			n.log.Debug("join", "address", addr, "error", err)
+			n.inTrouble(addr, err)
 		}
 		select {
 		case <-time.After(wait.next()):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -154,16 +153,4 @@ func (r *removedNodes) has(id raft.ServerID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.gone[id]
-}
-
-// members gives the Raft ids of the last committed membership, in order.
-func (r *removedNodes) members() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ids := make([]string, 0, len(r.last))
-	for id := range r.last {
-		ids = append(ids, string(id))
-	}
-	slices.Sort(ids)
-	return ids
 }

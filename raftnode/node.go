@@ -50,6 +50,7 @@ type Node struct {
 	flying           flights
 	formation        formation
 	removed          removedNodes
+	troubles         troubles
 	admitting        sync.Mutex // one change of the membership at a time
 
 	raft    atomic.Pointer[raft.Raft]

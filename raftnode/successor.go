@@ -40,12 +40,9 @@ func (n *Node) successor(ctx context.Context) raft.ServerID {
 	return found
 }
 
-// committedMembers gives the Raft ids of the last committed membership, as far as this node knows it.
+// committedMembers gives the Raft ids of the membership if this node knows it to be committed, else nil. After a restart that is once a leader
+// has said how far the group is: what the log holds alone may be older, and name a predecessor.
 func (n *Node) committedMembers() []string {
-	if ids := n.removed.members(); len(ids) > 0 {
-		return ids
-	}
-	// Since its start raft has delivered no membership: what it has restored counts if it is known to be committed.
 	r := n.raft.Load()
 	if r == nil {
 		return nil

@@ -56,7 +56,7 @@ func (n *Node) redeemToken(ctx context.Context, text string) error {
 			if err == nil || errors.Is(err, ErrRefused) {
 				return err
 			}
-			n.log.Debug("ask for a certificate", "address", addr, "error", err)
+			n.inTrouble(addr, err)
 		}
 		select {
 		case <-time.After(wait.next()):
@@ -75,9 +75,6 @@ func (n *Node) redeemAt(ctx context.Context, addr string, tok *pki.JoinToken, ke
 	}
 	c, err := dialTLS(ctx, cfg, addr)
 	if err != nil {
-		if errors.Is(err, pki.ErrOtherGroup) || errors.Is(err, pki.ErrUntrusted) {
-			n.log.Warn("this address is not of the group that made the join token", "address", addr, "error", err)
-		}
 		return err
 	}
 	defer func() { _ = c.Close() }()
