@@ -83,6 +83,8 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 		for _, e := range problem.Errors {
 			fmt.Fprintf(w, "  %s\n", clean(e.String()))
 		}
+	case errors.As(err, &problem) && problem.Code == wire.CodeRevisionConflict && problem.Revision != nil:
+		fmt.Fprintf(w, "holdfast: somebody was faster: the configuration is at revision %d now, so nothing was changed\n", *problem.Revision)
 	default:
 		fmt.Fprintf(w, "holdfast: %s\n", indent(err.Error()))
 	}
@@ -113,6 +115,8 @@ func hintOf(err error) string {
 		return "Is the node running? Name the admin addresses of your nodes with --admin or HOLDFAST_ADMIN, as in --admin http://10.0.0.1:7700,http://10.0.0.2:7700."
 	case !errors.As(err, &problem):
 		return ""
+	case problem.Code == wire.CodeRevisionConflict:
+		return "Look at it with 'holdfast config show', make the change again, and apply it (with --expect and that revision, if you gave one)."
 	case problem.Code == wire.CodeUnauthorized:
 		return "Give the token with HOLDFAST_TOKEN or --token-file."
 	case problem.Code == wire.CodeHostNotAllowed:

@@ -26,6 +26,21 @@ func operatorCommands(g *globals) []*cobra.Command {
 		newSessionCommand(g),
 		newTokenCommand(g),
 		newNodeCommand(g),
+		newVersionCommand(g),
+	}
+}
+
+// newVersionCommand prints what --version prints: people try both.
+func newVersionCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this program",
+		Example: "  holdfast version",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(g.out, "holdfast %s\n", cmd.Root().Version)
+			return err
+		},
 	}
 }
 
@@ -62,15 +77,31 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the grou
 func usageExit(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageOf(cmd, err)
+			err := check(cmd, args)
+			switch {
+			case err == nil:
+				return nil
+			case len(args) > 0 && !cmd.HasSubCommands() && check(cmd, nil) == nil:
+				return usageOf(cmd, surplus(cmd, args))
 			}
-			return nil
+			return usageOf(cmd, err)
 		}
 	}
 	for _, sub := range cmd.Commands() {
 		usageExit(sub)
 	}
+}
+
+// surplus says what an argument too many was probably meant as.
+func surplus(cmd *cobra.Command, args []string) error {
+	text := fmt.Sprintf("%q is an argument too many", args[len(args)-1])
+	if file := cmd.Flags().Lookup("file"); file != nil && !file.Changed {
+		text += "; name the file with -f"
+	}
+	if wait := cmd.Flags().Lookup("wait"); wait != nil && wait.Changed {
+		text += "; a time goes with an equals sign, as in --wait=5s"
+	}
+	return fmt.Errorf("%s", text)
 }
 
 // groupOnly is what a command that only holds sub-commands does: alone it shows its help; anything else is a typing error.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/fsm"
 )
 
 func newSessionCommand(g *globals) *cobra.Command {
@@ -106,6 +107,9 @@ standard input (-): on the command line other users of this machine could read t
 				if sessionFile != "" || cookieFile != "" {
 					return usagef(cmd, "either a key or a file, not both")
 				}
+				if _, err := fsm.ParseKey(strings.ToLower(args[0])); err != nil {
+					return usagef(cmd, "that is not a key (32 hexadecimal digits); an application's session id goes with --session-file, a cookie with --cookie-file")
+				}
 				s, err := c.Session(ctx, strings.ToLower(args[0]))
 				if err != nil {
 					return fmt.Errorf("show session: %w", err)
@@ -119,7 +123,13 @@ standard input (-): on the command line other users of this machine could read t
 			if err != nil {
 				return fmt.Errorf("show session: %w", err)
 			}
-			return g.print(r, func(w io.Writer) error { return g.writeLookup(w, r) })
+			if err := g.print(r, func(w io.Writer) error { return g.writeLookup(w, r) }); err != nil {
+				return err
+			}
+			if !r.Found {
+				return errors.New("show session: the table has no assignment with this key")
+			}
+			return nil
 		},
 	}
 	f := cmd.Flags()
@@ -169,7 +179,7 @@ func (g *globals) writeLookup(w io.Writer, r *client.LookupResult) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(w, "key        %s\nthe table has no assignment with this key\n", r.Key)
+		fmt.Fprintf(w, "key        %s\n", r.Key)
 	}
 	if c := r.Cookie; c != nil {
 		provisional := ""
