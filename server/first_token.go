@@ -55,9 +55,10 @@ func (s *Server) firstToken(ctx context.Context) error {
 	return nil
 }
 
+// hasAdminToken tells whether somebody can still get in.
 func (s *Server) hasAdminToken() bool {
 	for _, t := range s.state.Tokens() {
-		if t.Role == "admin" {
+		if t.Role == "admin" && (t.Expires.IsZero() || t.Expires.After(s.state.Now())) {
 			return true
 		}
 	}
