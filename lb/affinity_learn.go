@@ -24,7 +24,11 @@ func newLearnAffinity(names []string) *learnAffinity {
 	}
 	a := &learnAffinity{names: names}
 	for _, n := range names {
-		a.params = append(a.params, strings.ToLower(n))
+		// Tomcat writes a configured name as it is and only the default one in lower case.
+		a.params = append(a.params, n)
+		if lower := strings.ToLower(n); lower != n {
+			a.params = append(a.params, lower)
+		}
 	}
 	return a
 }
@@ -109,11 +113,14 @@ func (x *exchange) present(m *module, id string) presented {
 // open does nothing: which id the session has is known when the response's head is.
 func (a *learnAffinity) open(*exchange) error { return nil }
 
-// settle records every session id that the response sets, or else the unknown one that the request presented.
+// settle records every session id that the response sets, or else the unknown one that the request presented, unless it could not be found out
+// whether the group knows that one.
 func (a *learnAffinity) settle(x *exchange, response http.Header) error {
 	keys := a.issued(x, response["Set-Cookie"])
 	if len(keys) == 0 && !x.s.recorded {
 		switch {
+		case x.stray:
+			// The group may have it, for another instance or even in another cluster: recorded here it would override that.
 		case x.s.keyed:
 			keys = append(keys, x.s.key)
 		case x.unknown:

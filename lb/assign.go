@@ -79,6 +79,7 @@ func (b *Balancer) begin(op fsm.SessionOp, c *cluster) *commit {
 			b.owe(co, c, err)
 			return
 		}
+		b.pending.forget(op.Key)
 		co.out = outcome{instance: res.Instance, index: res.Index, code: res.Code}
 		b.metrics.recorded(c.name, op.Kind, res.Code)
 		close(co.done)
@@ -133,7 +134,7 @@ func (x *exchange) lookup(s *session) bool {
 	if ok {
 		s.instance, s.seen, s.inTable, s.recorded = a.Instance, a.Seen, true, true
 	}
-	if owed, found := x.b.pending.get(s.key); found && (!ok || owed.Kind == fsm.OpMove && owed.Expect == a.Instance) {
+	if owed, found := x.b.pending.get(s.key); found && owed.Kind != fsm.OpTouch && (!ok || owed.Kind == fsm.OpMove && owed.Expect == a.Instance && !x.b.recorder.Quorum()) {
 		s.instance, s.recorded, ok = owed.Instance, true, true
 	}
 	return ok

@@ -29,6 +29,7 @@ type Balancer struct {
 
 	routing atomic.Pointer[routing]
 	ring    atomic.Pointer[keyring]
+	lostAt  atomic.Int64 // when the quorum was first seen lost, Unix ns; 0 while there is one
 
 	// ctx lives from New to the end of Run; records that outlive their request run under it.
 	ctx    context.Context

@@ -6,7 +6,7 @@
 //   - An assigned request goes to the session's instance for as long as that instance can be reached, whatever its admin
 //     state. When it cannot, the session moves once, by a committed compare-and-swap, inside its cluster, never beyond it.
 //   - A new configuration closes no connection and resets no health, counter or round-robin position of what it leaves alone.
-//   - A request that may have reached an instance is never sent to another one: only failed connects are retried.
+//   - A request that may have reached an instance is sent to another one only if it is idempotent; else only failed connects are retried.
 //   - Session ids and cookies appear in no log line, metric, error or response of its own.
 //
 // What it does not promise: it does not replicate (a Recorder does), it does not read the replicated state other than through

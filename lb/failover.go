@@ -56,20 +56,36 @@ func (x *exchange) find(s *site) bool {
 	return false
 }
 
-// catchUp waits until this node knows what the group knows; false when that cannot be had.
+// catchUp waits until this node knows what the group knows; false when that cannot be had. It rides out an election, but not an outage: once
+// the quorum has been lost for recordTimeout nobody waits for it any more.
 func (x *exchange) catchUp() bool {
 	ctx, cancel := context.WithTimeout(x.r.Context(), recordTimeout)
 	defer cancel()
 	for x.b.recorder.Sync(ctx) != nil {
+		if x.b.outage(time.Now()) > recordTimeout {
+			x.stray = true
+			return false
+		}
 		pause := time.NewTimer(recordPause)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
+			x.stray = true
 			return false
 		}
 	}
 	return true
+}
+
+// outage is for how long this node has known of no quorum.
+func (b *Balancer) outage(now time.Time) time.Duration {
+	if b.recorder.Quorum() {
+		b.lostAt.Store(0)
+		return 0
+	}
+	b.lostAt.CompareAndSwap(0, now.UnixNano())
+	return now.Sub(time.Unix(0, b.lostAt.Load()))
 }
 
 // toSession chooses the session's instance, or another one of the cluster when that is not available.

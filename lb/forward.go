@@ -8,8 +8,9 @@ import (
 )
 
 // forward sends the request and returns the response's head. A request that could not be handed over goes to another listener
-// of the instance, then to at most module.retries other instances. Nothing else is sent twice: http.Transport alone repeats a
-// request on a connection that turns out to have been closed before a byte of it was read (RFC 9110, 9.2.2).
+// of the instance, then to at most module.retries other instances. Only an idempotent request (RFC 9110, 9.2.2: by its method, or by its
+// Idempotency-Key) may go out twice: when a kept connection breaks before the first byte of the answer, http.Transport repeats it, and if
+// the instance then refuses, it goes to another one although the first may have executed it.
 func (x *exchange) forward() (*http.Response, error) {
 	out := x.outbound()
 	listeners := 0

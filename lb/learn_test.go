@@ -231,3 +231,17 @@ func TestSessionKeyForOperators(t *testing.T) {
 		t.Error("unknown cluster is no error")
 	}
 }
+
+// TestLearnPathParameterOfAConfiguredName: Tomcat writes a configured name as it is, and only the default one in lower case.
+func TestLearnPathParameterOfAConfiguredName(t *testing.T) {
+	a, b := newApp(t, "i1", nil), newApp(t, "i2", nil)
+	r := newRig(t, learnConf(of(a, b)...))
+	first := send(t, r, "/x;SID=abc")
+	for _, path := range []string{"/x;SID=abc", "/x;sid=abc", "/y;SID=abc?q=1"} {
+		for range 3 {
+			if got := send(t, r, path); got.body != first.body {
+				t.Errorf("%s went to %s, the session is on %s", path, got.body, first.body)
+			}
+		}
+	}
+}

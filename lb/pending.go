@@ -17,7 +17,9 @@ const (
 	pendingWorkers = 64
 )
 
-// pending holds the assignments that were made while no majority could record them.
+// pending holds what was decided while no majority could record it. A new session (OpAssign) is a debt, recorded when the quorum is back, and so is
+// the touch of a session that was in use. The fail-over of a session that the group has on record (OpMove) is only a pin: this node keeps to it while there is no quorum, and drops it
+// then, because the majority may have gone on with the session meanwhile and a late move would override what it has acknowledged.
 type pending struct {
 	count atomic.Int64 // len(ops): lets look-ups pass without the lock
 	wake  chan struct{}
@@ -30,14 +32,18 @@ func newPending() *pending {
 	return &pending{ops: make(map[fsm.Key]fsm.SessionOp), wake: make(chan struct{}, 1)}
 }
 
-// put notes an OpAssign or OpMove. A move of a session that is itself owed changes what is owed. When the map is full, new
-// keys are left out.
+// put notes an OpAssign, OpMove or OpTouch. A move of a session that is itself owed changes what is owed. When the map is full, new
+// keys are left out, touches when it is half full.
 func (p *pending) put(op fsm.SessionOp) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old, ok := p.ops[op.Key]; ok {
+	old, ok := p.ops[op.Key]
+	switch {
+	case ok && op.Kind == fsm.OpTouch:
+		return // whatever is owed marks the session as in use
+	case ok && old.Kind != fsm.OpTouch:
 		op.Kind, op.Expect = old.Kind, old.Expect
-	} else if len(p.ops) >= maxPending {
+	case !ok && (len(p.ops) >= maxPending || op.Kind == fsm.OpTouch && len(p.ops) >= maxPending/2):
 		return
 	}
 	p.ops[op.Key] = op
@@ -56,6 +62,17 @@ func (p *pending) get(key fsm.Key) (fsm.SessionOp, bool) {
 	defer p.mu.RUnlock()
 	op, ok := p.ops[key]
 	return op, ok
+}
+
+// forget drops what is owed for a key: the group has decided about it.
+func (p *pending) forget(key fsm.Key) {
+	if p.count.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.ops, key)
+	p.count.Store(int64(len(p.ops)))
 }
 
 // settled forgets op, unless it has been changed since it was taken.
@@ -102,7 +119,7 @@ func (b *Balancer) payDebts(ctx context.Context) {
 	}
 }
 
-// recordOwed makes one pass over what is owed. Whatever code the group answers with, it has decided; after an error the
+// recordOwed makes one pass over what is owed, and drops the pins. Whatever code the group answers with, it has decided; after an error the
 // operation stays for the next pass.
 func (b *Balancer) recordOwed(ctx context.Context) {
 	ops := b.pending.all()
@@ -111,6 +128,10 @@ func (b *Balancer) recordOwed(ctx context.Context) {
 	for range min(pendingWorkers, len(ops)) {
 		workers.Go(func() {
 			for op := range work {
+				if op.Kind == fsm.OpMove {
+					b.pending.settled(op)
+					continue
+				}
 				res, err := b.record(ctx, op)
 				if err == nil || res.Code != fsm.CodeOK {
 					b.pending.settled(op)

@@ -18,6 +18,7 @@ type exchange struct {
 	in       *instance
 	assigned bool
 	s        session
+	stray    bool        // whether the group knows that id could not be found out
 	unknown  bool        // the request has a session id that this node does not know
 	rejected bool        // a sealed cookie did not open
 	commit   *commit     // the record that the response waits for

@@ -31,7 +31,11 @@ func (x *exchange) touch() {
 		now = group
 	}
 	age := now.Sub(time.Unix(fsm.SeenEpoch+int64(x.s.seen), 0))
-	if age <= c.idle/touchParts || !x.b.recorder.Quorum() {
+	if age <= c.idle/touchParts {
+		return
+	}
+	if !x.b.recorder.Quorum() {
+		x.b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: x.s.key})
 		return
 	}
 	co := x.b.beginTouch(x.s, c)
@@ -40,7 +44,8 @@ func (x *exchange) touch() {
 	}
 }
 
-// beginTouch sends a touch, or joins the one that is on its way; nil when too many are.
+// beginTouch sends a touch, or joins the one that is on its way. When too many are, or when it fails, the touch is owed: nil, or a commit
+// that ends without it.
 func (b *Balancer) beginTouch(s session, c *cluster) *commit {
 	t := &b.touching
 	t.mu.Lock()
@@ -48,7 +53,9 @@ func (b *Balancer) beginTouch(s session, c *cluster) *commit {
 	if co, ok := t.keys[s.key]; ok {
 		return co
 	}
+	owed := fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key}
 	if len(t.keys) >= touchInFlight {
+		b.pending.put(owed)
 		return nil
 	}
 	co := &commit{op: fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key}, done: make(chan struct{})}
@@ -61,6 +68,7 @@ func (b *Balancer) beginTouch(s session, c *cluster) *commit {
 			}
 		}
 		if err != nil {
+			b.pending.put(owed)
 			b.log.Debug("session not touched", "cluster", c.name, "error", err)
 		}
 		t.mu.Lock()

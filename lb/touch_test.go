@@ -69,14 +69,22 @@ func TestTouchOfASessionThatExpiresMeanwhile(t *testing.T) {
 	}
 }
 
-func TestNoTouchWithoutQuorum(t *testing.T) {
+// TestTouchWithoutQuorumIsOwed: a session that is in use while nothing can be recorded must not expire for that.
+func TestTouchWithoutQuorumIsOwed(t *testing.T) {
 	a := newApp(t, "i1", nil)
 	r := newRig(t, conf(of(a)...))
 	cl := newClient(t)
 	cl.get(r.url("/"))
 	r.g.age(25 * time.Minute)
 	r.node.setCut(true)
-	if got := cl.get(r.url("/")); got.StatusCode != 200 || r.g.count(fsm.OpTouch) != 0 {
-		t.Fatal(got.StatusCode)
+	for range 3 {
+		if got := cl.get(r.url("/")); got.StatusCode != 200 || r.g.count(fsm.OpTouch) != 0 {
+			t.Fatal(got.StatusCode)
+		}
+	}
+	r.node.setCut(false)
+	r.wait("the touch is made up for", func() bool { return r.b.pending.count.Load() == 0 })
+	if n := r.g.count(fsm.OpTouch); n != 1 {
+		t.Fatalf("%d touches, want 1", n)
 	}
 }
