@@ -117,8 +117,9 @@ func TestIdleConnectionsToInstancesSurviveAChange(t *testing.T) {
 		c.Clusters[0].Instances[0].Weight = 2 + i
 		r.apply(c)
 	}
-	if len(conns) != 1 {
-		t.Errorf("%d connections to the instance", len(conns))
+	// One would do, but a client may be back before the last connection is in the pool again. A change that closes them makes five.
+	if len(conns) > 2 {
+		t.Errorf("%d connections to the instance for 5 requests", len(conns))
 	}
 }
 
