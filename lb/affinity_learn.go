@@ -33,8 +33,9 @@ func newLearnAffinity(names []string) *learnAffinity {
 	return a
 }
 
-// presented is one session id of a request: its key and the instances that its suffix names.
+// presented is one session id of a request: its key, without the suffix that is one today, and the instances which that names.
 type presented struct {
+	id    string
 	key   fsm.Key
 	named []*instance
 }
@@ -43,7 +44,7 @@ type presented struct {
 func (a *learnAffinity) find(x *exchange, m *module) bool {
 	ids := a.presented(x, m)
 	x.unknown = x.unknown || len(ids) > 0
-	return x.lookupAny(ids)
+	return x.lookupAny(ids) || x.lookupOther(ids, m)
 }
 
 // guess believes a provisional cookie for one of the ids, then a suffix that names an available instance.
@@ -83,6 +84,26 @@ func (x *exchange) lookupAny(ids []presented) bool {
 	return false
 }
 
+// lookupOther takes the first id that the group knows under another split than today's: what counts as a suffix changes when instances come, go or
+// get another route, and no session may lose its key by that.
+func (x *exchange) lookupOther(ids []presented, m *module) bool {
+	for _, id := range ids {
+		tried := 0
+		for i := len(id.id); i > 0 && tried <= maxSuffixes; i-- {
+			if i < len(id.id) && id.id[i] != '.' && id.id[i] != ':' {
+				continue
+			}
+			tried++
+			s := session{key: x.keys.sessionKey(m.scope, id.id[:i]), keyed: true}
+			if s.key != id.key && x.lookup(&s) {
+				x.s = s
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // presented gives the session ids of the request, cookies before path parameters, at most maxCandidates.
 func (a *learnAffinity) presented(x *exchange, m *module) []presented {
 	ids := x.ids[:0]
@@ -107,7 +128,7 @@ func (a *learnAffinity) presented(x *exchange, m *module) []presented {
 
 func (x *exchange) present(m *module, id string) presented {
 	bare, named := m.cluster.splitID(x.b.view, id)
-	return presented{key: x.keys.sessionKey(m.scope, bare), named: named}
+	return presented{id: id, key: x.keys.sessionKey(m.scope, bare), named: named}
 }
 
 // open does nothing: which id the session has is known when the response's head is.

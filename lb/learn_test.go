@@ -245,3 +245,37 @@ func TestLearnPathParameterOfAConfiguredName(t *testing.T) {
 		}
 	}
 }
+
+// TestLearnKeepsKeysWhenRoutesChange: sessions keep their key, and so their instance, when an instance whose route their ids carry is removed or
+// gets another route, and when an instance comes whose name looks like a part of an id.
+func TestLearnKeepsKeysWhenRoutesChange(t *testing.T) {
+	a, b, c := newApp(t, "i1", nil), newApp(t, "i2", nil), newApp(t, "i3", nil)
+	instances := of(a, b, c)
+	for i := range instances {
+		instances[i].Route = "jvm" + instances[i].Name
+	}
+	cc := learnConf(instances...)
+	r := newRig(t, cc)
+	where := map[string]string{}
+	for i := range 12 {
+		// As after a fail-over: the id carries the route of i1, which does not serve the session.
+		id := fmt.Sprintf("s%d.jvmi1", i)
+		on := []string{"i2", "i3"}[i%2]
+		op := fsm.SessionOp{Kind: fsm.OpAssign, Key: SessionKey(r.g.group, "c1", "", "/", fmt.Sprintf("s%d", i)), Instance: r.g.id("c1", on)}
+		r.g.with(func() { r.g.applyOp(op) })
+		where[id] = on
+	}
+	check := func(when string) {
+		t.Helper()
+		for id, on := range where {
+			if got := send(t, r, "/", "Cookie: JSESSIONID="+id); got.body != on {
+				t.Errorf("%s: session %s went to %s, it is on %s", when, id, got.body, on)
+			}
+		}
+	}
+	check("before")
+	removed := clone(cc)
+	removed.Clusters[0].Instances = removed.Clusters[0].Instances[1:]
+	r.apply(removed)
+	check("after its route's instance was removed")
+}

@@ -11,8 +11,8 @@ import (
 const maxSuffixes = 8
 
 // splitID takes the route (".route") or clone ids (":c1:c2") off a session id and gives the instances of the cluster that they
-// name, in order. A suffix counts only when it names an instance, present or past; otherwise it is part of the id. So the id
-// keeps its key when the application marks it with another instance after a fail-over.
+// name, in order. A suffix counts only when it is the route of an instance, or the name of one, present or past; otherwise it is part of the
+// id. So the id keeps its key when the application marks it with another instance after a fail-over; when routes change, lookupOther helps.
 func (c *cluster) splitID(view View, id string) (bare string, named []*instance) {
 	tried := 0
 	for i := 1; i < len(id) && tried < maxSuffixes; i++ {
