@@ -82,3 +82,39 @@ func (b *Balancer) beginTouch(s session, c *cluster) *commit {
 	t.keys[s.key] = co
 	return co
 }
+
+// keepInUse touches the session of a tunnel for as long as the tunnel lasts: it may outlive the record by hours, and the session must be found
+// when its next request comes. Call the result at the end.
+func (x *exchange) keepInUse() (stop func()) {
+	b, s, c := x.b, x.s, x.mod.cluster
+	if x.commit != nil { // the session began with this request
+		s = session{key: x.commit.op.Key, keyed: true, instance: x.in.id}
+	}
+	if !s.keyed || s.instance == 0 {
+		return func() {}
+	}
+	var mu sync.Mutex // orders the first firing after the assignment of timer, and stop after all
+	var timer *time.Timer
+	ended := false
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(c.idle/4, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return
+		}
+		if b.recorder.Quorum() {
+			b.beginTouch(s, c)
+		} else {
+			b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key})
+		}
+		timer.Reset(c.idle / 4)
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+		timer.Stop()
+	}
+}

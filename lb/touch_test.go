@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // age makes all records of the group that much older.
@@ -87,4 +88,18 @@ func TestTouchWithoutQuorumIsOwed(t *testing.T) {
 	if n := r.g.count(fsm.OpTouch); n != 1 {
 		t.Fatalf("%d touches, want 1", n)
 	}
+}
+
+// TestTunnelKeepsItsSessionInUse: while a WebSocket is open its session is in use, also when nothing else is requested.
+func TestTunnelKeepsItsSessionInUse(t *testing.T) {
+	a := newApp(t, "i1", wsEcho)
+	cc := conf(of(a)...)
+	cc.Clusters[0].Affinity.IdleTimeout = config.Duration(time.Second)
+	r := newRig(t, cc)
+	c := dialRaw(t, r)
+	c.write(wsRequest)
+	if c.response().StatusCode != 101 {
+		t.Fatal("no switch")
+	}
+	r.wait("the open tunnel's session is touched, and again", func() bool { return r.g.count(fsm.OpTouch) >= 2 })
 }

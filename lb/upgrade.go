@@ -42,6 +42,7 @@ func (x *exchange) upgrade(resp *http.Response) error {
 		x.problem = err.Error()
 		return nil
 	}
+	defer x.keepInUse()()
 	x.sent = t.run(buffered.Reader)
 	return nil
 }
