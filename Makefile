@@ -28,7 +28,7 @@ test-unit: ## tests of the packages
 	$(GO) test -timeout 8m $(UNIT)
 
 test-chaos: build ## kill tests against real processes on loopback
-	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast $(GO) test -count=1 -p 1 -timeout 10m $(CHAOS)
+	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast $(GO) test -count=1 -p 1 -timeout 20m $(CHAOS)
 
 test-tomcat: build ## three real Tomcats behind three nodes, all of them killed in turn (needs root for apt-get)
 	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast ./scripts/tomcat.sh

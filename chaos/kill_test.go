@@ -26,14 +26,14 @@ func seeds(t *testing.T) []uint64 {
 
 // leaderKill is the one check that the program must pass and that its known-bad variants must fail.
 func leaderKill(seed uint64, sessions int) LeaderKill {
-	return LeaderKill{Seed: seed, Sessions: sessions, Clients: 64, Repeats: 1, Everywhere: 8, ForgeEvery: 25, Freeze: 100 * time.Millisecond}
+	return LeaderKill{Seed: seed, Sessions: sessions, Clients: 64, Repeats: 1, Everywhere: 1, ForgeEvery: 25, Freeze: 100 * time.Millisecond}
 }
 
 // TestLeaderKill: the leader is killed in the middle of 20,000 new sessions from 64 clients against all three nodes.
 func TestLeaderKill(t *testing.T) {
 	for _, seed := range seeds(t) {
 		t.Run("seed"+strconv.FormatUint(seed, 10), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			s := set(t, ctx, program, stage.Options{Order: rand.New(rand.NewPCG(seed, 1)).Perm(3)})
 			report, err := leaderKill(seed, 20_000).Run(ctx, s)
@@ -59,7 +59,7 @@ func TestKnownBugsAreCaught(t *testing.T) {
 	} {
 		t.Run(mutant, func(t *testing.T) {
 			for seed := uint64(1); seed <= 4; seed++ {
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 				defer cancel()
 				s := set(t, ctx, mutants, stage.Options{Env: []string{"HOLDFAST_MUTANT=" + mutant}})
 				report, err := leaderKill(seed, 3_000).Run(ctx, s)
