@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -8,7 +9,13 @@ import (
 )
 
 // decoder turns the tree into values. It checks types and keys; what the values mean is validate's business.
-type decoder struct{ p *problems }
+type decoder struct {
+	p *problems
+	// lenient ignores keys that this version does not know.
+	lenient bool
+	// resets has a null stand for a key that is not there, so that the value gets its default.
+	resets bool
+}
 
 // field is a key of a mapping and what becomes of its value.
 type field struct {
@@ -29,16 +36,26 @@ func (d decoder) object(n *node, at *path, fields []field) {
 	for i := range n.pairs {
 		kv := &n.pairs[i]
 		if first := firstOf(n.pairs[:i], kv.key); first != nil {
-			d.p.addAt(kv.line, kv.column, at.child(safeKey(kv.key)), "keep one of them", "key %.40q is there twice, first in line %d", kv.key, first.line)
+			d.p.addAt(kv.line, kv.column, at.child(safeKey(kv.key)), "keep one of them", "key %.40q is there twice%s", kv.key, firstLine(first.line))
 			continue
 		}
 		f := fieldOf(fields, kv.key)
+		if f == nil && d.lenient || f != nil && d.resets && kv.value.kind == kindNull {
+			continue
+		}
 		if f == nil {
 			d.p.addAt(kv.line, kv.column, at.child(safeKey(kv.key)), suggest(kv.key, fields, at == nil), "unknown key %.40q", kv.key)
 			continue
 		}
 		f.into(kv.value, at.child(kv.key))
 	}
+}
+
+func firstLine(line int) string {
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", first in line %d", line)
 }
 
 func firstOf(pairs []pair, key string) *pair {
@@ -159,7 +176,25 @@ func (d decoder) duration(dst *Duration) func(n *node, at *path) {
 			d.p.addAt(n.line, n.column, at, "write a number with a unit, as in 30s, 31m or 1h30m", "%q is not a duration", clip(n.text))
 			return
 		}
+		if Duration(v) == unset { // which has a meaning of its own
+			d.p.addAt(n.line, n.column, at, "", "%v is out of range", v)
+			return
+		}
 		*dst = Duration(v)
+	}
+}
+
+func (d decoder) size(dst *Size) func(n *node, at *path) {
+	return func(n *node, at *path) {
+		if n.kind != kindNumber && !d.want(kindString, n, at) {
+			return
+		}
+		v, err := ParseSize(n.text)
+		if err != nil || len(n.text) > 30 {
+			d.p.addAt(n.line, n.column, at, "write a number of bytes, as in 65536, 64KiB or 1MiB", "%q is not a size", clip(n.text))
+			return
+		}
+		*dst = v
 	}
 }
 

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The default of every value that has one. They come from the Sun documents: probes of 30 s and
 // 10 s with 100 to 500 as healthy (SUN-11 to SUN-13), a quiesce of one minute more than the usual idle time (SUN-20).
@@ -12,6 +15,8 @@ const (
 	defaultQuiesce     = Duration(31 * time.Minute)
 	// unset marks a quiesceTimeout that the text does not give; it takes the one of the level above.
 	unset = Duration(-1)
+	// defaultFailBack is that of clusters that have a backup of some kind.
+	defaultFailBack = "immediate"
 )
 
 // Empty is the configuration of a new group: no listeners, no clusters.
@@ -21,22 +26,38 @@ func Empty() *Config {
 
 func defaultCluster() Cluster {
 	return Cluster{
-		Policy:         "round-robin",
-		Affinity:       Affinity{Type: "insert", IdleTimeout: defaultIdleTimeout},
-		Health:         Health{Path: "/", Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second), Expect: defaultExpect, Rise: 1, Fall: 1, Type: "http"},
-		QuiesceTimeout: defaultQuiesce,
-		Locality:       "none",
-		Modules:        []Module{},
-		Instances:      []Instance{},
+		Policy:          "round-robin",
+		Affinity:        Affinity{Type: "insert", IdleTimeout: defaultIdleTimeout},
+		Health:          Health{Path: "/", Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second), Expect: defaultExpect, Rise: 1, Fall: 1, Type: "http", Mode: "active", Passive: []string{"connect"}, PassiveFails: 1},
+		QuiesceTimeout:  defaultQuiesce,
+		Locality:        "none",
+		OnAllQuiescing:  "refuse",
+		ResponseTimeout: Duration(60 * time.Second),
+		BodyBuffer:      64 << 10,
+		Registration:    Registration{Heartbeat: Duration(500 * time.Millisecond), DropAfter: Duration(3 * time.Second)},
+		Modules:         []Module{},
+		Instances:       []Instance{},
 	}
 }
 
 func defaultModule() Module {
-	return Module{Enabled: true, QuiesceTimeout: unset, Replicated: true, Retries: 1}
+	return Module{Enabled: true, QuiesceTimeout: unset, Replicated: true, Retries: 1, OnSessionLost: "reassign", WhenDisabled: "unavailable"}
 }
 
-func defaultInstance() Instance {
-	return Instance{Enabled: true, Weight: 1, QuiesceTimeout: unset}
+func defaultTemplate() Template {
+	return Template{Enabled: true, Weight: 1, QuiesceTimeout: unset}
+}
+
+// newInstance gives an instance with the defaults of its cluster's template, if there is one.
+func newInstance(t *Template) Instance {
+	if t == nil {
+		d := defaultTemplate()
+		t = &d
+	}
+	return Instance{
+		Enabled: t.Enabled, Weight: t.Weight, QuiesceTimeout: t.QuiesceTimeout, Zone: t.Zone, Version: t.Version, Backup: t.Backup,
+		MaxSessions: t.MaxSessions, MaxConnections: t.MaxConnections,
+	}
 }
 
 // fillIn gives the values that depend on others their defaults.
@@ -48,18 +69,63 @@ func fillIn(c *Cluster) {
 	if len(a.Names) == 0 && a.Type == "learn" {
 		a.Names = []string{defaultLearn}
 	}
-	for i := range c.Modules {
-		if c.Modules[i].QuiesceTimeout == unset {
-			c.Modules[i].QuiesceTimeout = c.QuiesceTimeout
+	if c.FailBack == "" && hasBackup(c) {
+		c.FailBack = defaultFailBack
+	}
+	inherit := func(d *Duration) {
+		if *d == unset {
+			*d = c.QuiesceTimeout
 		}
+	}
+	if c.InstanceTemplate != nil {
+		inherit(&c.InstanceTemplate.QuiesceTimeout)
+	}
+	for i := range c.Modules {
+		inherit(&c.Modules[i].QuiesceTimeout)
 	}
 	for i := range c.Instances {
 		in := &c.Instances[i]
-		if in.QuiesceTimeout == unset {
-			in.QuiesceTimeout = c.QuiesceTimeout
-		}
+		inherit(&in.QuiesceTimeout)
 		if in.Route == "" {
 			in.Route = in.Name
 		}
 	}
+}
+
+// takeOut is the reverse of fillIn: what is equal to what fillIn would give depends on the other values again.
+func takeOut(c *Cluster) {
+	a := &c.Affinity
+	if a.Name == defaultCookie && (a.Type == "insert" || a.Type == "learn") {
+		a.Name = ""
+	}
+	if a.Type == "learn" && len(a.Names) == 1 && a.Names[0] == defaultLearn {
+		a.Names = nil
+	}
+	if c.FailBack == defaultFailBack && hasBackup(c) {
+		c.FailBack = ""
+	}
+	for i := range c.Modules {
+		if m := &c.Modules[i]; m.QuiesceTimeout == c.QuiesceTimeout {
+			m.QuiesceTimeout = unset
+		}
+	}
+	// Instances of a template with a time-out of its own take none from the cluster.
+	inherits := c.InstanceTemplate == nil || c.InstanceTemplate.QuiesceTimeout == c.QuiesceTimeout
+	if c.InstanceTemplate != nil && inherits {
+		c.InstanceTemplate.QuiesceTimeout = unset
+	}
+	for i := range c.Instances {
+		in := &c.Instances[i]
+		if inherits && in.QuiesceTimeout == c.QuiesceTimeout {
+			in.QuiesceTimeout = unset
+		}
+		if in.Route == in.Name {
+			in.Route = ""
+		}
+	}
+}
+
+// hasBackup tells whether anybody stands in for the cluster's instances.
+func hasBackup(c *Cluster) bool {
+	return len(c.Backup) > 0 || slices.ContainsFunc(c.Instances, func(in Instance) bool { return in.Backup })
 }

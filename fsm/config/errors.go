@@ -85,8 +85,8 @@ type problems struct {
 	file string
 	root *node
 	list Errors
-	more bool // not everything was looked at
-	seen map[string]bool
+	more bool            // not everything was looked at
+	seen map[string]bool // by the path that is shown
 }
 
 // add reports what is wrong with the value at. One value has one error: the first.
@@ -103,6 +103,7 @@ func (p *problems) addAt(line, column int, at *path, hint, format string, args .
 		p.more = true
 		return
 	}
+	at = p.shown(at)
 	if p.known(at) {
 		return
 	}
@@ -119,7 +120,22 @@ func (p *problems) addAt(line, column int, at *path, hint, format string, args .
 // full tells whether it is time to stop looking: there may be hundreds of thousands.
 func (p *problems) full() bool { return len(p.list) >= maxErrors }
 
-// known tells whether the value, or one that it is a part of, has its error already.
+// shown is the path by which a value is named: that of the edit that it comes from, if it comes from one.
+func (p *problems) shown(at *path) *path {
+	if at == nil {
+		return nil
+	}
+	if n := p.root.at(at); n != nil && n.from != nil {
+		return n.from
+	}
+	up := p.shown(at.up)
+	if up == at.up {
+		return at
+	}
+	return &path{up: up, key: at.key, index: at.index}
+}
+
+// known tells whether the value, or one that it is a part of, has its error already. It expects a path that is shown.
 func (p *problems) known(at *path) bool {
 	for ; at != nil && len(p.seen) > 0; at = at.up {
 		if p.seen[at.String()] {
@@ -131,10 +147,10 @@ func (p *problems) known(at *path) bool {
 
 // where names another place in a message: by line when there is a text.
 func (p *problems) where(at *path) string {
-	if n := p.root.find(at); n != nil {
+	if n := p.root.find(at); n != nil && n.line > 0 {
 		return fmt.Sprintf("%s in line %d", at, n.line)
 	}
-	return at.String()
+	return p.shown(at).String()
 }
 
 func (p *problems) err() error {

@@ -1,12 +1,18 @@
 package config
 
-import "strings"
+import (
+	"net/textproto"
+	"strings"
+)
 
 // normalise gives values that may be written in several ways one spelling. Values that are not valid stay as they are,
 // so that messages quote what was written.
 func normalise(c *Config) {
 	for i := range c.Clusters {
 		k := &c.Clusters[i]
+		if k.Affinity.Type == "header" {
+			k.Affinity.Name = textproto.CanonicalMIMEHeaderKey(k.Affinity.Name)
+		}
 		for j := range k.Modules {
 			m := &k.Modules[j]
 			m.Host = strings.ToLower(m.Host)

@@ -14,16 +14,21 @@ func Parse(name string, data []byte) (*Config, error) {
 		p.add(nil, "to remove everything, write: clusters: []", "the text is empty")
 		return nil, p.err()
 	}
-	decoder{p}.config(root, c)
+	decoder{p: p}.config(root, c)
+	complete(p, c)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// complete fills in, brings into one spelling and checks what has been decoded.
+func complete(p *problems, c *Config) {
 	for i := range c.Clusters {
 		fillIn(&c.Clusters[i])
 	}
 	normalise(c)
 	validate(p, c)
-	if err := p.err(); err != nil {
-		return nil, err
-	}
-	return c, nil
 }
 
 func (d decoder) config(n *node, c *Config) {
@@ -42,44 +47,90 @@ func (d decoder) listener(n *node, at *path) Listener {
 		{"protocol", d.text(&l.Protocol)},
 		{"certificates", d.texts(&l.Certificates)},
 		{"cluster", d.text(&l.Cluster)},
+		{"zones", d.texts(&l.Zones)},
+		{"nodes", d.texts(&l.Nodes)},
 	})
 	return l
 }
 
 func (d decoder) cluster(n *node, at *path) Cluster {
 	c := defaultCluster()
-	a, h := &c.Affinity, &c.Health
+	// First of all, wherever it stands: the instances take their defaults from it.
+	if kv := firstOf(n.pairs, "instanceTemplate"); kv != nil {
+		c.InstanceTemplate = d.template(kv.value, at.child(kv.key))
+	}
 	d.object(n, at, []field{
 		{"name", d.text(&c.Name)},
 		{"policy", d.text(&c.Policy)},
-		{"affinity", func(n *node, at *path) {
-			d.object(n, at, []field{
-				{"type", d.text(&a.Type)},
-				{"name", d.text(&a.Name)},
-				{"names", d.texts(&a.Names)},
-				{"idleTimeout", d.duration(&a.IdleTimeout)},
-			})
-		}},
-		{"health", func(n *node, at *path) {
-			d.object(n, at, []field{
-				{"path", d.text(&h.Path)},
-				{"interval", d.duration(&h.Interval)},
-				{"timeout", d.duration(&h.Timeout)},
-				{"expect", d.text(&h.Expect)},
-				{"rise", d.integer(&h.Rise)},
-				{"fall", d.integer(&h.Fall)},
-				{"type", d.text(&h.Type)},
-			})
-		}},
+		{"affinity", d.affinity(&c.Affinity)},
+		{"health", d.health(&c.Health)},
 		{"quiesceTimeout", d.duration(&c.QuiesceTimeout)},
 		{"locality", d.text(&c.Locality)},
 		{"backup", d.texts(&c.Backup)},
 		{"failBack", d.text(&c.FailBack)},
 		{"onQuorumLoss", d.text(&c.OnQuorumLoss)},
+		{"slowStart", d.duration(&c.SlowStart)},
+		{"onAllQuiescing", d.text(&c.OnAllQuiescing)},
+		{"responseTimeout", d.duration(&c.ResponseTimeout)},
+		{"bodyBuffer", d.size(&c.BodyBuffer)},
+		{"failoverSameVersion", d.boolean(&c.FailoverSameVersion)},
+		{"registration", d.registration(&c.Registration)},
+		{"instanceTemplate", func(*node, *path) {}}, // has been read
 		{"modules", d.list(func(n *node, at *path) { c.Modules = append(c.Modules, d.module(n, at)) })},
-		{"instances", d.list(func(n *node, at *path) { c.Instances = append(c.Instances, d.instance(n, at)) })},
+		{"instances", d.list(func(n *node, at *path) { c.Instances = append(c.Instances, d.instance(n, at, c.InstanceTemplate)) })},
 	})
 	return c
+}
+
+func (d decoder) affinity(a *Affinity) func(n *node, at *path) {
+	return func(n *node, at *path) {
+		d.object(n, at, []field{
+			{"type", d.text(&a.Type)},
+			{"name", d.text(&a.Name)},
+			{"names", d.texts(&a.Names)},
+			{"idleTimeout", d.duration(&a.IdleTimeout)},
+			{"routes", d.texts(&a.Routes)},
+		})
+	}
+}
+
+func (d decoder) health(h *Health) func(n *node, at *path) {
+	return func(n *node, at *path) {
+		d.object(n, at, []field{
+			{"path", d.text(&h.Path)},
+			{"interval", d.duration(&h.Interval)},
+			{"timeout", d.duration(&h.Timeout)},
+			{"expect", d.text(&h.Expect)},
+			{"rise", d.integer(&h.Rise)},
+			{"fall", d.integer(&h.Fall)},
+			{"type", d.text(&h.Type)},
+			{"mode", d.text(&h.Mode)},
+			{"retryInterval", d.duration(&h.RetryInterval)},
+			{"grpcService", d.text(&h.GRPCService)},
+			{"agentPort", d.integer(&h.AgentPort)},
+			{"passive", d.instead(&h.Passive)},
+			{"passiveFails", d.integer(&h.PassiveFails)},
+		})
+	}
+}
+
+func (d decoder) registration(r *Registration) func(n *node, at *path) {
+	return func(n *node, at *path) {
+		d.object(n, at, []field{
+			{"allow", d.boolean(&r.Allow)},
+			{"heartbeat", d.duration(&r.Heartbeat)},
+			{"dropAfter", d.duration(&r.DropAfter)},
+		})
+	}
+}
+
+// instead reads a list that takes the place of the default, also when it is empty.
+func (d decoder) instead(dst *[]string) func(n *node, at *path) {
+	return func(n *node, at *path) {
+		list := []string{}
+		d.texts(&list)(n, at)
+		*dst = list
+	}
 }
 
 func (d decoder) module(n *node, at *path) Module {
@@ -91,12 +142,43 @@ func (d decoder) module(n *node, at *path) Module {
 		{"quiesceTimeout", d.duration(&m.QuiesceTimeout)},
 		{"replicated", d.boolean(&m.Replicated)},
 		{"retries", d.integer(&m.Retries)},
+		{"idempotent", d.list(func(n *node, at *path) { m.Idempotent = append(m.Idempotent, d.pattern(n, at)) })},
+		{"onSessionLost", d.text(&m.OnSessionLost)},
+		{"whenDisabled", d.text(&m.WhenDisabled)},
 	})
 	return m
 }
 
-func (d decoder) instance(n *node, at *path) Instance {
-	in := defaultInstance()
+func (d decoder) pattern(n *node, at *path) Pattern {
+	v := Pattern{Retries: -1}
+	d.object(n, at, []field{
+		{"pattern", d.text(&v.Pattern)},
+		{"retries", d.integer(&v.Retries)},
+	})
+	return v
+}
+
+// template gives nil when there is none.
+func (d decoder) template(n *node, at *path) *Template {
+	if n.kind == kindNull {
+		return nil
+	}
+	t := defaultTemplate()
+	d.object(n, at, []field{
+		{"enabled", d.boolean(&t.Enabled)},
+		{"weight", d.integer(&t.Weight)},
+		{"quiesceTimeout", d.duration(&t.QuiesceTimeout)},
+		{"zone", d.text(&t.Zone)},
+		{"version", d.text(&t.Version)},
+		{"backup", d.boolean(&t.Backup)},
+		{"maxSessions", d.integer(&t.MaxSessions)},
+		{"maxConnections", d.integer(&t.MaxConnections)},
+	})
+	return &t
+}
+
+func (d decoder) instance(n *node, at *path, t *Template) Instance {
+	in := newInstance(t)
 	d.object(n, at, []field{
 		{"name", d.text(&in.Name)},
 		{"listeners", d.texts(&in.Listeners)},
@@ -106,6 +188,10 @@ func (d decoder) instance(n *node, at *path) Instance {
 		{"zone", d.text(&in.Zone)},
 		{"version", d.text(&in.Version)},
 		{"route", d.text(&in.Route)},
+		{"backup", d.boolean(&in.Backup)},
+		{"maxSessions", d.integer(&in.MaxSessions)},
+		{"maxConnections", d.integer(&in.MaxConnections)},
+		{"failoverTo", d.text(&in.FailoverTo)},
 	})
 	return in
 }

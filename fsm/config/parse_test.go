@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func TestErrorsAreTyped(t *testing.T) {
@@ -221,70 +218,6 @@ func TestManyInstances(t *testing.T) {
 			t.Logf("%d bytes, %d instances: %v of the processor", len(text), want, d)
 		}
 	}
-}
-
-// Any valid configuration survives being written and read.
-func TestRoundTripOfAnyConfig(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		c := Empty()
-		c.OnQuorumLoss = rapid.SampledFrom([]string{"provisional", "refuse"}).Draw(r, "loss")
-		for i := range rapid.IntRange(0, 3).Draw(r, "listeners") {
-			c.Listeners = append(c.Listeners, Listener{Name: fmt.Sprint("l", i), Address: fmt.Sprintf(":%d", 1000+i), Protocol: "http"})
-		}
-		for i := range rapid.IntRange(0, 3).Draw(r, "clusters") {
-			c.Clusters = append(c.Clusters, drawCluster(r, i))
-		}
-		fill := c.Clone()
-		for i := range fill.Clusters {
-			fillIn(&fill.Clusters[i])
-		}
-		if !reflect.DeepEqual(c, fill) {
-			r.Fatal("the generator left a default out")
-		}
-		checkRoundTrip(t, c)
-		if t.Failed() {
-			r.Fatal("no round trip")
-		}
-	})
-}
-
-func drawCluster(r *rapid.T, i int) Cluster {
-	name := rapid.StringMatching(`[A-Za-z0-9_][A-Za-z0-9._-]{0,12}`)
-	duration := rapid.Custom(func(r *rapid.T) Duration {
-		return Duration(rapid.Int64Range(int64(second), int64(year)).Draw(r, "ns"))
-	})
-	c := defaultCluster()
-	c.Name = fmt.Sprintf("%s%d", name.Draw(r, "cluster"), i)
-	c.QuiesceTimeout = duration.Draw(r, "quiesce")
-	c.OnQuorumLoss = rapid.SampledFrom([]string{"", "provisional", "refuse"}).Draw(r, "loss")
-	c.Affinity = rapid.SampledFrom([]Affinity{
-		{Type: "insert", Name: "C~!#$%&'*+-.^_`|"},
-		{Type: "learn", Name: "HOLDFAST", Names: []string{"true", "null", "0x1", "1e3"}},
-		{Type: "none"},
-	}).Draw(r, "affinity")
-	c.Affinity.IdleTimeout = duration.Draw(r, "idle")
-	c.Health.Path = rapid.StringMatching(`/[!-"$-~]{0,8}`).Draw(r, "path")
-	for j := range rapid.IntRange(0, 3).Draw(r, "modules") {
-		m := defaultModule()
-		m.QuiesceTimeout = duration.Draw(r, "quiesce")
-		m.ContextRoot = fmt.Sprintf("/%s%d", rapid.StringMatching(`[A-Za-z0-9_~!$&'()*+,=:@-]{1,8}`).Draw(r, "root"), j)
-		m.Host = rapid.SampledFrom([]string{"", "a.example", "10.0.0.1", "no", "0x1f"}).Draw(r, "host")
-		m.Enabled, m.Replicated = rapid.Bool().Draw(r, "enabled"), rapid.Bool().Draw(r, "replicated")
-		m.Retries = rapid.IntRange(-1, 100).Draw(r, "retries")
-		c.Modules = append(c.Modules, m)
-	}
-	for j := range rapid.IntRange(0, 3).Draw(r, "instances") {
-		in := defaultInstance()
-		in.Name = fmt.Sprintf("%s%d", name.Draw(r, "instance"), j)
-		in.Route = in.Name
-		in.Listeners = []string{fmt.Sprintf("http://10.0.0.%d:80", j), fmt.Sprintf("https://[::%d]:443", j+1)}
-		in.Weight = rapid.IntRange(0, 1000).Draw(r, "weight")
-		in.QuiesceTimeout = duration.Draw(r, "quiesce")
-		in.Zone = rapid.StringMatching(`[!-~]{0,8}`).Draw(r, "zone")
-		in.Version = rapid.SampledFrom([]string{"", "1.10", "0x10", "1e5", "~", "null", "yes", "2026-01-01", "12:30", "-", "#a", ".inf", "---", "99999999999999999999", "1_0", "<<", "="}).Draw(r, "version")
-		c.Instances = append(c.Instances, in)
-	}
-	return c
 }
 
 func FuzzParse(f *testing.F) {

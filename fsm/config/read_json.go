@@ -12,6 +12,12 @@ import (
 // should have its turn; a file that calls itself .json gets its error here.
 func readJSON(p *problems, data []byte) (root *node, ok bool) {
 	if offset, err := wellFormed(data); err != nil {
+		if strings.Contains(err.Error(), "exceeded max depth") { // of encoding/json, which is 10,000: no YAML either
+			r := &jsonReader{p: p, data: data}
+			r.seek(offset)
+			r.fail(r.line+1, r.column+1, "nested more than %d levels deep", maxDepth)
+			return nil, true
+		}
 		if !strings.HasSuffix(p.file, ".json") {
 			return nil, false
 		}
@@ -50,6 +56,7 @@ type jsonReader struct {
 	dec          *json.Decoder
 	pos          int
 	line, column int // of pos, from 0
+	placeless    bool
 }
 
 // seek moves to offset, forwards only, and keeps count of lines and columns.
@@ -82,6 +89,9 @@ func (r *jsonReader) token() (t json.Token, line, column int) {
 func (r *jsonReader) value(depth int) *node {
 	t, line, column := r.token()
 	n := &node{line: line, column: column}
+	if r.placeless {
+		n.line, n.column = 0, 0
+	}
 	switch t := t.(type) {
 	case bool:
 		n.kind, n.text = kindBool, map[bool]string{false: "false", true: "true"}[t]
@@ -125,10 +135,28 @@ func (r *jsonReader) mapping(n *node, depth int) *node {
 		if v == nil {
 			return nil
 		}
+		if r.placeless {
+			line, column = 0, 0
+		}
 		n.pairs = append(n.pairs, pair{key: key.(string), line: line, column: column, value: v})
 	}
 	r.token()
 	return n
+}
+
+// readPart reads JSON that is no file, so that lines and columns in it would say nothing.
+func readPart(data []byte) (*node, error) {
+	if _, err := wellFormed(data); err != nil {
+		return nil, err
+	}
+	p := &problems{}
+	r := &jsonReader{p: p, data: data, dec: json.NewDecoder(bytes.NewReader(data)), placeless: true}
+	r.dec.UseNumber()
+	root := r.value(0)
+	if root == nil {
+		return nil, errors.New(p.list[0].Message)
+	}
+	return root, nil
 }
 
 func (r *jsonReader) fail(line, column int, format string, args ...any) *node {

@@ -22,7 +22,7 @@ func (u *uniqueNames) check(at *path, name string) (ok bool) {
 		return false
 	}
 	if !validName(name) {
-		u.p.add(at, fmt.Sprintf("use 1 to %d letters, digits, '.', '_' and '-', beginning with a letter, a digit or '_'", maxName), "%q cannot be the name of a %s", clip(name), u.what)
+		u.p.add(at, fmt.Sprintf("use 1 to %d letters, digits, '.', '_' and '-', beginning with a letter, a digit or '_'", maxName), "%q cannot be the name of %s", clip(name), withArticle(u.what))
 		return false
 	}
 	if other, dup := u.first[name]; dup {
@@ -38,6 +38,13 @@ func (u *uniqueNames) check(at *path, name string) (ok bool) {
 	}
 	u.first[name] = at
 	return true
+}
+
+func withArticle(what string) string {
+	if strings.ContainsRune("aeiou", rune(what[0])) {
+		return "an " + what
+	}
+	return "a " + what
 }
 
 func validName(s string) bool {
@@ -60,17 +67,45 @@ func isAlnum(c byte) bool {
 // cookieName wants a token (RFC 6265 4.1.1, RFC 9110 5.6.2). The prefixes __Host- and __Secure- have browsers drop a
 // cookie that is not marked Secure or has another path (RFC 6265bis 4.1.3), as Holdfast's may be.
 func (p *problems) cookieName(at *path, name string) {
-	for i := 0; i < len(name); i++ {
-		if !isAlnum(name[i]) && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(name[i])) {
-			p.add(at, "use letters, digits and '_'", "%q cannot be the name of a cookie", clip(name))
-			return
-		}
-	}
 	if len(name) == 0 || len(name) > maxName {
 		p.add(at, "", "the name of a cookie has 1 to %d characters", maxName)
+		return
+	}
+	if !isToken(name) {
+		p.add(at, "use letters, digits and '_'", "%q cannot be the name of a cookie", clip(name))
+		return
 	}
 	if lower := strings.ToLower(name); strings.HasPrefix(lower, "__host-") || strings.HasPrefix(lower, "__secure-") {
 		p.add(at, "choose another name", "browsers treat cookies named %q in a way that is not supported by this version", clip(name))
+	}
+}
+
+// isToken: RFC 9110 5.6.2.
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isAlnum(s[i]) && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// fits bounds a list whose values are compared with one another.
+func (p *problems) fits(at *path, what string, n int) bool {
+	if n > maxList {
+		p.add(at, "remove some", "%d %s, at most %d are taken", n, what, maxList)
+	}
+	return n <= maxList
+}
+
+// nameList checks names of things that only the nodes know.
+func (p *problems) nameList(at *path, what string, names []string) {
+	if !p.fits(at, what+"s", len(names)) {
+		return
+	}
+	seen := uniqueNames{p: p, what: what}
+	for i, name := range names {
+		seen.check(at.item(i), name)
 	}
 }
 

@@ -28,21 +28,51 @@ func suggest(key string, fields []field, top bool) string {
 	return "allowed are " + strings.Join(names, ", ")
 }
 
-// nearest gives the name that differs from s by case, - and _, or by at most two letters; "" when there is none.
+// nearest gives the name that differs from s by case, - and _, by at most two letters, or by the order of two; "" when there is none.
 func nearest(s string, names []string) string {
 	s = plain(clip(s))
 	best, bestDistance := "", 3
 	for _, name := range names {
+		if len(name) > maxName {
+			continue
+		}
 		n := plain(name)
-		if d := distance(s, n); d < bestDistance && d*2 < len(n) {
+		if d := distance(s, n); swapped(s, n) || d < bestDistance && d*2 < len(n) {
 			best, bestDistance = name, d
+			if swapped(s, n) {
+				bestDistance = 1
+			}
 		}
 	}
 	return best
 }
 
+// meant is the hint for a name that does not exist.
+func meant(name string, names []string) string {
+	if best := nearest(name, names); best != "" {
+		return "did you mean " + clip(best) + "?"
+	}
+	switch len(names) {
+	case 0:
+		return "there is none yet"
+	case 1:
+		return "there is only " + listNames(names)
+	}
+	return "there are " + listNames(names)
+}
+
 func plain(s string) string {
 	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+}
+
+// swapped tells whether two letters that are next to each other are all that differs.
+func swapped(a, b string) bool {
+	for i := 0; i+1 < len(a) && len(a) == len(b); i++ {
+		if a[i] != b[i] {
+			return a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		}
+	}
+	return false
 }
 
 // distance counts insertions, deletions and replacements of bytes (Levenshtein).

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // kind is what a value of the text is, before anybody asks what it should be.
 type kind uint8
 
@@ -23,6 +25,7 @@ type node struct {
 	text         string
 	items        []*node // of a list
 	pairs        []pair  // of a mapping, in order, duplicates included
+	from         *path   // in the edits, when it comes from one
 }
 
 type pair struct {
@@ -49,4 +52,47 @@ func (n *node) find(p *path) *node {
 		}
 	}
 	return around
+}
+
+// at gives the node at p, nil when there is none.
+func (n *node) at(p *path) *node {
+	if n == nil || p == nil {
+		return n
+	}
+	up := n.at(p.up)
+	switch {
+	case up == nil:
+		return nil
+	case p.key == "":
+		if p.index < len(up.items) {
+			return up.items[p.index]
+		}
+	default:
+		if kv := firstOf(up.pairs, p.key); kv != nil {
+			return kv.value
+		}
+	}
+	return nil
+}
+
+// set puts a value under a key of a mapping, in the place of the one that is there.
+func (n *node) set(key string, value *node) {
+	if kv := firstOf(n.pairs, key); kv != nil {
+		kv.value = value
+		return
+	}
+	n.pairs = append(n.pairs, pair{key: key, value: value})
+}
+
+// drop takes a key out of a mapping.
+func (n *node) drop(keys ...string) {
+	n.pairs = slices.DeleteFunc(n.pairs, func(kv pair) bool { return slices.Contains(keys, kv.key) })
+}
+
+// get gives the text under a key, "" when there is none.
+func (n *node) get(key string) string {
+	if kv := firstOf(n.pairs, key); kv != nil {
+		return kv.value.text
+	}
+	return ""
 }

@@ -20,32 +20,79 @@ type Listener struct {
 	Certificates []string `json:"certificates,omitempty"`
 	// Cluster is where a tcp listener leads.
 	Cluster string `json:"cluster,omitempty"`
+	// Zones and Nodes say which nodes take traffic here, by --zone and by name; both empty: every node.
+	Zones []string `json:"zones,omitempty"`
+	Nodes []string `json:"nodes,omitempty"`
 }
 
 // Cluster is a set of instances that serve the same modules. Sessions never leave it.
 type Cluster struct {
-	Name           string     `json:"name"`
-	Policy         string     `json:"policy"`
-	Affinity       Affinity   `json:"affinity"`
-	Health         Health     `json:"health"`
-	QuiesceTimeout Duration   `json:"quiesceTimeout"`
-	Locality       string     `json:"locality"`
-	Backup         []string   `json:"backup,omitempty"`
-	FailBack       string     `json:"failBack,omitempty"`
-	OnQuorumLoss   string     `json:"onQuorumLoss,omitempty"`
-	Modules        []Module   `json:"modules"`
-	Instances      []Instance `json:"instances"`
+	Name string `json:"name"`
+	// Policy chooses the instance of an unassigned request: round-robin (default), weighted-round-robin, least-sessions, least-requests,
+	// power-of-two or peak-ewma.
+	Policy   string   `json:"policy"`
+	Affinity Affinity `json:"affinity"`
+	Health   Health   `json:"health"`
+	// QuiesceTimeout is the default of the cluster's modules and instances (31m).
+	QuiesceTimeout Duration `json:"quiesceTimeout"`
+	// Locality is none (default), host or zone: near instances are preferred, far ones get requests only when no near one is available.
+	Locality string `json:"locality"`
+	// Backup names the clusters that get the requests while no instance of this one is available, the first that can first.
+	Backup []string `json:"backup,omitempty"`
+	// FailBack says when requests come back from a backup cluster or a backup instance: immediate (default), or session: those of sessions that began
+	// there stay. Empty when there is no backup.
+	FailBack     string `json:"failBack,omitempty"`
+	OnQuorumLoss string `json:"onQuorumLoss,omitempty"`
+	// SlowStart is how long the share of an instance that has become available grows from a tenth to the whole; 0: at once.
+	SlowStart Duration `json:"slowStart"`
+	// OnAllQuiescing says what becomes of unassigned requests while the cluster's instances that are available all quiesce: refuse (default) or serve.
+	OnAllQuiescing string `json:"onAllQuiescing"`
+	// ResponseTimeout bounds the wait for the head of an instance's response (60s); 0: no bound.
+	ResponseTimeout Duration `json:"responseTimeout"`
+	// BodyBuffer is how many bytes of a request's body are kept so that it can be sent again (64KiB); 0: none.
+	BodyBuffer Size `json:"bodyBuffer"`
+	// FailoverSameVersion keeps a session whose instance is gone from instances of another version.
+	FailoverSameVersion bool         `json:"failoverSameVersion"`
+	Registration        Registration `json:"registration"`
+	// InstanceTemplate holds the defaults of the cluster's instances. It is no instance itself; nil: there is none.
+	InstanceTemplate *Template  `json:"instanceTemplate,omitempty"`
+	Modules          []Module   `json:"modules"`
+	Instances        []Instance `json:"instances"`
+}
+
+// Template is what the instances of a cluster have where they do not say otherwise when they are written or added. An instance
+// keeps its values when the template changes later.
+type Template struct {
+	Enabled        bool     `json:"enabled"`
+	Weight         int      `json:"weight"`
+	QuiesceTimeout Duration `json:"quiesceTimeout"`
+	Zone           string   `json:"zone"`
+	Version        string   `json:"version"`
+	Backup         bool     `json:"backup"`
+	MaxSessions    int      `json:"maxSessions"`
+	MaxConnections int      `json:"maxConnections"`
+}
+
+// Registration says whether instances may add themselves to the cluster, and how they show that they live.
+type Registration struct {
+	// Allow lets them (default: false).
+	Allow bool `json:"allow"`
+	// Heartbeat is how often they are asked to send one (500ms); one that has sent none for DropAfter (3s) is dropped.
+	Heartbeat Duration `json:"heartbeat"`
+	DropAfter Duration `json:"dropAfter"`
 }
 
 // Affinity says how the requests of one session are recognised.
 type Affinity struct {
 	// Type is insert (default), learn, header, source or none.
 	Type string `json:"type"`
-	// Name is the cookie of insert (HOLDFAST).
+	// Name is the cookie of insert (HOLDFAST), or the header field of header, which has no default.
 	Name string `json:"name,omitempty"`
 	// Names are the session cookies of learn ([JSESSIONID]); the lower-case form of each is the path parameter.
 	Names       []string `json:"names,omitempty"`
 	IdleTimeout Duration `json:"idleTimeout"`
+	// Routes are cookies and path parameters of learn that hold nothing but the instance's route, as JROUTE does; default: none.
+	Routes []string `json:"routes,omitempty"`
 }
 
 // Health says how instances are checked.
@@ -57,7 +104,20 @@ type Health struct {
 	Expect string `json:"expect"`
 	Rise   int    `json:"rise"`
 	Fall   int    `json:"fall"`
-	Type   string `json:"type"`
+	// Type is http (default), tcp, grpc, agent or none.
+	Type string `json:"type"`
+	// Mode is active (default) or recover-only: then only instances that are unavailable are checked.
+	Mode string `json:"mode"`
+	// RetryInterval is how often an unavailable listener is checked; 0: every second, or by interval when that is shorter.
+	RetryInterval Duration `json:"retryInterval"`
+	// GRPCService is the service that type grpc asks for; empty: the server as a whole.
+	GRPCService string `json:"grpcService,omitempty"`
+	// AgentPort is where an agent on the instance's host says how it is, beside the check or (type agent) as the only one; 0: no agent.
+	AgentPort int `json:"agentPort,omitempty"`
+	// Passive lists what takes a listener out of service when requests meet it: connect (default), timeout, reset, 5xx.
+	Passive []string `json:"passive"`
+	// PassiveFails is how many of timeout, reset and 5xx in a row it takes (1). A refused connection counts at once.
+	PassiveFails int `json:"passiveFails"`
 }
 
 // Module is a web application of a cluster.
@@ -68,6 +128,20 @@ type Module struct {
 	QuiesceTimeout Duration `json:"quiesceTimeout"`
 	Replicated     bool     `json:"replicated"`
 	// Retries is how many other instances are tried when a request could not be handed over; -1 means all.
+	Retries int `json:"retries"`
+	// Idempotent lists which further requests may be sent again after a failure.
+	Idempotent []Pattern `json:"idempotent,omitempty"`
+	// OnSessionLost says what becomes of the sessions of a module that is not replicated when their instance is gone: reassign (default), with
+	// the header X-Holdfast-Session: lost, or refuse (503).
+	OnSessionLost string `json:"onSessionLost"`
+	// WhenDisabled is what requests get when no cluster has the module enabled: unavailable (503, default) or not-found (404).
+	WhenDisabled string `json:"whenDisabled"`
+}
+
+// Pattern is a URL pattern by the rules of servlet mappings: /foo/bar/*, *.jpg, an exact path, or / for all. It is relative to the context root.
+type Pattern struct {
+	Pattern string `json:"pattern"`
+	// Retries is how many other instances are tried; -1 (default) means all.
 	Retries int `json:"retries"`
 }
 
@@ -82,7 +156,18 @@ type Instance struct {
 	Version        string   `json:"version"`
 	// Route is the suffix by which the instance marks its session ids (Tomcat's jvmRoute, WebSphere's CloneID); default: Name.
 	Route string `json:"route"`
+	// Backup instances get requests only while no other is available.
+	Backup bool `json:"backup"`
+	// MaxSessions is how many assignments the instance has at most, over all nodes; 0: no bound.
+	MaxSessions int `json:"maxSessions"`
+	// MaxConnections is how many requests the instance has in flight at most, over all nodes; 0: no bound.
+	MaxConnections int `json:"maxConnections"`
+	// FailoverTo is the instance that takes its sessions over if it can; empty: whoever the policy says.
+	FailoverTo string `json:"failoverTo,omitempty"`
 }
+
+// Size is a number of bytes, written as in 65536, "64KiB" or "1MiB".
+type Size int64
 
 // Duration is a time span written as in "30m" or "1h30m".
 type Duration time.Duration

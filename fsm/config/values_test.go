@@ -121,7 +121,7 @@ func TestDurations(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	names := []string{"health", "instances", "quiesceTimeout", "name", "zone"}
-	for in, want := range map[string]string{"helth": "health", "instance": "instances", "quiesce-timeout": "quiesceTimeout", "NAME": "name", "x": "", "nm": "", "": "", "healthcheck": "", "zne": "zone"} {
+	for in, want := range map[string]string{"helth": "health", "instance": "instances", "quiesce-timeout": "quiesceTimeout", "NAME": "name", "x": "", "nm": "", "": "", "healthcheck": "", "zne": "zone", "nmae": "name", "enam": ""} {
 		if got := nearest(in, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
 		}

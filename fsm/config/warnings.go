@@ -5,10 +5,25 @@ import (
 	"strings"
 )
 
-// Warnings names what is allowed but probably not meant, in the order of the configuration. It expects a valid one.
+// maxWarnings bounds a list that nobody reads to its end.
+const maxWarnings = 100
+
+// Warnings names what is allowed but probably not meant, in the order of the configuration. It expects a valid one. There are at most 100, and one
+// that says how many more.
 func (c *Config) Warnings() []string {
 	var out []string
-	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	more := 0
+	add := func(format string, args ...any) {
+		if len(out) == maxWarnings {
+			more++
+			return
+		}
+		out = append(out, fmt.Sprintf(format, args...))
+	}
+	byName := make(map[string]*Cluster, len(c.Clusters))
+	for i := range c.Clusters {
+		byName[c.Clusters[i].Name] = &c.Clusters[i]
+	}
 	if len(c.Listeners) == 0 && len(c.Clusters) > 0 {
 		add("there are no listeners: no request can come in")
 	}
@@ -18,6 +33,7 @@ func (c *Config) Warnings() []string {
 		k := &c.Clusters[i]
 		instances += len(k.Instances)
 		quiesceWarnings(k, add)
+		clusterWarnings(k, byName, add)
 		switch {
 		case len(k.Modules) == 0:
 			add("cluster %q has no modules: no request leads to it", k.Name)
@@ -35,11 +51,17 @@ func (c *Config) Warnings() []string {
 	if len(lenient) > 0 {
 		add("health.expect of %s counts error answers (404 or 500) as healthy, as the Sun documents do (SUN-11); \"200-399\" does not", listNames(lenient))
 	}
-	return append(out, sharedEndpoints(c)...)
+	sharedEndpoints(c, add)
+	loopWarnings(c, add)
+	routeWarnings(c, add)
+	if more > 0 {
+		out = append(out, fmt.Sprintf("and %d warnings more", more))
+	}
+	return out
 }
 
 // quiesceWarnings: a quiesce that ends before idle sessions do moves sessions that would have ended by themselves (SUN-20).
-func quiesceWarnings(k *Cluster, add func(string, ...any)) {
+func quiesceWarnings(k *Cluster, add warn) {
 	idle := k.Affinity.IdleTimeout
 	if k.Affinity.Type == "none" {
 		return
@@ -62,7 +84,7 @@ func quiesceWarnings(k *Cluster, add func(string, ...any)) {
 }
 
 // sharedEndpoints: an instance belongs to one cluster (SUN-03).
-func sharedEndpoints(c *Config) (out []string) {
+func sharedEndpoints(c *Config, add warn) {
 	type owner struct{ cluster, instance string }
 	first := map[string]owner{}
 	for i := range c.Clusters {
@@ -75,21 +97,20 @@ func sharedEndpoints(c *Config) (out []string) {
 				}
 				me := owner{k.Name, k.Instances[j].Name}
 				if other, dup := first[hostPort]; dup && other.cluster != me.cluster {
-					out = append(out, fmt.Sprintf("%s is instance %q of cluster %q and instance %q of cluster %q", hostPort, other.instance, other.cluster, me.instance, me.cluster))
+					add("%s is instance %q of cluster %q and instance %q of cluster %q", hostPort, other.instance, other.cluster, me.instance, me.cluster)
 					continue
 				}
 				first[hostPort] = me
 			}
 		}
 	}
-	return out
 }
 
 func listNames(names []string) string {
 	const most = 5
 	quoted := make([]string, 0, most)
 	for _, n := range names[:min(most, len(names))] {
-		quoted = append(quoted, fmt.Sprintf("%q", n))
+		quoted = append(quoted, fmt.Sprintf("%q", clip(n)))
 	}
 	text := strings.Join(quoted, ", ")
 	if len(names) > most {

@@ -52,9 +52,9 @@ func writeValue(b *bytes.Buffer, n *node, indent int) {
 	}
 }
 
-// bare is text that needs no quotes in any YAML reader: words, paths and durations, but nothing that could pass for a
+// bare is text that needs no quotes in any YAML reader: words, paths, durations and sizes, but nothing that could pass for a
 // number, a date or one of the words for true, false and nothing.
-var bare = regexp.MustCompile(`^(/[A-Za-z0-9/._-]*|[A-Za-z][A-Za-z0-9._-]*|([0-9]+(h|m|s|ms))+)$`)
+var bare = regexp.MustCompile(`^(/[A-Za-z0-9/._-]*|[A-Za-z][A-Za-z0-9._-]*|([0-9]+(h|m|s|ms))+|[1-9][0-9]*[KMG]iB)$`)
 
 func scalarYAML(n *node) string {
 	if n.kind == kindNull {

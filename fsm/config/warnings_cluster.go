@@ -1,0 +1,113 @@
+package config
+
+import (
+	"net"
+	"slices"
+)
+
+type warn func(format string, args ...any)
+
+// clusterWarnings names what keeps a cluster from doing what its configuration seems to want.
+func clusterWarnings(k *Cluster, byName map[string]*Cluster, add warn) {
+	enabled, weights, backups := 0, 0, 0
+	for i := range k.Instances {
+		in := &k.Instances[i]
+		if in.Enabled {
+			enabled++
+			weights += in.Weight
+		}
+		if in.Backup {
+			backups++
+		}
+	}
+	if enabled > 0 && weights == 0 {
+		add("all enabled instances of cluster %q have weight 0: it gets assigned requests only", k.Name)
+	}
+	if len(k.Instances) > 0 && backups == len(k.Instances) {
+		add("every instance of cluster %q is a backup: there is none that they stand in for", k.Name)
+	}
+	if len(k.Backup) > 0 && !slices.ContainsFunc(k.Backup, func(name string) bool { return servesAnything(byName[name]) }) {
+		add("no backup cluster of cluster %q has an enabled instance", k.Name)
+	}
+	if h := &k.Health; h.Type == "none" && h.AgentPort == 0 && len(h.Passive) == 0 {
+		add("health of cluster %q has type none and no passive signs: an instance that fails keeps its requests", k.Name)
+	}
+	for i := range k.Modules {
+		m := &k.Modules[i]
+		if m.Replicated && m.OnSessionLost != "reassign" {
+			add("onSessionLost of module %q of cluster %q has no effect while replicated is true", m.Host+m.ContextRoot, k.Name)
+		}
+		if !m.Replicated && k.Affinity.Type == "none" {
+			add("module %q of cluster %q is not replicated, but affinity of type none sends its sessions to any instance", m.Host+m.ContextRoot, k.Name)
+		}
+	}
+}
+
+func servesAnything(k *Cluster) bool {
+	return k != nil && slices.ContainsFunc(k.Instances, func(in Instance) bool { return in.Enabled })
+}
+
+// loopWarnings: an instance whose address is a listener of the group gives Holdfast its own requests.
+func loopWarnings(c *Config, add warn) {
+	own := map[string]string{}
+	for i := range c.Listeners {
+		if host, port, err := splitHostPort(c.Listeners[i].Address); err == nil {
+			own[net.JoinHostPort(host, port)] = c.Listeners[i].Name
+		}
+	}
+	for i := range c.Clusters {
+		for j := range c.Clusters[i].Instances {
+			in := &c.Clusters[i].Instances[j]
+			for _, text := range in.Listeners {
+				_, hostPort, err := parseEndpoint(text)
+				if listener, loop := own[hostPort]; err == nil && loop {
+					add("%s is the address of listener %q and of instance %q of cluster %q: requests would go round in circles", hostPort, listener, in.Name, c.Clusters[i].Name)
+				}
+			}
+		}
+	}
+}
+
+// routeWarnings: a session id says which route it belongs to, but not in which cluster, so where two clusters have one module it may lead to the
+// wrong one. One module of a pair is enough.
+func routeWarnings(c *Config, add warn) {
+	first := map[string]int{} // by module
+	routes := map[int]map[string]bool{}
+	type pair struct{ a, b int }
+	told := map[pair]bool{}
+	for i := range c.Clusters {
+		k := &c.Clusters[i]
+		if k.Affinity.Type != "learn" {
+			continue
+		}
+		for j := range k.Modules {
+			key := moduleKey(k.Modules[j].Host, k.Modules[j].ContextRoot)
+			other, dup := first[key]
+			if !dup {
+				first[key] = i
+				continue
+			}
+			if other == i || told[pair{other, i}] {
+				continue
+			}
+			told[pair{other, i}] = true
+			if routes[other] == nil {
+				routes[other] = routesOf(&c.Clusters[other])
+			}
+			for l := range k.Instances {
+				if in := &k.Instances[l]; routes[other][in.Route] {
+					add("clusters %q and %q both have module %q and route %q: a session id with it does not say which cluster it is from", c.Clusters[other].Name, k.Name, key, in.Route)
+					break
+				}
+			}
+		}
+	}
+}
+
+func routesOf(k *Cluster) map[string]bool {
+	routes := map[string]bool{}
+	for i := range k.Instances {
+		routes[k.Instances[i].Route] = true
+	}
+	return routes
+}
