@@ -77,8 +77,8 @@ func (r *replica) execute(index uint64, c Command) Result {
 	switch c := c.(type) {
 	case *GroupInit:
 		res = r.groupInit(c)
-	case *configSetEntry:
-		res = r.configSet(index, c)
+	case *configEntry:
+		res = r.configChange(index, c)
 	case *TokenPut:
 		res = r.tokenPut(c)
 	case *TokenUse:
@@ -90,8 +90,37 @@ func (r *replica) execute(index uint64, c Command) Result {
 	case *Checkpoint:
 		res = r.checkpoint(index, c)
 	default:
-		panic(fmt.Sprintf("BUG: apply a %T", c))
+		res = r.executeOperating(index, c)
 	}
 	res.Index = index
 	return res
+}
+
+// executeOperating applies the commands of types_operating.go.
+func (r *replica) executeOperating(index uint64, c Command) Result {
+	switch c := c.(type) {
+	case *QuiesceSet:
+		return r.quiesceSet(index, c)
+	case *QuiesceEnd:
+		return r.quiesceEnd(index, c)
+	case *LockSet:
+		return r.lockSet(index, c)
+	case *LockClear:
+		return r.lockClear(index, c)
+	case *VerdictSet:
+		return r.verdictSet(index, c)
+	case *SharesSet:
+		return r.sharesSet(index, c)
+	case *registerEntry:
+		return r.instanceRegister(index, c)
+	case *InstanceDrop:
+		return r.instanceDrop(index, c)
+	case *scheduleEntry:
+		return r.scheduleSet(index, c)
+	case *ScheduleDrop:
+		return r.scheduleDrop(index, c)
+	case *WorkflowSet:
+		return r.workflowSet(index, c)
+	}
+	panic(fmt.Sprintf("BUG: apply a %T", c))
 }

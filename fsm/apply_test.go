@@ -38,7 +38,7 @@ func TestApplyRefusesBadEntries(t *testing.T) {
 		"half an operation":     {rawEntry(kindSessions, make([]byte, SessionOpSize/2)), ErrEntryDamaged},
 		"newer format":          {seal2(newer), ErrEntryUnknown},
 		"kind zero":             {rawEntry(0, nil), ErrEntryUnknown},
-		"newer kind":            {rawEntry(9, nil), ErrEntryUnknown},
+		"newer kind":            {rawEntry(kindSharesSet+1, nil), ErrEntryUnknown},
 		"no JSON":               {rawEntry(kindTokenPut, []byte("{")), ErrEntryDamaged},
 		"empty rare":            {rawEntry(kindExpire, nil), ErrEntryDamaged},
 		"wrong type":            {rawEntry(kindExpire, []byte(`{"shard":"x"}`)), ErrEntryDamaged},
@@ -119,7 +119,7 @@ func TestReservedBytesOfSessionOps(t *testing.T) {
 	r.configure(testCluster("c", time.Hour, "i1"))
 	op := AppendSessionOp(nil, SessionOp{Kind: OpAssign, Key: testKey(1), Instance: 1})
 	newer := bytes.Clone(op)
-	newer[2] = 1
+	newer[1] = maxReason + 1
 	got := r.apply(rawEntry(kindSessions, append(newer, op...))).Sessions
 	if got[0].Code != CodeUnknownOp || got[1].Code != CodeOK {
 		t.Fatalf("results %+v", got)

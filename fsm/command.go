@@ -5,20 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
-// SessionOpSize is the size of one encoded SessionOp in bytes: kind 1, zero 3, key 16, instance 4, expect 4.
+// SessionOpSize is the size of one encoded SessionOp in bytes: kind 1, reason 1 (its upper half is zero), module 2, key 16, instance 4, and expect
+// or, with OpMoveAt, version 4.
 const SessionOpSize = 28
-
-func (*GroupInit) kind() kind  { return kindGroupInit }
-func (*ConfigSet) kind() kind  { return kindConfigSet }
-func (*TokenPut) kind() kind   { return kindTokenPut }
-func (*TokenUse) kind() kind   { return kindTokenUse }
-func (*TokenDrop) kind() kind  { return kindTokenDrop }
-func (*Expire) kind() kind     { return kindExpire }
-func (*Checkpoint) kind() kind { return kindCheckpoint }
 
 // EncodeSessions makes one entry of ops. now is the leader's clock; precision: 1 ms. The caller keeps batches below
 // MaxEntrySize (about 149,000 operations).
@@ -33,28 +24,43 @@ func EncodeSessions(now time.Time, ops []SessionOp) []byte {
 
 // AppendSessionOp appends op's SessionOpSize bytes to b.
 func AppendSessionOp(b []byte, op SessionOp) []byte {
-	b = append(b, byte(op.Kind), 0, 0, 0)
+	if op.Reason > maxReason {
+		op.Reason = ReasonUnknown
+	}
+	b = append(b, byte(op.Kind), byte(op.Reason))
+	b = binary.LittleEndian.AppendUint16(b, uint16(op.Module))
 	b = append(b, op.Key[:]...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(op.Instance))
+	if op.Kind == OpMoveAt {
+		return binary.LittleEndian.AppendUint32(b, op.Version)
+	}
 	return binary.LittleEndian.AppendUint32(b, uint32(op.Expect))
 }
 
-// ParseSessionOp reads the first SessionOpSize bytes of b. ok is false when there are fewer, or when the bytes that must be
+// ParseSessionOp reads the first SessionOpSize bytes of b. ok is false when there are fewer, or when the bits that must be
 // zero are not: then a newer version has given them a meaning that this one does not know.
 func ParseSessionOp(b []byte) (op SessionOp, ok bool) {
-	if len(b) < SessionOpSize || b[1]|b[2]|b[3] != 0 {
+	if len(b) < SessionOpSize || b[1] > maxReason {
 		return SessionOp{}, false
 	}
-	op.Kind = OpKind(b[0])
+	op.Kind, op.Reason, op.Module = OpKind(b[0]), Reason(b[1]), ModuleID(binary.LittleEndian.Uint16(b[2:]))
 	op.Key = Key(b[4:20])
 	op.Instance = InstanceID(binary.LittleEndian.Uint32(b[20:]))
-	op.Expect = InstanceID(binary.LittleEndian.Uint32(b[24:]))
+	if last := binary.LittleEndian.Uint32(b[24:]); op.Kind == OpMoveAt {
+		op.Version = last
+	} else {
+		op.Expect = InstanceID(last)
+	}
 	return op, true
 }
 
 // Encode makes one entry of a rare command: a header and the command as JSON. now is the leader's clock; precision: 1 ms.
 func Encode(now time.Time, c Command) ([]byte, error) {
-	if set, ok := c.(*ConfigSet); ok && set.Config == nil {
+	if set, ok := c.(*ConfigSet); ok {
+		// One path for both. The kind of an older version's ConfigSet stays readable, and does what it did there.
+		c = &ConfigChange{RequestID: set.RequestID, Expect: set.Expect, Actor: set.Actor, Message: set.Message, Config: set.Config}
+	}
+	if change, ok := c.(*ConfigChange); ok && change.Config == nil {
 		return nil, fmt.Errorf("encode command: configuration is missing")
 	}
 	payload, err := json.Marshal(c)
@@ -70,49 +76,74 @@ func Encode(now time.Time, c Command) ([]byte, error) {
 	return b, nil
 }
 
-// configSetEntry is a ConfigSet as it is read back. The configuration stays as the bytes that were proposed: they are what
-// is hashed and written into snapshots, so that a node that does not know a newer field does not drop it and diverge.
-type configSetEntry struct {
-	RequestID RequestID       `json:"requestId"`
-	Expect    uint64          `json:"expect"`
-	Actor     string          `json:"actor"`
-	Message   string          `json:"message,omitempty"`
-	Config    json.RawMessage `json:"config"`
-
-	parsed *config.Config // nil when there is none
+// newCommand is an empty command of a known kind, to be read into.
+func newCommand(k kind) Command {
+	switch k {
+	case kindGroupInit:
+		return new(GroupInit)
+	case kindConfigSet:
+		return &configEntry{old: true}
+	case kindConfigChange:
+		return new(configEntry)
+	case kindTokenPut:
+		return new(TokenPut)
+	case kindTokenUse:
+		return new(TokenUse)
+	case kindTokenDrop:
+		return new(TokenDrop)
+	case kindExpire:
+		return new(Expire)
+	case kindQuiesceSet:
+		return new(QuiesceSet)
+	case kindQuiesceEnd:
+		return new(QuiesceEnd)
+	case kindLockSet:
+		return new(LockSet)
+	case kindLockClear:
+		return new(LockClear)
+	case kindVerdictSet:
+		return new(VerdictSet)
+	case kindInstanceRegister:
+		return new(registerEntry)
+	case kindInstanceDrop:
+		return new(InstanceDrop)
+	case kindScheduleSet:
+		return new(scheduleEntry)
+	case kindScheduleDrop:
+		return new(ScheduleDrop)
+	case kindWorkflowSet:
+		return new(WorkflowSet)
+	case kindSharesSet:
+		return new(SharesSet)
+	case kindCheckpoint:
+		return new(Checkpoint)
+	}
+	panic(fmt.Sprintf("BUG: parse command of kind %d", k))
 }
-
-func (*configSetEntry) kind() kind { return kindConfigSet }
 
 // parseCommand reads the payload of a rare command. Unknown fields are ignored on purpose (see doc.go, compatibility).
 func parseCommand(e entry) (Command, error) {
-	var c Command
-	switch e.kind {
-	case kindGroupInit:
-		c = new(GroupInit)
-	case kindConfigSet:
-		c = new(configSetEntry)
-	case kindTokenPut:
-		c = new(TokenPut)
-	case kindTokenUse:
-		c = new(TokenUse)
-	case kindTokenDrop:
-		c = new(TokenDrop)
-	case kindExpire:
-		c = new(Expire)
-	case kindCheckpoint:
-		c = new(Checkpoint)
-	default:
-		panic(fmt.Sprintf("BUG: parse command of kind %d", e.kind))
-	}
+	c := newCommand(e.kind)
 	if err := json.Unmarshal(e.payload, c); err != nil {
 		return nil, fmt.Errorf("%w: kind %d: %w", ErrEntryDamaged, e.kind, err)
 	}
-	if set, ok := c.(*configSetEntry); ok {
-		var err error
-		if set.parsed, err = parseConfig(set.Config); err != nil {
-			return nil, fmt.Errorf("%w: kind %d: configuration: %w", ErrEntryDamaged, e.kind, err)
+	var err error
+	switch c := c.(type) {
+	case *configEntry:
+		if c.old {
+			// The other fields are those of a newer version, which that one ignored.
+			*c = configEntry{RequestID: c.RequestID, Expect: c.Expect, Actor: c.Actor, Message: c.Message, Config: c.Config, old: true}
 		}
+		if c.parsed, err = parseConfig(c.Config); err != nil {
+			err = fmt.Errorf("configuration: %w", err)
+		}
+	case *registerEntry:
+		c.parsed, err = parseInstance(c.Instance)
+	case *scheduleEntry:
+		err = c.parse()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: kind %d: %w", ErrEntryDamaged, e.kind, err)
 	}
 	return c, nil
 }
@@ -120,8 +151,15 @@ func parseCommand(e entry) (Command, error) {
 // requester is a command that is recognised when it is sent again.
 type requester interface{ request() RequestID }
 
-func (c *GroupInit) request() RequestID      { return c.RequestID }
-func (c *configSetEntry) request() RequestID { return c.RequestID }
-func (c *TokenPut) request() RequestID       { return c.RequestID }
-func (c *TokenUse) request() RequestID       { return c.RequestID }
-func (c *TokenDrop) request() RequestID      { return c.RequestID }
+func (c *GroupInit) request() RequestID     { return c.RequestID }
+func (c *configEntry) request() RequestID   { return c.RequestID }
+func (c *TokenPut) request() RequestID      { return c.RequestID }
+func (c *TokenUse) request() RequestID      { return c.RequestID }
+func (c *TokenDrop) request() RequestID     { return c.RequestID }
+func (c *QuiesceSet) request() RequestID    { return c.RequestID }
+func (c *LockSet) request() RequestID       { return c.RequestID }
+func (c *LockClear) request() RequestID     { return c.RequestID }
+func (c *registerEntry) request() RequestID { return c.RequestID }
+func (c *scheduleEntry) request() RequestID { return c.RequestID }
+func (c *ScheduleDrop) request() RequestID  { return c.RequestID }
+func (c *WorkflowSet) request() RequestID   { return c.RequestID }

@@ -35,6 +35,20 @@ const (
 	itemRequest  item = 5
 	itemSlot     item = 6
 	itemNow      item = 7
+
+	itemModule       item = 8
+	itemOperating    item = 9
+	itemQuiesce      item = 10
+	itemLock         item = 11
+	itemVerdict      item = 12
+	itemRegistration item = 13
+	itemSchedule     item = 14
+	itemWorkflow     item = 15
+	itemShare        item = 16
+	itemEvent        item = 17
+	itemDecision     item = 18
+	// sectionTable has the assignments of a snapshot since version 2; in the digest they are itemSlot.
+	sectionTable item = 19
 )
 
 // itemSum hashes one rare item in its canonical form (canonical.go).
@@ -53,7 +67,7 @@ func slotSum(s *slot) sum {
 	w0 := binary.LittleEndian.Uint64(s.key[:8])
 	w1 := binary.LittleEndian.Uint64(s.key[8:])
 	w2 := uint64(s.instance) | uint64(s.seen)<<32
-	w3 := uint64(s.meta) | uint64(itemSlot)<<32
+	const w3 = uint64(itemSlot) << 32
 	const stepA, stepB = 0x9e3779b97f4a7c15, 0xd1b54a32d192ed03
 	a := mix64(w0 + stepA)
 	b := mix64(w0 + stepB)
@@ -63,6 +77,11 @@ func slotSum(s *slot) sum {
 	b = mix64((b ^ w2) + stepB)
 	a = mix64((a ^ w3) + stepA)
 	b = mix64((b ^ w3) + stepB)
+	// An older version had no meta: what has none keeps its sum.
+	if s.meta != 0 {
+		a = mix64((a ^ uint64(s.meta)) + stepA)
+		b = mix64((b ^ uint64(s.meta)) + stepB)
+	}
 	return sum{a, b}
 }
 

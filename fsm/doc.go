@@ -5,14 +5,26 @@
 //
 //   - Determinism. State and results depend on the entries alone: no clock, no randomness, no map order, no goroutine, no log.
 //     Time is a field that the leader wrote; replicated time is the largest seen so far and never goes back.
+//
 //   - A refusal is a result code and leaves the state unchanged, but for replicated time and the memory of request ids.
 //     An error of Apply or Restore leaves everything unchanged and is a reason to stop the node.
+//
 //   - A rare command that is sent again with its request id gives the first result, as long as it is among the last 1024.
+//
 //   - Snapshot stops nobody: it copies slice headers, and the writer copies a shard at its first change after it.
+//
 //   - Restore is all or nothing, and refuses whatever is not, byte for byte, a snapshot that was written.
-//   - Equal states have equal digests, and a digest covers all that is replicated: assignments with their last-seen times,
-//     configuration history, group, tokens, remembered requests, instance ids and replicated time. Not Applied, which also
+//
+//   - Equal states have equal digests, and a digest covers all that is replicated: assignments with their last-seen times, modules and last
+//     decisions, configuration history, group, tokens, remembered requests, ids of instances and modules, everything in Operating, events,
+//     remembered decisions and replicated time. Not Applied, which also
 //     moves for entries that are no commands, and not the checkpoint record, which is a replica's own.
+//
+//   - No command lets the state grow without limit: what one brings is bounded (bounds.go), and so is every list; the message says the bound.
+//
+//   - Plan is the Effect of a ConfigChange at the same state: one function makes both (transition.go).
+//
+//   - A quiesce ends once: QuiesceEnd takes it off the list and emits its one event.
 //
 // # What it does not
 //
@@ -35,8 +47,19 @@
 //   - skips a kind with the top bit set, so such a kind may change nothing but replicated time;
 //   - stops at any other unknown kind: a leader proposes a new one only when all nodes know it.
 //
+// What version 1 wrote is applied as version 1 did, to the same digests, because the digests of its checkpoints are in its logs: a session operation
+// without a reason leaves no index and no history, and an entry of kind 3 (ConfigSet) starts no quiesce, gives out no module ids and emits no event.
+// This version writes neither: Encode makes a ConfigChange of a ConfigSet, and what decides about sessions says why. Nodes of version 1 refuse
+// operations with a reason and stop at kinds from 9 on, so all nodes of a group change from version 1 to this one together.
+//
+// Snapshots are written as version 2. Version 1 (28-byte assignments, items up to 6) is read for ever; a reader refuses a version that it does
+// not know, and a section that it does not know, as ErrSnapshotUnknown before it changes anything.
+//
+// Whether a subject is enabled, its quiesceTimeout, maxSessions, maxConnections and registration.allow are read from the configuration when a command is applied. So
+// what config.Load makes of a key that is missing is part of the format: the default of such a key must never change.
+//
 // # Checklist for a new command
 //
-// A type in types.go; a kind number (entry.go); parseCommand (command.go) and execute (apply.go); its theme in a file of
+// A type in types.go or types_operating.go; a kind number (entry.go, kinds.go); newCommand (command.go) and execute (apply.go); Identify, if it has a request id; its theme in a file of
 // its own; its items in the digest, in the snapshot and in restore; an arm in the property tests' generator; a golden file.
 package fsm

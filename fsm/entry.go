@@ -47,6 +47,19 @@ const (
 	kindTokenUse  kind = 5
 	kindTokenDrop kind = 6
 	kindExpire    kind = 7
+	// 8 is the checkpoint's without its top bit.
+	kindConfigChange     kind = 9
+	kindQuiesceSet       kind = 10
+	kindQuiesceEnd       kind = 11
+	kindLockSet          kind = 12
+	kindLockClear        kind = 13
+	kindVerdictSet       kind = 14
+	kindInstanceRegister kind = 15
+	kindInstanceDrop     kind = 16
+	kindScheduleSet      kind = 17
+	kindScheduleDrop     kind = 18
+	kindWorkflowSet      kind = 19
+	kindSharesSet        kind = 20
 	// A checkpoint changes nothing but the replicated time, so a node that does not know it may ignore it.
 	kindCheckpoint kind = kindIgnorable | 8
 
@@ -54,7 +67,9 @@ const (
 )
 
 // known tells whether this version applies entries of the kind.
-func (k kind) known() bool { return k >= kindSessions && k <= kindExpire || k == kindCheckpoint }
+func (k kind) known() bool {
+	return k >= kindSessions && k <= kindExpire || k >= kindConfigChange && k <= kindSharesSet || k == kindCheckpoint
+}
 
 // maxNow is the last replicated time: the end of Assignment.Seen, in the year 2161. A leader with an absurd clock
 // cannot push the state beyond what its fields can hold.

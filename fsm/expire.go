@@ -55,10 +55,14 @@ func (r *replica) expire(c *Expire) Result {
 	if c.Shard >= Shards || c.Count > Shards-c.Shard {
 		return Result{Code: CodeInvalid, Message: fmt.Sprintf("shards %d and %d after it: there are %d", c.Shard, c.Count, Shards)}
 	}
-	n := r.names.Load()
+	n, m := r.names.Load(), r.modules.Load()
 	now := r.now.Load()
+	dropped := func(s *slot) {
+		n.count(s.instance, -1)
+		m.count(s.meta.module(), -1)
+	}
 	for i := c.Shard; i < c.Shard+c.Count; i++ {
-		r.table.expire(&r.table.shards[i], n.limits, now, func(id InstanceID) { n.count(id, -1) })
+		r.table.expire(&r.table.shards[i], n.limits, now, dropped)
 	}
 	return Result{}
 }

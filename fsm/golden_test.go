@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // Golden files are kept for ever: a log or snapshot that was written once must be read by every later version. So -update
@@ -34,26 +36,26 @@ func golden(t *testing.T, name string, got []byte) []byte {
 
 type goldenEntry struct {
 	file  string
-	bytes []byte
+	bytes []byte // nil: only read, this version encodes it in another way
 	code  Code
+	// config: what is in it may be encoded in another way by now, because configurations get new fields.
+	config bool
 }
 
-// goldenLog is a log with each kind of command, in the order of application.
-func goldenLog(t *testing.T) []goldenEntry {
+// goldenV1 is a log of the first version, with each kind of command it had, in the order of application.
+func goldenV1(t *testing.T) []goldenEntry {
 	entry := func(file string, c Command, code Code) goldenEntry {
-		return goldenEntry{file + ".entry", mustEncode(t, testStart, c), code}
+		return goldenEntry{file: file + ".entry", bytes: mustEncode(t, testStart, c), code: code}
 	}
 	ops := []SessionOp{
 		{Kind: OpAssign, Key: testKey(1), Instance: 1}, {Kind: OpAssign, Key: testKey(2), Instance: 2},
 		{Kind: OpMove, Key: testKey(1), Instance: 2, Expect: 1}, {Kind: OpTouch, Key: testKey(2)},
 		{Kind: OpAssign, Key: testKey(3), Instance: 1}, {Kind: OpDrop, Key: testKey(3), Expect: 1},
 	}
-	cluster := testCluster("c1", 30*time.Minute, "i1", "i2")
-	cluster.Instances[0].Listeners = []string{"http://127.0.0.1:9001"}
 	return []goldenEntry{
 		entry("v1_group_init", &GroupInit{RequestID: testRequestID(1), Group: testGroup()}, CodeOK),
-		entry("v1_config_set", &ConfigSet{RequestID: testRequestID(2), Actor: "admin", Message: "first", Config: testConfig(cluster)}, CodeOK),
-		{"v1_sessions.entry", EncodeSessions(testStart.Add(time.Second), ops), CodeOK},
+		{file: "v1_config_set.entry"},
+		{file: "v1_sessions.entry", bytes: EncodeSessions(testStart.Add(time.Second), ops)},
 		entry("v1_token_put", &TokenPut{RequestID: testRequestID(3), Token: testToken("a", RoleNode)}, CodeOK),
 		entry("v1_token_use", &TokenUse{RequestID: testRequestID(4), ID: "a", UsedBy: []byte("key"), UsedName: "n1"}, CodeOK),
 		entry("v1_token_drop", &TokenDrop{RequestID: testRequestID(5), ID: "b"}, CodeAbsent),
@@ -62,35 +64,93 @@ func goldenLog(t *testing.T) []goldenEntry {
 	}
 }
 
-func TestGoldenEntriesAndSnapshot(t *testing.T) {
-	r := newReplicaUnderTest(t)
-	for _, e := range goldenLog(t) {
+// applyGolden applies what the files say: that is what logs on disk say.
+func applyGolden(t *testing.T, r *replicaUnderTest, log []goldenEntry) {
+	t.Helper()
+	for _, e := range log {
 		want := golden(t, e.file, e.bytes)
-		if !bytes.Equal(e.bytes, want) {
+		if e.bytes != nil && !e.config && !bytes.Equal(e.bytes, want) {
 			t.Errorf("%s: is now encoded as\n%q, the file has\n%q", e.file, e.bytes, want)
 		}
-		// What the file says is applied: that is what logs on disk say.
 		if res := r.apply(want); res.Code != e.code {
 			t.Errorf("%s: %+v, want code %d", e.file, res, e.code)
 		}
 	}
+}
+
+// A log of the first version leads to the state, and to the digest, that it led to there; its snapshot is that state.
+func TestGoldenV1(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	applyGolden(t, r, goldenV1(t))
 	digest := []byte(r.s.Digest().String() + "\n")
 	if want := golden(t, "v1_state.digest", digest); !bytes.Equal(digest, want) {
 		t.Errorf("the log leads to digest %s, the file has %s", digest, want)
 	}
-	b := snapshotBytes(t, r.s)
-	want := golden(t, "v1_small.snapshot", b)
-	if !bytes.Equal(b, want) {
-		t.Error("the snapshot of the state is no longer the file")
-	}
-	wantEqual(t, restored(t, want), r.s)
+	wantEqual(t, restored(t, golden(t, "v1_small.snapshot", nil)), r.s)
+	wantEqual(t, restored(t, snapshotBytes(t, r.s)), r.s)
 }
 
-// The snapshot with compressed sections is only read: the bytes that zstd makes are the library's business.
-func TestGoldenCompressedSnapshot(t *testing.T) {
+// goldenV2 goes on after goldenV1 with what the second version brought. Instances i1 and i2 of cluster c1 have the ids 1 and 2, the quiesce that it
+// starts has the ID 9.
+func goldenV2(t *testing.T) []goldenEntry {
+	at := testStart.Add(2 * time.Second)
+	entry := func(file string, c Command, code Code) goldenEntry {
+		return goldenEntry{file: file + ".entry", bytes: mustEncode(t, at, c), code: code}
+	}
+	withConfig := func(e goldenEntry) goldenEntry { e.config = true; return e }
+	cluster := testCluster("c1", 30*time.Minute, "i1", "i2")
+	cluster.Registration.Allow = true
+	cluster.Modules = []config.Module{{ContextRoot: "/a", Enabled: true}}
+	cluster.Instances[0].Enabled, cluster.Instances[0].QuiesceTimeout = false, config.Duration(30*time.Minute)
+	cluster.Instances[1].MaxConnections = 10
+	i1 := Subject{Cluster: "c1", Instance: "i1"}
+	ops := []SessionOp{
+		{Kind: OpMove, Key: testKey(1), Instance: 1, Expect: 2, Reason: ReasonOperator, Module: 1},
+		{Kind: OpAssign, Key: testKey(4), Instance: 1, Reason: ReasonPolicy, Module: 1}, {Kind: OpTouch, Key: testKey(2), Module: 1},
+		{Kind: OpAssign, Key: testKey(5), Instance: 2, Reason: ReasonLearned}, {Kind: OpDrop, Key: testKey(5), Reason: ReasonOperator},
+		{Kind: OpMoveAt, Key: testKey(4), Instance: 2, Version: 10, Reason: ReasonUnavailable},
+	}
+	return []goldenEntry{
+		withConfig(entry("v2_config_change", &ConfigChange{RequestID: testRequestID(10), Expect: 1, Actor: "admin", Message: "second", Config: testConfig(cluster)}, CodeOK)),
+		{file: "v2_sessions.entry", bytes: EncodeSessions(at, ops)},
+		entry("v2_quiesce_set", &QuiesceSet{RequestID: testRequestID(11), ID: 9, Subject: i1, Remaining: config.Duration(5 * time.Minute), Actor: "admin"}, CodeOK),
+		entry("v2_quiesce_end", &QuiesceEnd{ID: 9, Subject: i1, Deadline: at.Add(5 * time.Minute), Node: "n1"}, CodeInvalid),
+		entry("v2_lock_set", &LockSet{RequestID: testRequestID(12), Owner: "admin", Reason: "upgrade", Timeout: config.Duration(time.Hour)}, CodeOK),
+		entry("v2_lock_clear", &LockClear{RequestID: testRequestID(13), Actor: "admin", Expired: true}, CodeInvalid),
+		entry("v2_verdict_set", &VerdictSet{Verdicts: []Verdict{{Instance: 2, State: HealthSuspect, Reason: "refused", Down: 1, Reporting: 3}}}, CodeOK),
+		withConfig(entry("v2_instance_register", &InstanceRegister{RequestID: testRequestID(14), Cluster: "c1", Actor: "agent",
+			Instance: config.Instance{Name: "r1", Enabled: true, Weight: 1, Listeners: []string{"http://127.0.0.1:9003"}}}, CodeOK)),
+		entry("v2_instance_drop", &InstanceDrop{Instances: []InstanceRef{{"c1", "r2"}}, Reason: "no heartbeat"}, CodeOK),
+		withConfig(entry("v2_schedule_set", &ScheduleSet{RequestID: testRequestID(15), Schedule: Schedule{ID: "s1", At: at.Add(time.Hour), Actor: "admin", Now: []Subject{i1},
+			Edits: []config.Edit{{Op: "remove", Kind: "instance", Cluster: "c1", Name: "i1"}}}}, CodeOK)),
+		entry("v2_schedule_drop", &ScheduleDrop{RequestID: testRequestID(16), ID: "s2", Actor: "admin"}, CodeAbsent),
+		entry("v2_workflow_set", &WorkflowSet{RequestID: testRequestID(17), Workflow: Workflow{ID: "w1", Kind: "upgrade", State: "running", Actor: "admin", Spec: []byte("{}")}}, CodeOK),
+		entry("v2_shares_set", &SharesSet{Shares: []Share{{Instance: 2, Node: "n1", Limit: 5}, {Instance: 2, Node: "n2", Limit: 5}}}, CodeOK),
+	}
+}
+
+func TestGoldenV2(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	applyGolden(t, r, goldenV1(t))
+	applyGolden(t, r, goldenV2(t))
+	if o := r.s.Operating(); len(o.Quiesces) != 1 || o.Lock == nil || len(o.Verdicts) != 1 || len(o.Registered) != 1 || len(o.Schedules) != 1 || len(o.Workflows) != 1 ||
+		len(o.Shares) != 2 || r.s.LastEvent() == 0 || len(r.cur().decisions.last()) != 3 {
+		t.Fatalf("something is missing: %+v", o)
+	}
+	digest := []byte(r.s.Digest().String() + "\n")
+	if want := golden(t, "v2_state.digest", digest); !bytes.Equal(digest, want) {
+		t.Errorf("the log leads to digest %s, the file has %s", digest, want)
+	}
+	wantEqual(t, restored(t, golden(t, "v2_small.snapshot", snapshotBytes(t, r.s))), r.s)
+}
+
+// Snapshots with compressed sections are only read: the bytes that zstd makes are the library's business. Restore compares the digest.
+func TestGoldenCompressedSnapshots(t *testing.T) {
 	r := everything(t)
 	fillSessions(t, r, 100, 1100, 3)
-	if got := restored(t, golden(t, "v1_compressed.snapshot", snapshotBytes(t, r.s))); got.Len() != 1010 || got.Digest() != r.s.Digest() {
-		t.Fatalf("%d assignments, digest %s, want %s", got.Len(), got.Digest(), r.s.Digest())
+	for _, file := range []string{"v1_compressed.snapshot", "v2_compressed.snapshot"} {
+		if got := restored(t, golden(t, file, snapshotBytes(t, r.s))); got.Len() != 1010 {
+			t.Fatalf("%s: %d assignments", file, got.Len())
+		}
 	}
 }

@@ -138,6 +138,13 @@ type dump struct {
 	Sessions  []int
 	Limits    idleLimits
 	Requests  []request
+	Modules   []ModuleRef
+	InModules []int
+	Rooms     []int64
+	Operating Operating
+	Events    []Event
+	Decisions []decision
+	Parts     parts
 }
 
 func dumpOf(s *State) dump {
@@ -155,6 +162,16 @@ func dumpOf(s *State) dump {
 	r := s.cur.Load()
 	d.Limits = append(d.Limits, r.names.Load().limits...)
 	d.Requests = r.requests.inOrder()
+	for id := 1; id <= len(r.modules.Load().refs); id++ {
+		ref, _ := s.ModuleRef(ModuleID(id))
+		d.Modules = append(d.Modules, ref)
+		d.InModules = append(d.InModules, s.ModuleSessions(ModuleID(id)))
+	}
+	d.Rooms = append(d.Rooms, r.names.Load().rooms...)
+	d.Operating = *s.Operating()
+	d.Events = s.Events(0, maxEvents)
+	d.Decisions = append(d.Decisions, r.decisions.last()...)
+	d.Parts = r.parts
 	return d
 }
 
@@ -174,9 +191,10 @@ func wantEqual(t tester, got, want *State) {
 func wantCounts(t tester, s *State) {
 	t.Helper()
 	entries, _ := s.Scan(0, 1<<30, nil)
-	counts := map[InstanceID]int{}
+	counts, modules := map[InstanceID]int{}, map[ModuleID]int{}
 	for _, e := range entries {
 		counts[e.Instance]++
+		modules[e.Module]++
 	}
 	if s.Len() != len(entries) {
 		t.Fatalf("Len is %d, there are %d", s.Len(), len(entries))
@@ -187,6 +205,11 @@ func wantCounts(t tester, s *State) {
 		}
 		if s.Sessions(id) != counts[id] {
 			t.Fatalf("instance %d: %d sessions counted, there are %d", id, s.Sessions(id), counts[id])
+		}
+	}
+	for id := range len(s.cur.Load().modules.Load().refs) {
+		if m := ModuleID(id + 1); s.ModuleSessions(m) != modules[m] {
+			t.Fatalf("module %d: %d sessions counted, there are %d", m, s.ModuleSessions(m), modules[m])
 		}
 	}
 }

@@ -16,11 +16,27 @@ type names struct {
 	refs   []InstanceRef // by id-1
 	ids    map[InstanceRef]InstanceID
 	limits idleLimits
+	// rooms are how many sessions each instance may have, by id-1; 0: no bound.
+	rooms []int64
 	// counts are the sessions of each instance, by id-1. Written by the writer alone.
 	counts []atomic.Int64
 }
 
 func (n *names) known(id InstanceID) bool { return id != 0 && uint64(id) <= uint64(len(n.refs)) }
+
+// full tells whether an instance, whose id is known, has as many sessions as it may have.
+func (n *names) full(id InstanceID) bool {
+	room := n.rooms[id-1]
+	return room > 0 && n.counts[id-1].Load() >= room
+}
+
+// sessions is the number of assignments of an instance; 0 for an id that was never given out.
+func (n *names) sessions(id InstanceID) int {
+	if !n.known(id) {
+		return 0
+	}
+	return int(n.counts[id-1].Load())
+}
 
 func (n *names) count(id InstanceID, by int64) { n.counts[id-1].Add(by) }
 
@@ -44,7 +60,7 @@ func (n *names) fresh(c *config.Config) []InstanceRef {
 	return out
 }
 
-// with returns n with ids for more, none of which has one yet, and with the idle limits of c.
+// with returns n with ids for more, none of which has one yet, and with the limits of c.
 func (n *names) with(more []InstanceRef, c *config.Config) *names {
 	out := &names{refs: n.refs, ids: n.ids, counts: n.counts}
 	if len(more) > 0 {
@@ -63,6 +79,19 @@ func (n *names) with(more []InstanceRef, c *config.Config) *names {
 		}
 	}
 	out.limits = idleLimitsOf(out, c)
+	out.rooms = roomsOf(out, c)
+	return out
+}
+
+// roomsOf gives the maxSessions of each instance. One that is configured no more has no bound: nobody sends it sessions.
+func roomsOf(n *names, c *config.Config) []int64 {
+	out := make([]int64, len(n.refs))
+	for i := range c.Clusters {
+		for j := range c.Clusters[i].Instances {
+			in := &c.Clusters[i].Instances[j]
+			out[n.ids[InstanceRef{c.Clusters[i].Name, in.Name}]-1] = max(0, int64(in.MaxSessions))
+		}
+	}
 	return out
 }
 

@@ -2,10 +2,14 @@ package fsm
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // step is one entry of a random log.
@@ -20,10 +24,13 @@ func (s step) String() string { return fmt.Sprintf("%v %+v %+v", s.after, s.ops,
 func genOp() *rapid.Generator[SessionOp] {
 	return rapid.Custom(func(t *rapid.T) SessionOp {
 		return SessionOp{
-			Kind:     OpKind(rapid.IntRange(0, 5).Draw(t, "kind")),
+			Kind:     OpKind(rapid.IntRange(0, 6).Draw(t, "kind")),
 			Key:      testKey(rapid.IntRange(0, 40).Draw(t, "key")),
 			Instance: InstanceID(rapid.IntRange(0, 7).Draw(t, "instance")),
 			Expect:   InstanceID(rapid.IntRange(0, 7).Draw(t, "expect")),
+			Version:  uint32(rapid.IntRange(0, 20).Draw(t, "version")),
+			Reason:   Reason(rapid.IntRange(0, 13).Draw(t, "reason")),
+			Module:   ModuleID(rapid.IntRange(0, 5).Draw(t, "module")),
 		}
 	})
 }
@@ -33,17 +40,15 @@ func genCommand() *rapid.Generator[Command] {
 	return rapid.Custom(func(t *rapid.T) Command {
 		id := RequestID{15: byte(rapid.IntRange(0, 30).Draw(t, "request"))}
 		token := fmt.Sprint("t", rapid.IntRange(0, 4).Draw(t, "token"))
-		switch rapid.IntRange(0, 6).Draw(t, "command") {
+		which := rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}).Draw(t, "command")
+		if which > 6 {
+			return genOperating(id).Draw(t, "operating")
+		}
+		switch which {
 		case 0:
 			return &GroupInit{RequestID: id, Group: testGroup()}
 		case 1:
-			c := &ConfigSet{RequestID: id, Expect: uint64(rapid.IntRange(0, 3).Draw(t, "expect")), Actor: "a", Config: testConfig()}
-			for _, name := range []string{"x", "y"} {
-				idle := time.Duration(rapid.IntRange(0, 100).Draw(t, "idle")) * time.Second
-				ids := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"i1", "i2", "i3", "i4"}), 0, 4, rapid.ID[string]).Draw(t, "instances")
-				c.Config.Clusters = append(c.Config.Clusters, testCluster(name, idle, ids...))
-			}
-			return c
+			return &ConfigSet{RequestID: id, Expect: uint64(rapid.IntRange(0, 3).Draw(t, "expect")), Actor: "a", Config: genConfig().Draw(t, "config")}
 		case 2:
 			tok := testToken(token, rapid.SampledFrom([]string{RoleNode, "admin"}).Draw(t, "role"))
 			tok.Expires = testStart.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "expires")) * time.Second)
@@ -76,7 +81,7 @@ func (r *replicaUnderTest) step(s step) Result {
 	r.t.Helper()
 	r.now = r.now.Add(s.after)
 	if s.cmd != nil {
-		return r.do(s.cmd)
+		return r.do(r.fitted(s.cmd))
 	}
 	return r.apply(EncodeSessions(r.now, s.ops))
 }
@@ -85,7 +90,10 @@ func (r *replicaUnderTest) step(s step) Result {
 func configured(t *rapid.T) *replicaUnderTest {
 	r := newReplicaUnderTest(t)
 	if rapid.IntRange(0, 9).Draw(t, "configured") > 0 {
-		r.configure(testCluster("x", 20*time.Second, "i1", "i2", "i3"), testCluster("y", 0, "i1", "i4"))
+		x, y := testCluster("x", 20*time.Second, "i1", "i2", "i3"), testCluster("y", 0, "i1", "i4")
+		x.Registration.Allow = true
+		x.Modules = []config.Module{{ContextRoot: "/a", Enabled: true, QuiesceTimeout: config.Duration(time.Minute)}, {ContextRoot: "/b", Host: "h", Enabled: true}}
+		r.configure(x, y)
 	}
 	return r
 }
@@ -95,7 +103,8 @@ func TestBatchEqualsOneByOne(t *testing.T) {
 		a := configured(t)
 		b := newReplicaUnderTest(t)
 		b.s, b.index = restored(t, snapshotBytes(t, a.s)), a.index
-		ops := rapid.SliceOfN(genOp(), 0, 100).Draw(t, "ops")
+		// A batch has one log index; what goes by indexes is not the same one by one.
+		ops := slices.DeleteFunc(rapid.SliceOfN(genOp(), 0, 100).Draw(t, "ops"), func(op SessionOp) bool { return op.Kind == OpMoveAt })
 		batch := a.ops(ops...)
 		for i, op := range ops {
 			one := b.ops(op)[0]
@@ -103,16 +112,26 @@ func TestBatchEqualsOneByOne(t *testing.T) {
 				t.Fatalf("operation %d: %+v alone, %+v in the batch", i, one, batch[i])
 			}
 		}
-		if len(ops) == 0 {
-			b.ops()
-		}
-		b.s.Advance(a.index)
-		a.s.Advance(b.index)
-		if a.s.Digest() != b.s.Digest() {
-			t.Fatal("digests differ")
+		if x, y := withoutIndexes(a.s), withoutIndexes(b.s); !reflect.DeepEqual(x, y) {
+			t.Fatalf("states differ: %+v\n%+v", x, y)
 		}
 		wantCounts(t, a.s)
+		wantCounts(t, b.s)
 	})
+}
+
+// withoutIndexes is all that session operations make, but for the log indexes.
+func withoutIndexes(s *State) any {
+	entries, _ := s.Scan(0, 1<<30, nil)
+	for i := range entries {
+		entries[i].Index = 0
+	}
+	list := slices.Clone(s.cur.Load().decisions.last())
+	for i := range list {
+		list[i].was &^= maxDecisionIndex
+		list[i].is &^= maxDecisionIndex
+	}
+	return []any{entries, list}
 }
 
 // Two replicas that apply the same entries are equal at each index, also when one of them is restored from the other's or
@@ -124,7 +143,7 @@ func TestReplicasStayEqual(t *testing.T) {
 		b.s, b.index = restored(t, snapshotBytes(t, a.s)), a.index
 		for i, s := range genLog(0, 60).Draw(t, "log") {
 			ra, rb := a.step(s), b.apply(encodeStep(t, a.now, s))
-			if fmt.Sprint(ra) != fmt.Sprint(rb) {
+			if !reflect.DeepEqual(ra, rb) {
 				t.Fatalf("entry %d: results differ: %+v, %+v", i, ra, rb)
 			}
 			if a.s.Digest() != b.s.Digest() {
@@ -154,6 +173,9 @@ func TestSessionsAgainstModel(t *testing.T) {
 		r.configure(testCluster("x", 20*time.Second, "i1", "i2", "i3"))
 		model := map[Key]InstanceID{}
 		for _, op := range rapid.SliceOfN(genOp(), 0, 200).Draw(t, "ops") {
+			if op.Kind == OpMoveAt {
+				continue // TestMoveAt
+			}
 			code := r.ops(op)[0].Code
 			present, known := model[op.Key], op.Instance >= 1 && op.Instance <= 3
 			want := CodeUnknownOp

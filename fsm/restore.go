@@ -30,6 +30,10 @@ type restorer struct {
 	table *tableReader // nil before the first table section
 
 	requests []request
+	modules  *modules
+	op       Operating // but for Revision and Config
+	events   []Event
+	index    uint64 // of the snapshot
 }
 
 func (r *restorer) run() error {
@@ -38,14 +42,16 @@ func (r *restorer) run() error {
 		return err
 	}
 	r.r.now.Store(now)
+	r.index = index
 	r.names = &names{ids: make(map[InstanceRef]InstanceID)}
+	r.modules = &modules{ids: make(map[ModuleRef]ModuleID)}
 	for {
 		s, err := r.next()
 		if err != nil {
 			return err
 		}
 		if s.item == sectionEnd {
-			return r.finish(index, Digest(s.content[:16]))
+			return r.finish(Digest(s.content[:16]))
 		}
 		if s.item < r.last {
 			return fmt.Errorf("%w: section %d after section %d", ErrSnapshotDamaged, s.item, r.last)
@@ -62,13 +68,13 @@ func (r *restorer) section(s section) error {
 	switch {
 	case s.count == 0:
 		return fmt.Errorf("%w: section %d is empty", ErrSnapshotDamaged, s.item)
-	case s.item == itemSlot:
+	case s.item == itemSlot && r.old, s.item == sectionTable && !r.old:
 		if r.table == nil {
 			r.beginTable()
-			r.table = &tableReader{t: r.r.table, n: r.r.names.Load()}
+			r.table = &tableReader{t: r.r.table, n: r.r.names.Load(), m: r.modules, at: r.index}
 		}
 		return r.table.section(s)
-	case s.item < itemGroup || s.item > itemRequest:
+	case s.item < itemGroup || s.item > itemDecision || s.item == itemSlot || s.item == itemNow || r.old && s.item > itemSlot:
 		return fmt.Errorf("%w: section %d", ErrSnapshotUnknown, s.item)
 	}
 	p := parser{b: s.content}
@@ -80,7 +86,10 @@ func (r *restorer) section(s section) error {
 		if err := r.item(s.item, b); err != nil {
 			return fmt.Errorf("%w: section %d: %w", ErrSnapshotDamaged, s.item, err)
 		}
-		r.r.items.add(itemSum(s.item, b))
+		// The parts of Operating are summed up when they are together, decisions in their own way.
+		if s.item <= itemModule || s.item == itemEvent {
+			r.r.items.add(itemSum(s.item, b))
+		}
 	}
 	if !p.done() {
 		return fmt.Errorf("%w: section %d: wrong length", ErrSnapshotDamaged, s.item)
@@ -116,6 +125,8 @@ func (r *restorer) item(it item, b []byte) error {
 			return fmt.Errorf("impossible request")
 		}
 		r.requests = append(r.requests, req)
+	default:
+		return r.operatingItem(it, b)
 	}
 	return nil
 }
@@ -150,26 +161,25 @@ func (r *restorer) beginTable() {
 	r.r.table = new(table)
 	n := r.names
 	n.counts = make([]atomic.Int64, len(n.refs))
+	r.modules.counts = make([]atomic.Int64, len(r.modules.refs))
 	r.r.names.Store(n)
+	r.r.modules.Store(r.modules)
 }
 
 // finish checks what only the whole can show.
-func (r *restorer) finish(index uint64, want Digest) error {
+func (r *restorer) finish(want Digest) error {
 	if r.table == nil {
 		r.beginTable()
 	}
 	if !r.r.requests.restore(r.requests) {
 		return fmt.Errorf("%w: impossible requests", ErrSnapshotDamaged)
 	}
-	current := r.r.history.Load().current().Config
-	n := r.r.names.Load()
-	if more := n.fresh(current); len(more) > 0 {
-		return fmt.Errorf("%w: instance %s of cluster %s has no id", ErrSnapshotDamaged, more[0].Instance, more[0].Cluster)
+	if err := r.finishOperating(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
 	}
-	r.r.names.Store(n.with(nil, current))
 	if got := r.r.digest(); got != want {
 		return fmt.Errorf("%w: its state has digest %s, it says %s", ErrSnapshotDamaged, got, want)
 	}
-	r.r.publish(index)
+	r.r.publish(r.index)
 	return nil
 }

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -42,49 +41,13 @@ func (h *history) with(rev *Revision) (next *history, forgotten []*Revision) {
 	return &history{revisions: all[drop:], bytes: bytes}, all[:drop]
 }
 
-// configSet is the compare-and-swap of the configuration. It does not validate: the proposer has, and two versions that
-// disagreed here about what is valid would diverge.
-func (r *replica) configSet(index uint64, c *configSetEntry) Result {
-	h := r.history.Load()
-	current := h.current().Number
-	if c.Expect != current {
-		return Result{Code: CodeConflict, Revision: current,
-			Message: fmt.Sprintf("the change was made from revision %d, the current one is %d", c.Expect, current)}
-	}
-	if c.parsed == nil {
-		return Result{Code: CodeInvalid, Revision: current, Message: "the configuration is missing"}
-	}
-	n := r.names.Load()
-	fresh := n.fresh(c.parsed)
-	if len(n.refs)+len(fresh) > maxInstances {
-		return Result{Code: CodeInvalid, Revision: current,
-			Message: fmt.Sprintf("more than %d instances over the life of the group", maxInstances)}
-	}
-	rev := &Revision{Number: current + 1, Index: index, Time: millis(r.now.Load()), Actor: c.Actor, Message: c.Message,
-		Config: c.parsed, raw: c.Config}
-
-	// Names before the configuration: who sees an instance there can ask for its id.
-	for i, ref := range fresh {
-		r.items.add(itemSum(itemName, appendName(nil, InstanceID(len(n.refs)+i+1), ref)))
-	}
-	r.names.Store(n.with(fresh, c.parsed))
-	next, forgotten := h.with(rev)
-	for _, old := range forgotten {
-		r.items.sub(itemSum(itemRevision, appendRevision(nil, old)))
-	}
-	r.items.add(itemSum(itemRevision, appendRevision(nil, rev)))
-	r.history.Store(next)
-	return Result{Revision: rev.Number}
-}
-
-// parseConfig returns nil without an error when there is no configuration. Unknown fields are ignored (doc.go).
+// parseConfig returns nil without an error when there is no configuration. Unknown fields are ignored (doc.go), and keys that an
+// older version did not write have their defaults.
 func parseConfig(raw []byte) (*config.Config, error) {
-	var c *config.Config
-	if len(raw) == 0 {
+	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}
-	err := json.Unmarshal(raw, &c)
-	return c, err
+	return config.Load(raw)
 }
 
 // millis is a replicated time as a time.Time; zero stays zero.

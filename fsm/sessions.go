@@ -1,15 +1,25 @@
 package fsm
 
+// batch is what all operations of one entry have in common.
+type batch struct {
+	index uint64
+	now   int64
+	seen  uint32
+	n     *names
+	m     *modules
+}
+
 // sessions applies a batch of whole session operations, in order. The only allocation is the results.
 func (r *replica) sessions(index uint64, payload []byte) []SessionResult {
 	out := make([]SessionResult, len(payload)/SessionOpSize)
-	seen := seenNow(r.now.Load())
-	n := r.names.Load()
+	now := r.now.Load()
+	b := batch{index: index, now: now, seen: seenNow(now), n: r.names.Load(), m: r.modules.Load()}
 	for i := range out {
 		op, ok := ParseSessionOp(payload[i*SessionOpSize:])
 		out[i].Code = CodeUnknownOp
 		if ok {
-			out[i].Code, out[i].Instance = r.session(n, &op, seen)
+			op.Module = b.m.given(op.Module)
+			out[i].Code, out[i].Instance = r.session(&b, &op)
 		}
 		out[i].Index = index
 	}
@@ -17,67 +27,116 @@ func (r *replica) sessions(index uint64, payload []byte) []SessionResult {
 }
 
 // session applies one operation and returns its code and the assignment after it.
-func (r *replica) session(n *names, op *SessionOp, seen uint32) (Code, InstanceID) {
-	t := r.table
-	sh, i := t.find(&op.Key)
-	var present InstanceID
+func (r *replica) session(b *batch, op *SessionOp) (Code, InstanceID) {
+	sh, i := r.table.find(&op.Key)
+	var present slot
 	if i >= 0 {
-		present = sh.slots[i].instance
+		present = sh.slots[i]
 	}
 	switch op.Kind {
 	case OpAssign:
 		switch {
-		case present != 0:
-			return CodeExists, present
-		case !n.known(op.Instance):
+		case i >= 0:
+			return CodeExists, present.instance
+		case !b.n.known(op.Instance):
 			return CodeUnknownInstance, 0
+		case b.n.full(op.Instance):
+			return CodeFull, 0
 		}
-		r.set(n, sh, -1, op, seen)
+		r.begin(b, sh, op)
 		return CodeOK, op.Instance
 
-	case OpMove:
+	case OpMove, OpMoveAt:
+		code := moveCode(b.n, op, &present)
 		switch {
-		case !n.known(op.Instance):
-			return CodeUnknownInstance, present
-		case present != op.Instance && present != op.Expect && present == 0:
-			return CodeAbsent, 0
-		case present != op.Instance && present != op.Expect:
-			return CodeMismatch, present
+		case code != CodeOK:
+			return code, present.instance
+		case present.instance == op.Instance:
+			r.touch(b, sh, i, op)
+		case i < 0:
+			r.begin(b, sh, op)
+		default:
+			r.move(b, sh, i, op)
 		}
-		r.set(n, sh, i, op, seen)
 		return CodeOK, op.Instance
 
 	case OpTouch:
-		if present == 0 {
+		if i < 0 {
 			return CodeAbsent, 0
 		}
-		// Batches bring the same touch from many nodes; a second one in a second costs nothing.
-		if sh.slots[i].seen != seen {
-			t.update(sh, i, present, seen)
-		}
-		return CodeOK, present
+		r.touch(b, sh, i, op)
+		return CodeOK, present.instance
 
 	case OpDrop:
 		switch {
-		case present == 0:
+		case i < 0:
 			return CodeAbsent, 0
-		case op.Expect != 0 && op.Expect != present:
-			return CodeMismatch, present
+		case op.Expect != 0 && op.Expect != present.instance:
+			return CodeMismatch, present.instance
 		}
-		t.remove(sh, i)
-		n.count(present, -1)
+		r.drop(b, sh, i, op)
 		return CodeOK, 0
 	}
-	return CodeUnknownOp, present
+	return CodeUnknownOp, present.instance
 }
 
-// set writes op's instance into slot i of sh, or into a new one when i is negative.
-func (r *replica) set(n *names, sh *shard, i int, op *SessionOp, seen uint32) {
-	if i < 0 {
-		r.table.insert(sh, slot{key: op.Key, instance: op.Instance, seen: seen})
-	} else {
-		n.count(sh.slots[i].instance, -1)
-		r.table.update(sh, i, op.Instance, seen)
+// moveCode says what becomes of a move when present, whose instance may be 0, is the assignment.
+func moveCode(n *names, op *SessionOp, present *slot) Code {
+	expected := present.instance == op.Expect
+	if op.Kind == OpMoveAt {
+		expected = present.meta.index() != 0 && uint32(present.meta.index()) == op.Version
 	}
-	n.count(op.Instance, 1)
+	switch {
+	case !n.known(op.Instance):
+		return CodeUnknownInstance
+	case present.instance == op.Instance:
+		return CodeOK // sent again
+	case !expected && present.instance == 0:
+		return CodeAbsent
+	case !expected:
+		return CodeMismatch
+	case n.full(op.Instance):
+		return CodeFull
+	}
+	return CodeOK
+}
+
+// begin records a session that has no assignment.
+func (r *replica) begin(b *batch, sh *shard, op *SessionOp) {
+	r.table.insert(sh, slot{key: op.Key, instance: op.Instance, seen: b.seen, meta: metaOf(op.Module, op.Reason, b.index)})
+	b.n.count(op.Instance, 1)
+	b.m.count(op.Module, 1)
+}
+
+// move gives the session in slot i to another instance.
+func (r *replica) move(b *batch, sh *shard, i int, op *SessionOp) {
+	old := sh.slots[i]
+	next := slot{instance: op.Instance, seen: b.seen, meta: metaOf(old.meta.module(), op.Reason, b.index).with(op.Module)}
+	r.decided(decision{key: op.Key, at: b.now, from: old.instance, to: op.Instance, was: old.meta, is: next.meta})
+	r.table.update(sh, i, next)
+	b.n.count(old.instance, -1)
+	b.n.count(op.Instance, 1)
+	if old.meta.module() == 0 {
+		b.m.count(next.meta.module(), 1)
+	}
+}
+
+// touch marks the session in slot i as in use. Batches bring the same touch from many nodes; a second one in a second costs nothing.
+func (r *replica) touch(b *batch, sh *shard, i int, op *SessionOp) {
+	next := sh.slots[i]
+	if next.meta.module() == 0 && op.Module != 0 {
+		next.meta = next.meta.with(op.Module)
+		b.m.count(op.Module, 1)
+	}
+	if next.seen = b.seen; next != sh.slots[i] {
+		r.table.update(sh, i, next)
+	}
+}
+
+func (r *replica) drop(b *batch, sh *shard, i int, op *SessionOp) {
+	old := sh.slots[i]
+	r.decided(decision{key: op.Key, at: b.now, from: old.instance, was: old.meta, is: metaOf(old.meta.module(), op.Reason, b.index)})
+	r.table.remove(sh, i)
+	b.n.count(old.instance, -1)
+	b.m.count(old.meta.module(), -1)
 }

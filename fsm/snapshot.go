@@ -19,6 +19,11 @@ type Snapshot struct {
 	requests []request
 	shards   [][]slot
 
+	modules   []ModuleRef
+	operating *Operating
+	events    []Event
+	decisions []decision
+
 	table    *table
 	released atomic.Bool
 }
@@ -38,6 +43,11 @@ func (s *State) Snapshot() *Snapshot {
 		requests: r.requests.inOrder(),
 		shards:   r.table.share(),
 		table:    r.table,
+
+		modules:   r.modules.Load().refs,
+		operating: r.operating.Load(),
+		events:    *r.events.Load(),
+		decisions: r.decisions.last(),
 	}
 }
 
@@ -101,6 +111,41 @@ func (s *Snapshot) writeItems(w *sectionWriter) {
 	l.flush()
 	for i := range s.requests {
 		l.add(itemRequest, appendRequest(nil, &s.requests[i]))
+	}
+	l.flush()
+	for i, ref := range s.modules {
+		l.add(itemModule, appendModule(nil, ModuleID(i+1), ref))
+	}
+	l.flush()
+	s.writeOperating(&l)
+	addAll(&l, itemEvent, s.events, appendEvent)
+	addAll(&l, itemDecision, s.decisions, appendDecision)
+}
+
+func (s *Snapshot) writeOperating(l *listWriter) {
+	o := s.operating
+	if o.ownIndex() {
+		l.add(itemOperating, appendU64(nil, o.Index))
+		l.flush()
+	}
+	addAll(l, itemQuiesce, o.Quiesces, appendQuiesce)
+	if o.Lock != nil {
+		l.add(itemLock, appendLock(nil, o.Lock))
+		l.flush()
+	}
+	addAll(l, itemVerdict, o.Verdicts, appendVerdict)
+	addAll(l, itemRegistration, o.Registered, appendRegistration)
+	addAll(l, itemSchedule, o.Schedules, appendSchedule)
+	addAll(l, itemWorkflow, o.Workflows, appendWorkflow)
+	addAll(l, itemShare, o.Shares, appendShare)
+}
+
+// addAll writes a whole list.
+func addAll[T any](l *listWriter, it item, list []T, canonical func([]byte, *T) []byte) {
+	var b []byte
+	for i := range list {
+		b = canonical(b[:0], &list[i])
+		l.add(it, b)
 	}
 	l.flush()
 }

@@ -16,11 +16,11 @@ import (
 //
 //	file header, 32 bytes
 //	  0   magic    8 bytes "HOLDFAST"
-//	  8   version  u32, snapshotV1
+//	  8   version  u32, snapshotV2; snapshotV1 is still read
 //	  12  zero     u32
 //	  16  index    u64, the last applied index
 //	  24  now      i64, replicated time, Unix milliseconds
-//	sections, by rising item number, an item may have several
+//	sections, by rising item number (version 1: itemGroup to itemSlot, version 2: all but itemSlot), an item may have several
 //	  0   item     u8, what is in it (digest.go), sectionEnd for the last
 //	  1   codec    u8, codecRaw or codecZstd
 //	  2   zero     u16
@@ -36,6 +36,7 @@ import (
 const (
 	snapshotMagic = "HOLDFAST"
 	snapshotV1    = 1
+	snapshotV2    = 2
 
 	fileHeaderSize    = 32
 	sectionHeaderSize = 20
@@ -90,7 +91,7 @@ func (w *sectionWriter) write(b []byte) {
 func (w *sectionWriter) fileHeader(index uint64, now int64) {
 	b := make([]byte, 0, fileHeaderSize)
 	b = append(b, snapshotMagic...)
-	b = appendU32(b, snapshotV1)
+	b = appendU32(b, snapshotV2)
 	b = appendU32(b, 0)
 	b = appendU64(b, index)
 	w.write(appendU64(b, uint64(now)))
@@ -143,6 +144,7 @@ type sectionReader struct {
 	r     io.Reader
 	total hash.Hash // SHA-256 of all sections so far; the end section is compared with it
 	dec   *zstd.Decoder
+	old   bool   // snapshotV1
 	in    []byte // what is stored
 	out   []byte // what it decompresses to
 }
@@ -187,9 +189,11 @@ func (r *sectionReader) fileHeader() (index uint64, now int64, err error) {
 	if string(b[:8]) != snapshotMagic {
 		return 0, 0, fmt.Errorf("%w: this is no snapshot of Holdfast", ErrSnapshotDamaged)
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != snapshotV1 {
-		return 0, 0, fmt.Errorf("%w: version %d, this program reads %d", ErrSnapshotUnknown, v, snapshotV1)
+	v := binary.LittleEndian.Uint32(b[8:])
+	if v != snapshotV1 && v != snapshotV2 {
+		return 0, 0, fmt.Errorf("%w: version %d, this program reads %d and %d", ErrSnapshotUnknown, v, snapshotV1, snapshotV2)
 	}
+	r.old = v == snapshotV1
 	index, now = binary.LittleEndian.Uint64(b[16:]), int64(binary.LittleEndian.Uint64(b[24:]))
 	if binary.LittleEndian.Uint32(b[12:]) != 0 || now < 0 || now > maxNow {
 		return 0, 0, fmt.Errorf("%w: file header", ErrSnapshotDamaged)

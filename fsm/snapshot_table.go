@@ -3,6 +3,7 @@ package fsm
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Content of a table section, in columns because that compresses better:
@@ -12,10 +13,10 @@ import (
 //	keys       16 bytes for each assignment
 //	instances  u32 for each
 //	seen       u32 for each
-//	meta       u32 for each
+//	meta       u64 for each; u32, and all zero, in itemSlot of version 1
 const (
 	partSize = 8
-	rowSize  = 16 + 4 + 4 + 4
+	rowSize  = 16 + 4 + 4 + 8
 )
 
 // tableWriter gathers assignments until they make a section.
@@ -46,7 +47,7 @@ func (t *tableWriter) shard(number uint32, slots []slot) {
 		t.keys = append(t.keys, s.key[:]...)
 		t.instances = appendU32(t.instances, uint32(s.instance))
 		t.seen = appendU32(t.seen, s.seen)
-		t.meta = appendU32(t.meta, s.meta)
+		t.meta = appendU64(t.meta, uint64(s.meta))
 		if t.count++; t.count*rowSize >= sectionTarget {
 			t.flush()
 			n = 0
@@ -65,7 +66,7 @@ func (t *tableWriter) flush() {
 	b = append(b, t.instances...)
 	b = append(b, t.seen...)
 	b = append(b, t.meta...)
-	t.w.section(itemSlot, t.count, b)
+	t.w.section(sectionTable, t.count, b)
 	t.content, t.parts, t.shards, t.count = b, t.parts[:0], 0, 0
 	t.keys, t.instances, t.seen, t.meta = t.keys[:0], t.instances[:0], t.seen[:0], t.meta[:0]
 }
@@ -74,10 +75,12 @@ func (t *tableWriter) flush() {
 type tableReader struct {
 	t    *table
 	n    *names
+	m    *modules
+	at   uint64 // the index of the snapshot
 	next uint32 // the lowest shard that may come next
 }
 
-// columns are those of one section, cut at the next assignment to read.
+// columns are those of one section, cut at the next assignment to read. meta is nil in version 1.
 type columns struct{ keys, instances, seen, meta []byte }
 
 func (c *columns) next() slot {
@@ -85,9 +88,11 @@ func (c *columns) next() slot {
 		key:      Key(c.keys[:16]),
 		instance: InstanceID(binary.LittleEndian.Uint32(c.instances)),
 		seen:     binary.LittleEndian.Uint32(c.seen),
-		meta:     binary.LittleEndian.Uint32(c.meta),
 	}
-	c.keys, c.instances, c.seen, c.meta = c.keys[16:], c.instances[4:], c.seen[4:], c.meta[4:]
+	c.keys, c.instances, c.seen = c.keys[16:], c.instances[4:], c.seen[4:]
+	if c.meta != nil {
+		s.meta, c.meta = meta(binary.LittleEndian.Uint64(c.meta)), c.meta[8:]
+	}
 	return s
 }
 
@@ -96,8 +101,14 @@ func (r *tableReader) section(s section) error {
 	shards := uint64(p.u32())
 	parts := p.take(shards * partSize)
 	n := uint64(s.count)
-	c := columns{keys: p.take(n * 16), instances: p.take(n * 4), seen: p.take(n * 4), meta: p.take(n * 4)}
-	if !p.done() {
+	c := columns{keys: p.take(n * 16), instances: p.take(n * 4), seen: p.take(n * 4)}
+	zero := true
+	if s.item == itemSlot {
+		zero = !slices.ContainsFunc(p.take(n*4), func(b byte) bool { return b != 0 })
+	} else {
+		c.meta = p.take(n * 8)
+	}
+	if !p.done() || !zero {
 		return fmt.Errorf("%w: table section: wrong length", ErrSnapshotDamaged)
 	}
 	left := s.count
@@ -130,11 +141,12 @@ func (r *tableReader) part(number uint32, count int, c *columns) error {
 	for range count {
 		s := c.next()
 		owner, i := r.t.find(&s.key)
-		if owner != sh || i >= 0 || !r.n.known(s.instance) {
+		if owner != sh || i >= 0 || !r.n.known(s.instance) || !s.meta.possible(r.m, r.at) {
 			return fmt.Errorf("%w: assignment %s in shard %d", ErrSnapshotDamaged, s.key, number)
 		}
 		r.t.insert(sh, s)
 		r.n.count(s.instance, 1)
+		r.m.count(s.meta.module(), 1)
 	}
 	return nil
 }

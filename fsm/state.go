@@ -15,17 +15,22 @@ type State struct {
 // replica is the state proper. Writers: Apply, Advance and Snapshot, on one goroutine. What readers use is atomic, an
 // immutable value behind an atomic pointer, or under a lock.
 type replica struct {
-	applied atomic.Uint64
-	now     atomic.Int64 // replicated time, Unix milliseconds
-	table   *table
-	names   atomic.Pointer[names]
-	history atomic.Pointer[history]
-	group   atomic.Pointer[Group]
-	tokens  atomic.Pointer[tokens]
+	applied   atomic.Uint64
+	now       atomic.Int64 // replicated time, Unix milliseconds
+	table     *table
+	names     atomic.Pointer[names]
+	history   atomic.Pointer[history]
+	group     atomic.Pointer[Group]
+	tokens    atomic.Pointer[tokens]
+	operating atomic.Pointer[Operating]
+	modules   atomic.Pointer[modules]
+	events    atomic.Pointer[[]Event]
+	decisions decisions
 
 	// The writer's own.
 	requests requests
-	items    sum // digest of everything but the table and the time
+	items    sum   // digest of everything but the table, the parts and the time
+	parts    parts // digests of operating
 	record   CheckpointRecord
 
 	published published
@@ -52,6 +57,9 @@ func newReplica(t *table) *replica {
 	r.names.Store(new(names))
 	r.history.Store(new(history))
 	r.tokens.Store(new(tokens))
+	r.modules.Store(new(modules))
+	r.events.Store(new([]Event))
+	r.operating.Store(&Operating{Revision: revisionZero, Config: revisionZero.Config})
 	return r
 }
 
@@ -67,6 +75,7 @@ func (r *replica) publish(index uint64) {
 func (r *replica) sum() sum {
 	s := r.items
 	s.add(r.table.sum)
+	s.add(r.parts.total())
 	return s
 }
 
@@ -85,13 +94,7 @@ func (s *State) Lookup(k Key) (Assignment, bool) { return s.cur.Load().table.loo
 func (s *State) Len() int { return int(s.cur.Load().table.count.Load()) }
 
 // Sessions is the number of assignments of an instance; 0 for an id that was never given out.
-func (s *State) Sessions(id InstanceID) int {
-	n := s.cur.Load().names.Load()
-	if !n.known(id) {
-		return 0
-	}
-	return int(n.counts[id-1].Load())
-}
+func (s *State) Sessions(id InstanceID) int { return s.cur.Load().names.Load().sessions(id) }
 
 // Scan walks over all assignments in pages of limit (at least 1; two keys of one hash are never parted, so a page may be
 // one longer). It starts with cursor 0 and goes on with the cursor that it returned, until that is 0. keep chooses, nil

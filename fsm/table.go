@@ -12,17 +12,18 @@ const Shards = 1 << shardBits
 
 const shardBits = 13
 
-// slot is one assignment in the table: 28 bytes, no pointer, so the garbage collector never looks inside. It is free when
+// slot is one assignment in the table: 32 bytes, no pointer, so the garbage collector never looks inside. It is free when
 // instance is 0.
 type slot struct {
 	key      Key
 	instance InstanceID
 	seen     uint32
-	// meta is zero in this version. Digest and snapshot carry it, so that flags need no new format.
-	meta uint32
+	meta     meta
 }
 
-func (s *slot) assignment() Assignment { return Assignment{Instance: s.instance, Seen: s.seen} }
+func (s *slot) assignment() Assignment {
+	return Assignment{Instance: s.instance, Seen: s.seen, Module: s.meta.module(), Reason: s.meta.reason(), Index: s.meta.index()}
+}
 
 // table holds all assignments. One writer; readers on any goroutine; a snapshot is the shards' slices as they are, and the
 // writer copies a shard at its first change after it.
@@ -120,12 +121,12 @@ func (t *table) insert(sh *shard, s slot) {
 }
 
 // update changes the assignment at i; the key stays.
-func (t *table) update(sh *shard, i int, instance InstanceID, seen uint32) {
+func (t *table) update(sh *shard, i int, next slot) {
 	t.own(sh)
 	s := &sh.slots[i]
 	t.sum.sub(slotSum(s))
 	sh.mu.Lock()
-	s.instance, s.seen = instance, seen
+	s.instance, s.seen, s.meta = next.instance, next.seen, next.meta
 	sh.mu.Unlock()
 	t.sum.add(slotSum(s))
 }

@@ -1,20 +1,5 @@
 package fsm
 
-// minSlots is the smallest size of a shard that is not empty.
-const minSlots = 8
-
-// grown is the size after n. By 3/8, not by doubling: right after growing, a shard is 7/11 full, which is 44 bytes for each
-// assignment, and stays under 48 with what the allocator adds by rounding up to its size classes.
-func grown(n int) int { return max(minSlots, n+n*3/8) }
-
-// fitting is the size for a shard that holds used assignments and is not expected to grow at once: 3/4 full.
-func fitting(used int) int {
-	if used == 0 {
-		return 0
-	}
-	return max(minSlots, used+used/3+1)
-}
-
 // own makes sure that no snapshot reads sh's slots, so that the writer may change them. The copy is made before the lock
 // is taken: readers never wait for it.
 func (t *table) own(sh *shard) {
@@ -64,7 +49,7 @@ func (t *table) release() { t.live.Add(-1) }
 
 // expire removes from sh what has been idle too long at now (replicated, Unix ms) and calls dropped for each. A shard with
 // nothing to remove is not touched, hence not copied either.
-func (t *table) expire(sh *shard, limits idleLimits, now int64, dropped func(InstanceID)) {
+func (t *table) expire(sh *shard, limits idleLimits, now int64, dropped func(*slot)) {
 	first := 0
 	for first < len(sh.slots) && !limits.over(&sh.slots[first], now) {
 		first++
@@ -82,7 +67,7 @@ func (t *table) expire(sh *shard, limits idleLimits, now int64, dropped func(Ins
 			continue
 		}
 		t.sum.sub(slotSum(s))
-		dropped(s.instance)
+		dropped(s)
 		// What moves into i is looked at next. What wraps from the front to the end has been looked at before.
 		unplace(sh.slots, i)
 		sh.used--

@@ -279,8 +279,8 @@ func TestDigestCoversEverything(t *testing.T) {
 func (r *replicaUnderTest) cur() *replica { return r.s.cur.Load() }
 
 // slotOf gives the arguments of table.update for an assignment.
-func (r *replicaUnderTest) slotOf(n int, instance InstanceID, seen uint32) (*shard, int, InstanceID, uint32) {
+func (r *replicaUnderTest) slotOf(n int, instance InstanceID, seen uint32) (*shard, int, slot) {
 	k := testKey(n)
 	sh, i := r.cur().table.find(&k)
-	return sh, i, instance, seen
+	return sh, i, slot{key: k, instance: instance, seen: seen}
 }

@@ -44,6 +44,11 @@ type Assignment struct {
 	Instance InstanceID
 	// Seen is the coarse replicated time at which the session was last known to be in use, in seconds since SeenEpoch.
 	Seen uint32
+	// Module is where the session was recorded, 0 when that is not known.
+	Module ModuleID
+	// Reason and Index are those of the last decision about where it goes; 0 when they are not known.
+	Reason Reason
+	Index  uint64
 }
 
 // SeenEpoch is the zero of Assignment.Seen: 2025-01-01 00:00:00 UTC, in Unix seconds.
@@ -72,6 +77,9 @@ const (
 	OpTouch OpKind = 3
 	// OpDrop removes the assignment when it is Expect (0: whatever it is).
 	OpDrop OpKind = 4
+	// OpMoveAt is OpMove for a session of which the last decision is known (Assignment.Index is not 0): it goes by that decision instead of by the
+	// instance, so that a repeated move whose session has been moved away and back meanwhile does not move it once more.
+	OpMoveAt OpKind = 5
 )
 
 // SessionOp is one fixed-width session command.
@@ -80,6 +88,12 @@ type SessionOp struct {
 	Key      Key
 	Instance InstanceID
 	Expect   InstanceID
+	// Version is the last 32 bits of the Assignment.Index that OpMoveAt expects; it stands in the place of Expect.
+	Version uint32
+	// Reason says why, for OpAssign, OpMove, OpMoveAt and OpDrop. Without one the decision is recorded as an older version did: no index, no history.
+	Reason Reason
+	// Module is the session's, 0 when unknown; OpMove, OpMoveAt and OpTouch fill it in where it is not known yet.
+	Module ModuleID
 }
 
 // Code says how a command ended. Numbers are append-only: replies travel between nodes of different versions.
@@ -88,15 +102,17 @@ type Code uint8
 // The result codes. Everything but CodeOK leaves the state unchanged.
 const (
 	CodeOK              Code = 0
-	CodeExists          Code = 1 // OpAssign: the key has an assignment already, the result names it
-	CodeMismatch        Code = 2 // OpMove, OpDrop: the present assignment is another one, the result names it
-	CodeAbsent          Code = 3 // OpTouch, OpMove, OpDrop: no such assignment
-	CodeUnknownInstance Code = 4 // the instance id has never been given out
-	CodeConflict        Code = 5 // the expected revision is not the current one
-	CodeInvalid         Code = 6 // the command contradicts the state, Result.Message says how
-	CodeUsed            Code = 7 // the token has been used
-	CodeExpired         Code = 8 // the token has expired, by replicated time
-	CodeUnknownOp       Code = 9 // a session operation of a newer version
+	CodeExists          Code = 1  // OpAssign: the key has an assignment already, the result names it
+	CodeMismatch        Code = 2  // OpMove, OpDrop: the present assignment is another one, the result names it
+	CodeAbsent          Code = 3  // OpTouch, OpMove, OpDrop: no such assignment
+	CodeUnknownInstance Code = 4  // the instance id has never been given out
+	CodeConflict        Code = 5  // the expected revision is not the current one
+	CodeInvalid         Code = 6  // the command contradicts the state, Result.Message says how
+	CodeUsed            Code = 7  // the token has been used
+	CodeExpired         Code = 8  // the token has expired, by replicated time
+	CodeUnknownOp       Code = 9  // a session operation of a newer version
+	CodeFull            Code = 10 // OpAssign, OpMove: the instance has as many sessions as it may have
+	CodeLocked          Code = 11 // the maintenance lock is on, Result.Lock says whose
 )
 
 // SessionResult is the outcome of one SessionOp.
@@ -117,6 +133,10 @@ type Result struct {
 	Revision uint64
 	// Sessions has one result for each operation of a session batch, in order, else nil.
 	Sessions []SessionResult
+	// Effect is what a ConfigChange did; nil when it was refused, changed nothing that runs, or is repeated.
+	Effect *Effect `json:",omitempty"`
+	// Lock is the lock that is in the way, with CodeLocked.
+	Lock *Lock `json:",omitempty"`
 }
 
 // RequestID makes a rare command recognisable when it is sent again.
@@ -128,7 +148,7 @@ func (id RequestID) MarshalText() ([]byte, error) { return hex16(id[:]), nil }
 // UnmarshalText reads what MarshalText gives.
 func (id *RequestID) UnmarshalText(b []byte) error { return unhex16("request id", id[:], b) }
 
-// Command is a rare command: *GroupInit, *ConfigSet, *TokenPut, *TokenUse, *TokenDrop, *Expire or *Checkpoint.
+// Command is a rare command: *GroupInit, *ConfigSet, *TokenPut, *TokenUse, *TokenDrop, *Expire, *Checkpoint, and those of types_operating.go.
 type Command interface{ kind() kind }
 
 // Group is what all nodes of a group share for good.
