@@ -3,6 +3,7 @@ package raftnode
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -88,14 +89,37 @@ func (n *Node) changed(ctx context.Context, change func() raft.IndexFuture) erro
 
 // handleJoin admits a node that has a certificate of the group.
 func (n *Node) handleJoin(ctx context.Context, from caller, payload []byte) ([]byte, error) {
-	f, err := decodeJSON[founder](payload)
+	f, err := decodeJSON[joinRequest](payload)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
 	if err := f.check(from); err != nil {
 		return nil, err
 	}
-	return nil, n.admit(ctx, f)
+	if err := n.checkClock(f); err != nil {
+		return nil, err
+	}
+	return nil, n.admit(ctx, f.founder)
+}
+
+// joinRequest is what a node sends that wants to be a member.
+type joinRequest struct {
+	founder
+	// Now is the node's clock; older versions do not say.
+	Now time.Time `json:"now,omitzero"`
+}
+
+// checkClock keeps a node out whose clock is far off: it may lead one day, and its clock is the group's then. It asks again, so that it comes in once
+// its clock has been set. A node that is a member already is not turned away.
+func (n *Node) checkClock(f joinRequest) error {
+	limit := n.opt.MaxJoinSkew
+	if _, member := memberByID(n.membership(), f.ID); member || f.Now.IsZero() || limit < 0 {
+		return nil
+	}
+	if skew := f.Now.Sub(n.opt.Now()); skew.Abs() > limit {
+		return retryLater(fmt.Sprintf("the clock of node %s differs from the leader's by %v, more than %v: synchronise the clocks (NTP)", f.Name, skew.Round(time.Millisecond), limit))
+	}
+	return nil
 }
 
 // handlePromote gives a vote to a member that says it has caught up. That it has is a matter of speed, not of safety: a

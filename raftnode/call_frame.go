@@ -40,6 +40,8 @@ const (
 	callTerm      callKind = 11 // the current Raft term
 	callInfo      callKind = 12 // what the node says about itself
 	callWait      callKind = 13 // answer when an index is applied
+	callHeartbeat callKind = 14 // what an instance said of itself, for the leader
+	callLogged    callKind = 15 // up to which event the group has a line in some log
 
 	replyOK     callKind = 0x80
 	replyFailed callKind = 0x81
@@ -48,7 +50,7 @@ const (
 // quick tells which requests are answered at once, or are few because a node batches them.
 func (k callKind) quick() bool {
 	switch k {
-	case callRecord, callReadIndex, callTerm, callInfo:
+	case callRecord, callReadIndex, callTerm, callInfo, callHeartbeat, callLogged:
 		return true
 	}
 	return false

@@ -15,13 +15,13 @@ type fsmAdapter struct {
 	state *fsm.State
 	// stop is called once, with the reason, when an entry cannot be applied: the node must not go on without it.
 	stop func(error)
-	// applied is signalled after each batch, revised after each change of the configuration.
+	// applied is signalled after each batch, revised after those that changed something in Operating.
 	applied, revised *broadcast
 	// members is told each committed membership.
 	members func(raft.Configuration)
 
 	delivered uint64 // the last index that raft gave to this adapter
-	revision  uint64
+	operating uint64 // Operating().Index as of the last signal
 	failed    bool
 }
 
@@ -72,8 +72,8 @@ func (a *fsmAdapter) applyOne(l *raft.Log) any {
 
 func (a *fsmAdapter) publish() {
 	a.applied.signal()
-	if rev := a.state.Revision().Number; rev != a.revision {
-		a.revision = rev
+	if index := a.state.Operating().Index; index != a.operating {
+		a.operating = index
 		a.revised.signal()
 	}
 }

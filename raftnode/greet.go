@@ -162,7 +162,7 @@ func (n *Node) greetAll(ctx context.Context) (formed []founder) {
 	defer cancel()
 	f := &n.formation
 	request := encodeJSON(hello{From: n.self(), Expect: n.opt.BootstrapExpect, View: f.view(n.self(), time.Now())})
-	addrs := f.addresses(n.opt.Join, n.addr)
+	addrs := f.addresses(n.known(), n.addr)
 	replies := make(chan *hello, len(addrs))
 	for _, addr := range addrs {
 		go func() {

@@ -15,13 +15,13 @@ const joinWait = 5 * time.Second
 
 // joinGroup asks the nodes of the group in turn until this one is a member.
 func (n *Node) joinGroup(ctx context.Context) error {
-	if len(n.opt.Join) == 0 {
-		return errors.New("this node has no state and knows no node of its group: name some with --join HOST:PORT, separated by commas")
+	if len(n.opt.Join) == 0 && n.opt.Discovered == nil {
+		return errors.New("this node has no state and knows no node of its group: name some with --join HOST:PORT, separated by commas, or let it look for them with --discover multicast")
 	}
-	n.log.Info("joining the group", "by", n.opt.Join)
+	n.log.Info("joining the group", "by", n.known())
 	wait := backoff{base: 50 * time.Millisecond, limit: 2 * time.Second}
 	for {
-		for _, addr := range slices.Concat(n.opt.Join, n.formation.addresses(nil, n.addr)) {
+		for _, addr := range slices.Concat(n.known(), n.formation.addresses(nil, n.addr)) {
 			if addr == n.addr {
 				continue
 			}
@@ -44,7 +44,7 @@ func (n *Node) joinGroup(ctx context.Context) error {
 
 // askJoin asks one node, and the leader that it names.
 func (n *Node) askJoin(ctx context.Context, addr string) error {
-	return n.askLeader(ctx, addr, callJoin, encodeJSON(n.self()))
+	return n.askLeader(ctx, addr, callJoin, encodeJSON(joinRequest{n.self(), n.opt.Now()}))
 }
 
 func (n *Node) askLeader(ctx context.Context, addr string, kind callKind, payload []byte) error {
@@ -154,5 +154,7 @@ func (n *Node) handlers() map[callKind]handler {
 		callTerm:      n.handleTerm,
 		callInfo:      n.handleInfo,
 		callWait:      n.handleWait,
+		callHeartbeat: n.handleHeartbeat,
+		callLogged:    n.handleLogged,
 	}
 }

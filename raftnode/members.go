@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -72,7 +73,11 @@ func (n *Node) askInfo(ctx context.Context, addr, name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return decodeJSON[Info](b)
+	var i Info
+	if err := json.Unmarshal(b, &i); err != nil { // as large as a frame may be: hundreds of instances are described in it
+		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
+	}
+	return i, nil
 }
 
 // WaitAll returns nil when every member has applied index.

@@ -53,6 +53,9 @@ type Node struct {
 	troubles         troubles
 	admitting        sync.Mutex // one change of the membership at a time
 
+	raftStart sync.Mutex // held while raft starts
+	raftOver  bool       // it must not start any more; under raftStart
+
 	raft    atomic.Pointer[raft.Raft]
 	raftEnd sync.Once
 
@@ -116,7 +119,7 @@ func (n *Node) open() error {
 		return err
 	}
 	n.adapter = &fsmAdapter{state: n.state, stop: n.fail, applied: &n.applied, revised: &n.revised, members: n.removed.note,
-		revision: n.state.Revision().Number}
+		operating: n.state.Operating().Index}
 	if n.met, err = newMetrics(n, n.opt.Registerer); err != nil {
 		return err
 	}
@@ -240,6 +243,11 @@ func (n *Node) acceptPeer(c *tls.Conn, proto string, from caller) {
 
 // startRaft hands log and state to raft.
 func (n *Node) startRaft() (err error) {
+	n.raftStart.Lock()
+	defer n.raftStart.Unlock()
+	if n.raftOver {
+		return ErrClosed
+	}
 	defer func() { // NewRaft panics on an entry that it cannot read
 		if p := recover(); p != nil {
 			err = fmt.Errorf("start raft: %v", p)
@@ -282,6 +290,7 @@ func (n *Node) halt() {
 		l.close()
 	}
 	n.cancel()
+	n.noMoreRaft()
 	n.endRaft()
 }
 
@@ -304,7 +313,7 @@ func (n *Node) membership() raft.Configuration {
 // Quorum is false once no leader has been known for three election time-outs.
 func (n *Node) Quorum() bool { return n.watch.quorum() }
 
-// Changed gives a channel that is closed when the configuration revision changes. Ask for it before looking at the state.
+// Changed gives a channel that is closed when anything in Operating changes, the configuration included. Ask for it before looking at the state.
 func (n *Node) Changed() <-chan struct{} { return n.revised.wait() }
 
 // OnLead has f run whenever this node begins to lead, after everything of earlier terms is applied. ctx ends with the term;

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,9 @@ type Options struct {
 	Timing string
 	// Join lists peer addresses of other nodes, HOST:PORT.
 	Join []string
+	// Discovered gives the peer addresses that have been heard of on the network, HOST:PORT, to be tried like those of Join; nil when nobody listens.
+	// They are hints: whoever answers there has to prove that it belongs to the group.
+	Discovered func() []string
 	// JoinToken is an init string (hfi1.…) or a join token (hfj1.…). A node with state ignores it, like all that follows.
 	JoinToken string
 	// Bootstrap founds a group of this node alone.
@@ -52,9 +56,18 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Describe gives what else the node says about itself to the others (JSON, small, must not block); nil for nothing.
 	Describe func() []byte
+	// Heartbeat serves what Node.Heartbeat sends, on the leader. It must be quick; an ErrNoQuorum has the caller try again.
+	Heartbeat func(ctx context.Context, request []byte) ([]byte, error)
+	// Logged takes what Node.TellLogged says on other nodes; it must not block.
+	Logged func(event uint64)
+	// MaxJoinSkew is how far the clock of a node that wants to join may be off; 0 means DefaultMaxJoinSkew, a negative value any.
+	MaxJoinSkew time.Duration
 	// Now is the wall clock: time.Now when nil.
 	Now func() time.Time
 }
+
+// DefaultMaxJoinSkew is the difference of clocks from which on a node is not let in.
+const DefaultMaxJoinSkew = 2 * time.Second
 
 func (o *Options) fill() error {
 	var errs []error
@@ -85,6 +98,9 @@ func (o *Options) fill() error {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.MaxJoinSkew == 0 {
+		o.MaxJoinSkew = DefaultMaxJoinSkew
 	}
 	if o.Now == nil {
 		o.Now = time.Now

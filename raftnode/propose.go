@@ -14,7 +14,7 @@ import (
 // Propose has one rare command applied and gives its result, under the same rules as Record. A command without a
 // RequestID gets one, and is sent again with the same one, so that it takes effect once.
 func (n *Node) Propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
-	c = identified(c)
+	c = fsm.Identify(c, freshID)
 	entry, err := fsm.Encode(n.opt.Now(), c) // the leader sets the time
 	if err != nil {
 		return fsm.Result{}, fmt.Errorf("propose: %w", err)
@@ -116,38 +116,8 @@ func decodeResult(b []byte) (r fsm.Result, err error) {
 	return r, nil
 }
 
-// identified gives a copy of c with a RequestID if it has none. The caller's command is left alone.
-func identified(c fsm.Command) fsm.Command {
-	var id fsm.RequestID
-	switch v := c.(type) {
-	case *fsm.GroupInit:
-		id, c = v.RequestID, new(*v)
-	case *fsm.ConfigSet:
-		id, c = v.RequestID, new(*v)
-	case *fsm.TokenPut:
-		id, c = v.RequestID, new(*v)
-	case *fsm.TokenUse:
-		id, c = v.RequestID, new(*v)
-	case *fsm.TokenDrop:
-		id, c = v.RequestID, new(*v)
-	default: // Expire and Checkpoint may be repeated
-		return c
-	}
-	if id != (fsm.RequestID{}) {
-		return c
-	}
+// freshID makes a request id that nobody else makes.
+func freshID() (id fsm.RequestID) {
 	rand.Read(id[:])
-	switch v := c.(type) {
-	case *fsm.GroupInit:
-		v.RequestID = id
-	case *fsm.ConfigSet:
-		v.RequestID = id
-	case *fsm.TokenPut:
-		v.RequestID = id
-	case *fsm.TokenUse:
-		v.RequestID = id
-	case *fsm.TokenDrop:
-		v.RequestID = id
-	}
-	return c
+	return id
 }

@@ -33,6 +33,7 @@ func (n *Node) shut(ctx context.Context, handOver bool) error {
 }
 
 func (n *Node) stop(ctx context.Context, handOver bool) {
+	n.noMoreRaft()
 	r := n.raft.Load()
 	if r != nil && handOver && n.lead.Load() != nil {
 		if err := n.handOver(ctx, r); err != nil {
@@ -104,6 +105,13 @@ func (n *Node) handOver(ctx context.Context, r *raft.Raft) error {
 			return err
 		}
 	}
+}
+
+// noMoreRaft keeps a node that is told to stop while it starts from bringing up raft behind the stop's back: it would go on without its disk.
+func (n *Node) noMoreRaft() {
+	n.raftStart.Lock()
+	n.raftOver = true
+	n.raftStart.Unlock()
 }
 
 // endRaft shuts raft down and waits for its goroutines; raft itself waits at the first call only.

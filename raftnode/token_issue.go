@@ -108,7 +108,7 @@ func (n *Node) handleToken(ctx context.Context, _ caller, payload []byte) ([]byt
 		return nil, refused("%v", err)
 	}
 	usedBy := sha256.Sum256(spki)
-	r, err := n.command(l, identified(&fsm.TokenUse{ID: req.ID, UsedBy: usedBy[:], UsedName: name}))
+	r, err := n.command(l, fsm.Identify(&fsm.TokenUse{ID: req.ID, UsedBy: usedBy[:], UsedName: name}, freshID))
 	if err != nil {
 		return nil, err
 	}

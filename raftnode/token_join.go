@@ -36,8 +36,8 @@ func (n *Node) redeemToken(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if len(n.opt.Join) == 0 {
-		return errors.New("a join token needs --join HOST:PORT to say where the group is")
+	if len(n.opt.Join) == 0 && n.opt.Discovered == nil {
+		return errors.New("a join token needs --join HOST:PORT to say where the group is, or --discover multicast to look for it")
 	}
 	// The token is bound to the key that it is first used with, so the key must survive a crash before the reply is here.
 	key, err := pendingKey(n.opt.TLSDir)
@@ -48,10 +48,10 @@ func (n *Node) redeemToken(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	n.log.Info("asking for a certificate", "by", n.opt.Join, "token", tok.ID)
+	n.log.Info("asking for a certificate", "by", n.known(), "token", tok.ID)
 	wait := backoff{base: 50 * time.Millisecond, limit: 2 * time.Second}
 	for {
-		for _, addr := range n.opt.Join {
+		for _, addr := range n.known() {
 			err := n.redeemAt(ctx, addr, tok, key, csr)
 			if err == nil || errors.Is(err, ErrRefused) {
 				return err
