@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -26,6 +27,11 @@ type API struct {
 	mux  *http.ServeMux
 	huma huma.API
 	spec []byte // the OpenAPI document as JSON
+
+	streams chan struct{} // one for each stream of events
+	leaving chan struct{} // closed when the node leaves: streams end
+	leave   sync.Once
+	beats   beats // of registered instances
 }
 
 // New makes the admin API. The error names what opt lacks.
@@ -34,15 +40,25 @@ func New(opt Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
-	a := &API{opt: opt, mux: http.NewServeMux()}
+	a := &API{opt: opt, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams), leaving: make(chan struct{})}
 	a.huma = humago.New(a.mux, a.humaConfig())
 	a.huma.UseMiddleware(a.requireRole, a.readBody)
 	a.mux.HandleFunc("/", a.notFound)
 	a.registerHealth()
 	a.registerStatus()
 	a.registerConfig()
+	a.registerConfigWrites()
+	a.registerSchedules()
+	a.registerQuiesces()
+	a.registerMaintenance()
+	a.registerHeartbeats()
+	a.registerEndpoints()
 	a.registerSessions()
 	a.registerTokens()
+	a.registerWorkflows()
+	a.registerExplain()
+	a.registerEvents()
+	a.relaxConfigSchemas()
 	if err := a.registerSpec(); err != nil {
 		return nil, err
 	}
@@ -53,6 +69,7 @@ func New(opt Options) (*API, error) {
 func (a *API) humaConfig() huma.Config {
 	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	registry.RegisterTypeAlias(reflect.TypeFor[config.Duration](), reflect.TypeFor[string]())
+	registry.RegisterTypeAlias(reflect.TypeFor[config.Size](), reflect.TypeFor[string]())
 	format := huma.Format{Marshal: marshal, Unmarshal: unmarshalStrict}
 	c := huma.Config{
 		OpenAPI: &huma.OpenAPI{

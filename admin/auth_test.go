@@ -39,7 +39,8 @@ func operations(t *testing.T, api http.Handler) []operation {
 	var ops []operation
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
-			o := operation{method: strings.ToUpper(method), path: strings.NewReplacer("{key}", strings.Repeat("ab", 16), "{id}", "abc").Replace(path)}
+			o := operation{method: strings.ToUpper(method), path: strings.NewReplacer("{key}", strings.Repeat("ab", 16), "{id}", "abc", "{revision}", "1", "{quiesce}", "7", "{schedule}", "abc",
+				"{cluster}", "cluster1", "{instance}", "instance1").Replace(path)}
 			if len(op.Security) == 1 {
 				o.role = op.Security[0]["token"][0]
 			}
@@ -165,7 +166,7 @@ func TestRolesOpenWhatTheyShould(t *testing.T) {
 	}
 	writes := 0
 	for _, op := range operations(t, r.api) {
-		if op.method != "GET" && op.role == wire.RoleViewer && !strings.HasSuffix(op.path, "/lookup") && !strings.HasSuffix(op.path, "/validate") {
+		if op.method != "GET" && op.role == wire.RoleViewer && !strings.HasSuffix(op.path, "/lookup") && !strings.HasSuffix(op.path, "/validate") && !strings.HasSuffix(op.path, "/plan") {
 			t.Errorf("%s %s: a viewer can write", op.method, op.path)
 		}
 		if op.role == wire.RoleOperator || op.role == wire.RoleAdmin {

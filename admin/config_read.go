@@ -25,6 +25,12 @@ type getConfigInput struct {
 	IfNoneMatch string `header:"If-None-Match" doc:"answer 304 when this is still the revision"`
 }
 
+type getRevisionInput struct {
+	wire.ReadParams
+	Revision string `path:"revision" pattern:"^[0-9]{1,19}$" doc:"a revision that the history still has"`
+	Accept   string `header:"Accept" hidden:"true"`
+}
+
 type getConfigOutput struct {
 	wire.ReadHeaders
 	Status      int
@@ -55,26 +61,14 @@ func (a *API) registerConfig() {
 		summary: "The revisions of the configuration, the newest first",
 	}, a.getHistory)
 	register(a, route{
-		method: http.MethodPut, path: "/v1/config", id: "put-config", role: wire.RoleOperator, body: maxConfigBody,
-		summary: "Replace the configuration",
-		about: "Compare-and-swap: If-Match names the revision that the change was made from. All faults of the body are reported at once, with line and column. " +
-			"202 instead of 200 with wait=all: the change holds, but not every node has applied it yet.",
-		edit: configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) {
-			op.RequestBody = &huma.RequestBody{Content: c, Required: true}
-			op.SkipValidateBody = true // config.Parse does, with line and column
-			op.Errors = append(op.Errors, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusPreconditionRequired, http.StatusGatewayTimeout)
-		}),
-	}, a.putConfig)
-	register(a, route{
-		method: http.MethodPost, path: "/v1/config/validate", id: "validate-config", role: wire.RoleViewer, body: maxConfigBody,
-		summary: "Check a configuration without changing anything", status: http.StatusOK,
-		edit: configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) {
-			op.RequestBody = &huma.RequestBody{Content: c, Required: true}
-			op.SkipValidateBody = true
-			op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
-		}),
-	}, a.validateConfig)
-	// A configuration that is sent needs no more than what differs from the defaults.
+		method: http.MethodGet, path: "/v1/config/revisions/{revision}", id: "get-config-revision", role: wire.RoleViewer,
+		summary: "The configuration of an earlier revision",
+		edit:    configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) { op.Responses = okResponse(c) }),
+	}, a.getRevision)
+}
+
+// relaxConfigSchemas: a configuration that is sent needs no more than what differs from the defaults, an edit no more than what it is about.
+func (a *API) relaxConfigSchemas() {
 	schemas := a.huma.OpenAPI().Components.Schemas
 	for name, schema := range schemas.Map() {
 		if t := schemas.TypeFromRef("#/components/schemas/" + name); t != nil && t.PkgPath() == reflectConfig.PkgPath() {
@@ -105,8 +99,12 @@ func (a *API) getConfig(ctx context.Context, in *getConfigInput) (*getConfigOutp
 	}
 	rev := a.opt.State.Revision()
 	if in.Revision != "" {
-		if rev = a.revision(in.Revision); rev == nil {
-			return nil, notFoundf("The history has no revision %s; /v1/config/history lists those that are kept.", in.Revision)
+		n, err := strconv.ParseUint(in.Revision, 10, 64)
+		if err != nil {
+			return nil, invalidRequest("query.revision", "is not a revision")
+		}
+		if rev = a.revisionOf(n); rev == nil {
+			return nil, noRevision(n)
 		}
 	}
 	out := &getConfigOutput{ReadHeaders: headers, Status: http.StatusOK, ETag: etag(rev.Number), ContentType: in.Accept}
@@ -121,21 +119,8 @@ func (a *API) getConfig(ctx context.Context, in *getConfigInput) (*getConfigOutp
 	return out, nil
 }
 
-// revision finds a revision of the history by its number in decimal digits.
-func (a *API) revision(digits string) *fsm.Revision {
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return nil
-	}
-	if current := a.opt.State.Revision(); current.Number == n {
-		return current
-	}
-	for _, r := range a.opt.State.Revisions() {
-		if r.Number == n {
-			return r
-		}
-	}
-	return nil
+func (a *API) getRevision(ctx context.Context, in *getRevisionInput) (*getConfigOutput, error) {
+	return a.getConfig(ctx, &getConfigInput{ReadParams: in.ReadParams, Revision: in.Revision, Accept: in.Accept})
 }
 
 func (a *API) getHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {

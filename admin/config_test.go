@@ -239,16 +239,14 @@ func TestWithoutQuorum(t *testing.T) {
 	r.node.lost.Store(true)
 	for _, op := range operations(t, r.api) {
 		start := time.Now()
-		var w *httptest.ResponseRecorder
-		switch {
-		case op.path == "/v1/tokens" && op.method == "POST":
-			w = send(r.api, "POST", op.path, "application/json", strings.NewReader(`{"role":"viewer"}`))
-		case op.path == "/v1/sessions/lookup":
-			w = send(r.api, "POST", op.path, "application/json", strings.NewReader(`{"cluster":"c","contextRoot":"/x","session":"id-1"}`))
-		case op.path == "/v1/config/validate", op.path == "/v1/config" && op.method == "PUT":
-			w = send(r.api, op.method, op.path, "application/yaml", strings.NewReader(okConfig))
-		default:
-			w = serve(r.api, local(httptest.NewRequest(op.method, "http://127.0.0.1"+op.path, nil)))
+		w := serve(r.api, local(httptest.NewRequest(op.method, "http://127.0.0.1"+op.path, nil)))
+		for _, good := range writes {
+			if good.method == op.method && good.path == op.path {
+				w = send(r.api, op.method, op.path, good.mediaType, strings.NewReader(good.good))
+			}
+		}
+		if body := workBodies[op.path]; body != "" && op.method == "POST" {
+			w = send(r.api, "POST", op.path, "application/json", strings.NewReader(body))
 		}
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("%s %s took %v", op.method, op.path, took)
@@ -258,7 +256,7 @@ func TestWithoutQuorum(t *testing.T) {
 			if w.Code != http.StatusOK {
 				t.Errorf("%s %s: status %d", op.method, op.path, w.Code)
 			}
-		case "/v1/status", "/v1/nodes":
+		case "/v1/status", "/v1/nodes", "/v1/quiesces":
 			if w.Code != http.StatusOK || w.Header().Get("Holdfast-Consistency") != wire.Stale {
 				t.Errorf("%s: status %d, %v", op.path, w.Code, w.Header())
 			}

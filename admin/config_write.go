@@ -1,40 +1,30 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
-	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
-var reflectConfig = reflect.TypeFor[config.Config]()
-
-// maxCanonical is the largest configuration in its canonical form that fits into one log entry, with room for what
-// travels with it.
-const maxCanonical = fsm.MaxEntrySize - 64<<10
+var (
+	reflectConfig    = reflect.TypeFor[config.Config]()
+	reflectInstance  = reflect.TypeFor[config.Instance]()
+	reflectPlanEdits = reflect.TypeFor[wire.PlanEdits]()
+)
 
 type putConfigInput struct {
-	IfMatch        string `header:"If-Match" doc:"the revision in quotes that the change was made from; required"`
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"the same request with the same key is applied once"`
-	Message        string `query:"message" maxLength:"512" doc:"why, for the history"`
-	Wait           string `query:"wait" enum:"all" doc:"all: answer when every node has applied it"`
-	WaitSeconds    int    `query:"waitSeconds" minimum:"1" maximum:"60" default:"10" doc:"how long to wait for every node"`
-	RawBody        []byte `contentType:"application/yaml"`
-}
-
-type putConfigOutput struct {
-	Status int
-	ETag   string `header:"ETag" doc:"the new revision in quotes"`
-	Body   wire.ConfigResult
+	wire.ChangeParams
+	IfMatch string `header:"If-Match" doc:"the revision in quotes that the change was made from; required"`
+	Message string `query:"message" maxLength:"512" doc:"why, for the history"`
+	Now     string `query:"now" maxLength:"8192" doc:"what is stopped at once instead of quiescing: all, or a list as in cluster1/instance1,cluster1:/fortune"`
+	Lock    uint64 `query:"lock" doc:"id of the maintenance lock under which the change is made"`
+	RawBody []byte `contentType:"application/yaml"`
 }
 
 type validateInput struct {
@@ -45,7 +35,37 @@ type validateOutput struct {
 	Body wire.ValidateResult
 }
 
-func (a *API) putConfig(ctx context.Context, in *putConfigInput) (*putConfigOutput, error) {
+// changeErrors are the statuses of the refusals of a change.
+var changeErrors = []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusLocked,
+	http.StatusGatewayTimeout}
+
+func (a *API) registerConfigWrites() {
+	register(a, route{
+		method: http.MethodPut, path: "/v1/config", id: "put-config", role: wire.RoleOperator, body: maxConfigBody,
+		summary: "Replace the configuration",
+		about: "Compare-and-swap: If-Match names the revision that the change was made from. All faults of the body are reported at once, with line and column. " +
+			"What was enabled and is not any more begins to quiesce, except for what `now` names. " +
+			"202 instead of 200 with wait=all: the change holds, but not every node has applied it yet; with at: it waits for its time.",
+		edit: configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) {
+			op.RequestBody = &huma.RequestBody{Content: c, Required: true}
+			op.SkipValidateBody = true // config.Parse does, with line and column
+			op.Errors = append(append(op.Errors, changeErrors...), http.StatusPreconditionRequired)
+		}),
+	}, a.putConfig)
+	register(a, route{
+		method: http.MethodPost, path: "/v1/config/validate", id: "validate-config", role: wire.RoleViewer, body: maxConfigBody,
+		summary: "Check a configuration without changing anything", status: http.StatusOK,
+		edit: configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) {
+			op.RequestBody = &huma.RequestBody{Content: c, Required: true}
+			op.SkipValidateBody = true
+			op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		}),
+	}, a.validateConfig)
+	a.registerEdits()
+	a.registerPlan()
+}
+
+func (a *API) putConfig(ctx context.Context, in *putConfigInput) (*changeOutput, error) {
 	expect, err := parseIfMatch(in.IfMatch)
 	if err != nil {
 		return nil, err
@@ -54,69 +74,19 @@ func (a *API) putConfig(ctx context.Context, in *putConfigInput) (*putConfigOutp
 	if err != nil {
 		return nil, err
 	}
-	canonical := next.Canonical()
-	if len(canonical) > maxCanonical {
-		return nil, wire.NewProblem(http.StatusRequestEntityTooLarge, wire.CodeBodyTooLarge,
-			fmt.Sprintf("With its defaults the configuration is %d bytes; at most %d can be replicated.", len(canonical), maxCanonical))
+	now, all, err := parseNow(in.Now)
+	if err != nil {
+		return nil, err
 	}
 	if err := a.sync(ctx); err != nil {
 		return nil, err
 	}
-	current := a.opt.State.Revision()
-	out := &putConfigOutput{Status: http.StatusOK, Body: wire.ConfigResult{AppliedBy: "majority", Warnings: a.warnings(current.Config, next)}}
-	if expect == current.Number && bytes.Equal(current.Config.Canonical(), canonical) {
-		out.Body.Unchanged, out.Body.Revision, out.Body.Index = true, current.Number, current.Index
-	} else if err := a.setConfig(ctx, in, expect, next, out); err != nil {
+	c := &change{params: in.ChangeParams, route: "put-config", message: in.Message, expect: expect, next: next, lock: in.Lock,
+		request: append([]byte(in.IfMatch+"\x00"+in.Now+"\x00"), in.RawBody...)}
+	if c.now, err = a.subjects("query.now", now, all, next); err != nil {
 		return nil, err
 	}
-	out.ETag = etag(out.Body.Revision)
-	if in.Wait == "all" {
-		a.waitAll(ctx, time.Duration(in.WaitSeconds)*time.Second, out)
-	}
-	return out, nil
-}
-
-// setConfig proposes next. An expected revision that is not the current one is proposed all the same: it may be the
-// repetition of a request that has succeeded, and only the replicated state can tell.
-func (a *API) setConfig(ctx context.Context, in *putConfigInput, expect uint64, next *config.Config, out *putConfigOutput) error {
-	actor := callOf(ctx).who.actor
-	res, err := a.propose(ctx, &fsm.ConfigSet{
-		RequestID: requestID(in.IdempotencyKey, []byte("put-config"), []byte(actor), []byte(in.IfMatch), []byte(in.Message), in.RawBody),
-		Expect:    expect, Actor: actor, Message: in.Message, Config: next,
-	})
-	switch {
-	case err != nil:
-		return err
-	case res.Code == fsm.CodeConflict:
-		p := wire.NewProblem(http.StatusConflict, wire.CodeRevisionConflict, fmt.Sprintf(
-			"The change was made from revision %d, but the current one is %d: read it, make the change again, and send it with If-Match %s.",
-			expect, res.Revision, etag(res.Revision)))
-		p.Revision = &res.Revision
-		return p.With("ETag", etag(res.Revision))
-	case res.Code != fsm.CodeOK:
-		return refused(res)
-	}
-	out.Body.Revision, out.Body.Index = res.Revision, res.Index
-	return nil
-}
-
-// waitAll waits until every node has applied the change. When some do not in time, the change holds all the same.
-func (a *API) waitAll(ctx context.Context, limit time.Duration, out *putConfigOutput) {
-	bounded, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := a.opt.Node.WaitAll(bounded, out.Body.Index); err != nil {
-		out.Status = http.StatusAccepted
-		out.Body.Warnings = append(out.Body.Warnings,
-			fmt.Sprintf("not every node serves it after %v; those that do not will when they can: %s", limit, firstLine(err)))
-		return
-	}
-	out.Body.AppliedBy = "all"
-}
-
-// firstLine keeps a list of reasons short.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	return a.commit(ctx, c, 0)
 }
 
 func (a *API) validateConfig(_ context.Context, in *validateInput) (*validateOutput, error) {
@@ -125,22 +95,6 @@ func (a *API) validateConfig(_ context.Context, in *validateInput) (*validateOut
 		return nil, err
 	}
 	return &validateOutput{wire.ValidateResult{Valid: true, Warnings: a.warnings(a.opt.State.Revision().Config, next)}}, nil
-}
-
-// parseIfMatch takes exactly one strong entity tag. "*" (RFC 9110 section 13.1.1) would overwrite what the caller has not
-// seen, which is what If-Match is here to prevent.
-func parseIfMatch(header string) (uint64, error) {
-	if header == "" {
-		return 0, wire.NewProblem(http.StatusPreconditionRequired, wire.CodePreconditionRequired,
-			`The write needs If-Match with the revision that the change was made from, as GET /v1/config gives it in ETag: If-Match: "3".`)
-	}
-	digits, opened := strings.CutPrefix(header, `"`)
-	digits, closed := strings.CutSuffix(digits, `"`)
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if !opened || !closed || err != nil || etag(n) != header {
-		return 0, wire.NewProblem(http.StatusBadRequest, wire.CodeInvalidPrecondition, `If-Match must be one revision in quotes, as in If-Match: "3".`)
-	}
-	return n, nil
 }
 
 // configProblem lists all faults of a configuration.

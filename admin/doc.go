@@ -6,7 +6,9 @@
 //   - Every route but /healthz and /readyz needs an access token with a sufficient role (viewer < operator < admin), except
 //     for callers on the same machine that reach the node by a loopback address. Those must name it by IP address or as
 //     localhost, which stops DNS rebinding, and browsers are refused when they speak for another site.
-//   - A write is compare-and-swap, and repeating it with the same Idempotency-Key is harmless.
+//   - Replacing the configuration is compare-and-swap; edits by name are made to whatever is current, all of them or none. Repeating a write with the
+//     same Idempotency-Key is harmless.
+//   - While the maintenance lock is on, a change of the configuration that is not made under it is answered with 423, whose problem says whose lock it is.
 //   - Without a leader a call is answered with 503 and Retry-After within one second.
 //   - Bodies are bounded (1 MiB, a configuration 4 MiB), read within a deadline, and strict: one value, no duplicate keys,
 //     no unknown fields, bounded nesting.

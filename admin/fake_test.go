@@ -21,6 +21,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,6 +32,14 @@ type fakeNode struct {
 	mu    sync.Mutex // one proposal at a time, as in a log
 	index uint64
 	now   time.Time
+
+	// view is what the API reads: the state, with what a test puts into Operating and Plan.
+	view fakeState
+	// answer, when set, may answer a command instead of the state.
+	answer   func(fsm.Command) (res fsm.Result, answered bool)
+	commands []fsm.Command // that were proposed
+	beats    []config.Instance
+	gone     []fsm.InstanceRef
 
 	lost     atomic.Bool // no quorum: Sync and Propose end with their context
 	waitErr  error
@@ -51,6 +60,18 @@ func (n *fakeNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, erro
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.now = n.now.Add(time.Second)
+	n.commands = append(n.commands, c)
+	if n.answer != nil {
+		if res, answered := n.answer(c); answered {
+			n.index++
+			n.state.Advance(n.index)
+			res.Index = n.index
+			return res, nil
+		}
+	}
+	if change, ok := c.(*fsm.ConfigChange); ok {
+		c = n.view.plainly(change)
+	}
 	entry, err := fsm.Encode(n.now, c)
 	if err != nil {
 		return fsm.Result{}, err
@@ -59,6 +80,74 @@ func (n *fakeNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, erro
 	res, err := n.state.Apply(n.index, entry)
 	res.Index = n.index
 	return res, err
+}
+
+// fakeState is a real state of which a test sets what is in force beside the configuration.
+type fakeState struct {
+	*fsm.State
+	// shape, when set, changes a copy of what the state has.
+	shape atomic.Pointer[func(*fsm.Operating)]
+	plan  func(next *config.Config, now []fsm.Subject) fsm.Effect
+	left  map[fsm.Subject]int // assignments of modules
+}
+
+func (s *fakeState) operating(change func(*fsm.Operating)) { s.shape.Store(&change) }
+
+func (s *fakeState) Operating() *fsm.Operating {
+	op := s.State.Operating()
+	if change := s.shape.Load(); change != nil {
+		shaped := *op
+		(*change)(&shaped)
+		return &shaped
+	}
+	return op
+}
+
+func (s *fakeState) Plan(next *config.Config, now []fsm.Subject) fsm.Effect {
+	if s.plan == nil {
+		return fsm.Effect{}
+	}
+	return s.plan(next, now)
+}
+
+// ModuleID numbers the modules of left; the id of a module that is not there is 0.
+func (s *fakeState) ModuleID(cluster, host, contextRoot string) (fsm.ModuleID, bool) {
+	n, ok := s.left[fsm.Subject{Cluster: cluster, Host: host, ContextRoot: contextRoot}]
+	return fsm.ModuleID(n), ok
+}
+
+func (s *fakeState) ModuleSessions(id fsm.ModuleID) int { return int(id) }
+
+// plainly is what a change comes down to when nothing quiesces: the compare-and-swap of the configuration.
+func (s *fakeState) plainly(c *fsm.ConfigChange) fsm.Command {
+	return &fsm.ConfigSet{RequestID: c.RequestID, Expect: c.Expect, Actor: c.Actor, Message: c.Message, Config: c.Config}
+}
+
+// apply puts a command into the log; the caller holds mu.
+func (n *fakeNode) apply(t testing.TB, c fsm.Command) fsm.Result {
+	t.Helper()
+	entry, err := fsm.Encode(n.now, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.index++
+	res, err := n.state.Apply(n.index, entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// last is the command that was proposed last, which must be a T.
+func last[T fsm.Command](t *testing.T, n *fakeNode) T {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c, ok := n.commands[len(n.commands)-1].(T)
+	if !ok {
+		t.Fatalf("%T was proposed", n.commands[len(n.commands)-1])
+	}
+	return c
 }
 
 func (n *fakeNode) sessions(t testing.TB, ops ...fsm.SessionOp) {
@@ -144,6 +233,7 @@ func (s *syncBuffer) String() string {
 func newNode(t testing.TB) *fakeNode {
 	t.Helper()
 	n := &fakeNode{state: fsm.New(), now: time.Now().UTC().Truncate(time.Second)}
+	n.view.State = n.state
 	_, err := n.Propose(t.Context(), &fsm.GroupInit{RequestID: fsm.RequestID{1}, Group: fsm.Group{
 		ID: "0f0e0d0c-0b0a-4908-8706-050403020100", Name: "test", Epoch: 1, Secret: make([]byte, 32), CACert: []byte{1}, CAKey: []byte{2}, Created: n.now}})
 	if err != nil {
@@ -155,7 +245,7 @@ func newNode(t testing.TB) *fakeNode {
 func newAPI(t testing.TB, n *fakeNode, log io.Writer) *admin.API {
 	t.Helper()
 	api, err := admin.New(admin.Options{
-		Node: n, State: n.state, Sessions: fakeSessions{}, Gatherer: prometheus.NewRegistry(),
+		Node: n, State: &n.view, Sessions: fakeSessions{}, Gatherer: prometheus.NewRegistry(),
 		JoinToken:  func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil },
 		Logger:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		QuorumWait: 50 * time.Millisecond, CommitWait: 2 * time.Second,
@@ -177,6 +267,30 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(srv.Close)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return &rig{T: t, node: n, api: api, url: srv.URL, log: log}
+}
+
+// busy puts into force what most calls need: clusters of which one lets instances register, and a running quiesce of id 7. The group accepts
+// whatever the state does not know.
+func (r *rig) busy() *rig {
+	r.Helper()
+	c, err := config.Parse("", []byte(strings.Replace(okConfig, "- name: cluster1", "- name: cluster1\n    registration: {allow: true}", 1)))
+	if err != nil {
+		r.Fatal(err)
+	}
+	c.Clusters[0].Instances[1].Enabled = false
+	start := r.node.now
+	r.node.view.operating(func(o *fsm.Operating) {
+		o.Config, o.Index = c, 99
+		o.Quiesces = []fsm.Quiesce{{ID: 7, Subject: fsm.Subject{Cluster: "cluster1", Instance: "instance2"}, Started: start, Deadline: start.Add(31 * time.Minute), Actor: "token ab", Revision: 2}}
+	})
+	r.node.answer = func(c fsm.Command) (fsm.Result, bool) {
+		switch c.(type) {
+		case *fsm.QuiesceSet, *fsm.LockSet, *fsm.LockClear, *fsm.ScheduleSet, *fsm.ScheduleDrop, *fsm.InstanceRegister:
+			return fsm.Result{}, true
+		}
+		return fsm.Result{}, false
+	}
+	return r
 }
 
 // token adds a token to the state and returns its text.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -35,6 +36,16 @@ func (a *API) settle(ctx context.Context, f wire.ReadParams) (wire.ReadHeaders, 
 	return wire.ReadHeaders{Consistency: wire.Linearizable, Index: a.opt.State.Applied()}, nil
 }
 
+// clock is the later of replicated time, which decides but stands still while nothing is written, and the node's own: for what is left of a deadline,
+// and for how far ahead a time is.
+func (a *API) clock() time.Time {
+	now := a.opt.Now().UTC()
+	if t := a.opt.State.Now(); t.After(now) {
+		return t
+	}
+	return now
+}
+
 // propose has the group apply c. Callers run sync first, so that without a leader the answer is there within a second
 // and certain.
 func (a *API) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
@@ -49,6 +60,9 @@ func (a *API) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 
 // refused turns a result code into a problem.
 func refused(res fsm.Result) *wire.Problem {
+	if res.Code == fsm.CodeLocked {
+		return locked(res.Lock)
+	}
 	return wire.NewProblem(http.StatusConflict, wire.CodeRefused, "The group refused the change: "+res.Message+".")
 }
 

@@ -17,6 +17,8 @@ import (
 // call is what is known about one request while it runs. It belongs to the goroutine of the request.
 type call struct {
 	who identity
+	// stream: the caller asks for a stream of events.
+	stream bool
 }
 
 type callKey struct{}
@@ -34,7 +36,7 @@ var openRoutes = map[string]bool{"/healthz": true, "/readyz": true}
 // ServeHTTP guards, authenticates, routes and logs one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	c := &call{who: identity{actor: "-"}}
+	c := &call{who: identity{actor: "-"}, stream: strings.Contains(strings.ToLower(r.Header.Get("Accept")), mediaEvents)}
 	rec := &recorder{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	// The framework's own reading of Accept can panic (it slices past the end of "a;,b"), so it only sees what we make of it.
@@ -132,8 +134,10 @@ func (a *API) recovered(rec *recorder, r *http.Request, v any) {
 func (a *API) logCall(r *http.Request, c *call, status int, took time.Duration) {
 	level := slog.LevelInfo
 	route := routeOf(r)
-	// Health checks, scrapers and dashboards ask every few seconds: what only reads is worth a line when it was refused.
-	if openRoutes[r.URL.Path] || route == "/metrics" || readsOnly(r, route) && status < http.StatusBadRequest {
+	// Health checks, scrapers and dashboards ask every few seconds: what only reads is worth a line when it was refused. Registered instances send
+	// a heartbeat twice a second; that one of theirs is refused is said once, see putHeartbeat.
+	beat := route == heartbeatRoute && r.Method == http.MethodPut && c.who.role != "" && status < http.StatusInternalServerError
+	if openRoutes[r.URL.Path] || route == "/metrics" || beat || readsOnly(r, route) && status < http.StatusBadRequest {
 		level = slog.LevelDebug
 	}
 	a.opt.Logger.Log(r.Context(), level, "admin call", "method", methodOf(r), "route", route, "actor", c.who.actor, "status", status,
@@ -142,7 +146,11 @@ func (a *API) logCall(r *http.Request, c *call, status int, took time.Duration) 
 
 // readsOnly tells whether a call cannot change anything.
 func readsOnly(r *http.Request, route string) bool {
-	return r.Method == http.MethodGet || r.Method == http.MethodHead || route == "/v1/sessions/lookup" || route == "/v1/config/validate"
+	switch route {
+	case "/v1/sessions/lookup", "/v1/sessions/explain", "/v1/workflows/plan", "/v1/config/validate", "/v1/config/plan":
+		return true
+	}
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
 func routeOf(r *http.Request) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // The errors by which a Node tells the API how a call ended. Errors are matched with errors.Is; every other error is an
@@ -23,6 +24,12 @@ var (
 type Node interface {
 	// Propose has the group apply a rare command and returns once a majority has it and this node has applied it.
 	Propose(ctx context.Context, c fsm.Command) (fsm.Result, error)
+	// Record has the group apply one session operation and returns once a majority has it; the same errors as Propose.
+	Record(ctx context.Context, op fsm.SessionOp) (fsm.SessionResult, error)
+	// Heartbeat takes note that a registered instance lives, and registers it when it is new or has changed. A refusal is a Result with its code.
+	Heartbeat(ctx context.Context, cluster string, in config.Instance, actor string) (fsm.Result, error)
+	// Deregister drops a registered instance at once: it said goodbye. A refusal is a Result with its code, CodeAbsent when none of that name is registered.
+	Deregister(ctx context.Context, cluster, instance, actor string) (fsm.Result, error)
 	// Sync returns once the local state holds everything that was acknowledged anywhere before the call.
 	Sync(ctx context.Context) error
 	// WaitAll returns once every member has applied index.
@@ -72,8 +79,19 @@ type Member struct {
 	Digest fsm.Digest
 	// Checkpoint is its last comparison with the leader.
 	Checkpoint fsm.CheckpointRecord
-	// Instances is what it thinks of the instances; nil when it did not say.
+	// InForce is the Operating.Index that its data plane obeys.
+	InForce uint64
+	// Instances is what it thinks of the instances; nil when it did not say. Modules is what it has in flight for each.
 	Instances []InstanceStatus
+	Modules   []ModuleStatus
+}
+
+// ModuleStatus is what one node has in flight for one module.
+type ModuleStatus struct {
+	Cluster     string
+	Host        string
+	ContextRoot string
+	InFlight    int64
 }
 
 // InstanceStatus is what one node thinks of one instance.
@@ -85,6 +103,8 @@ type InstanceStatus struct {
 	Reason   string // why it is not up, or only partially
 	Since    time.Time
 	InFlight int64
+	Waiting  int64 // requests that wait for a connection
+	Suspect  bool  // checks have failed, but not yet enough in a row
 }
 
 // State is the view of the replicated state that the API reads; *fsm.State satisfies it.
@@ -95,6 +115,16 @@ type State interface {
 	Revision() *fsm.Revision
 	// Revisions is the history that the group keeps, the oldest first, the current one last.
 	Revisions() []*fsm.Revision
+	// Operating is what is in force beside the assignments, never nil.
+	Operating() *fsm.Operating
+	// Plan says what replacing the configuration by next would do now.
+	Plan(next *config.Config, now []fsm.Subject) fsm.Effect
+	Events(after uint64, limit int) []fsm.Event
+	LastEvent() uint64
+	Decisions(fsm.Key) (list []fsm.Decision, whole bool)
+	ModuleID(cluster, host, contextRoot string) (fsm.ModuleID, bool)
+	ModuleRef(fsm.ModuleID) (fsm.ModuleRef, bool)
+	ModuleSessions(fsm.ModuleID) int
 	Group() *fsm.Group
 	InstanceID(cluster, instance string) (fsm.InstanceID, bool)
 	InstanceRef(fsm.InstanceID) (fsm.InstanceRef, bool)

@@ -36,6 +36,9 @@ const shutdownGrace = 5 * time.Second
 // and the reason when it ends by itself.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Logger) error {
 	srv := NewServer(h, logger)
+	if api, ok := h.(*API); ok {
+		srv.RegisterOnShutdown(api.endStreams)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(netutil.LimitListener(ln, maxConns)) }()
 	select {

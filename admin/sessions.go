@@ -21,6 +21,8 @@ type listSessionsInput struct {
 	wire.ReadParams
 	Cluster  string `query:"cluster" maxLength:"128" doc:"only sessions of this cluster"`
 	Instance string `query:"instance" maxLength:"128" doc:"only sessions of instances of this name"`
+	Host     string `query:"host" maxLength:"253" doc:"host of the module, with contextRoot"`
+	Root     string `query:"contextRoot" maxLength:"1024" doc:"only sessions that were recorded in the module of this context root"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Cursor   string `query:"cursor" pattern:"^[0-9a-f]{1,16}$" doc:"next of the page before"`
 }
@@ -78,7 +80,11 @@ func (a *API) listSessions(ctx context.Context, in *listSessionsInput) (*listSes
 			return nil, invalidRequest("query.cursor", "is not a cursor that this API gave out")
 		}
 	}
+	if in.Host != "" && in.Root == "" {
+		return nil, invalidRequest("query.host", "means a module only together with contextRoot")
+	}
 	wanted := map[fsm.InstanceID]bool{} // remembered answers of the filter
+	inModule := map[fsm.ModuleID]bool{}
 	keep := func(_ fsm.Key, as fsm.Assignment) bool {
 		ok, known := wanted[as.Instance]
 		if !known {
@@ -86,7 +92,7 @@ func (a *API) listSessions(ctx context.Context, in *listSessionsInput) (*listSes
 			ok = (in.Cluster == "" || ref.Cluster == in.Cluster) && (in.Instance == "" || ref.Instance == in.Instance)
 			wanted[as.Instance] = ok
 		}
-		return ok && ctx.Err() == nil
+		return ok && (in.Root == "" || a.isModule(inModule, as.Module, in.Host, in.Root)) && ctx.Err() == nil
 	}
 	entries, next := a.opt.State.Scan(cursor, in.Limit, keep)
 	out := &listSessionsOutput{ReadHeaders: headers, Body: wire.SessionPage{Sessions: []wire.Session{}}}
@@ -100,6 +106,17 @@ func (a *API) listSessions(ctx context.Context, in *listSessionsInput) (*listSes
 	return out, ctx.Err()
 }
 
+// isModule remembers its answers in known.
+func (a *API) isModule(known map[fsm.ModuleID]bool, id fsm.ModuleID, host, contextRoot string) bool {
+	is, ok := known[id]
+	if !ok {
+		ref, named := a.opt.State.ModuleRef(id)
+		is = named && ref.Host == host && ref.ContextRoot == contextRoot
+		known[id] = is
+	}
+	return is
+}
+
 // session describes one assignment.
 func (a *API) session(c *config.Config, key fsm.Key, as fsm.Assignment) wire.Session {
 	ref, _ := a.opt.State.InstanceRef(as.Instance)
@@ -108,7 +125,12 @@ func (a *API) session(c *config.Config, key fsm.Key, as fsm.Assignment) wire.Ses
 		idle = time.Duration(c.Clusters[i].Affinity.IdleTimeout)
 	}
 	// Seen is coarse by half an idle timeout (see the touches of the data plane), so a session goes at one and a half.
-	return wire.Session{Key: key.String(), Cluster: ref.Cluster, Instance: ref.Instance, Seen: as.SeenAt(), Expires: as.SeenAt().Add(idle + idle/2)}
+	out := wire.Session{Key: key.String(), Cluster: ref.Cluster, Instance: ref.Instance, Seen: as.SeenAt(), Expires: as.SeenAt().Add(idle + idle/2),
+		Reason: as.Reason.String(), Index: as.Index}
+	if m, ok := a.opt.State.ModuleRef(as.Module); ok {
+		out.Host, out.ContextRoot = m.Host, m.ContextRoot
+	}
+	return out
 }
 
 func (a *API) getSession(ctx context.Context, in *getSessionInput) (*sessionOutput, error) {

@@ -56,11 +56,13 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 	if err != nil {
 		return nil, err
 	}
-	info, rev := a.opt.Node.Info(), a.opt.State.Revision()
+	info, op := a.opt.Node.Info(), a.opt.State.Operating()
+	rev := op.Revision
+	flight := a.inFlight(members)
 	s := wire.Status{
 		Node: info.Name, Version: info.Version, Consistency: headers.Consistency, Quorum: info.Quorum, Leader: info.Leader, Term: info.Term,
 		Applied: headers.Index, Time: a.opt.State.Now(), Revision: describe(rev), Sessions: a.opt.State.Len(),
-		Nodes: nodes(members), Listeners: []wire.Listener{},
+		Nodes: nodes(members), Listeners: []wire.Listener{}, OperatingIndex: op.Index, Quiesces: a.quiesces(flight), Maintenance: wireLock(op.Lock), Schedules: a.schedules(),
 	}
 	if g := a.opt.State.Group(); g != nil {
 		s.Group = wire.Group{ID: g.ID, Name: g.Name, Epoch: g.Epoch, Created: g.Created}
@@ -69,7 +71,7 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 		s.Listeners = append(s.Listeners, wire.Listener{Name: l.Name, Address: l.Address, Protocol: l.Protocol})
 	}
 	s.StateHash = overallHash(s.Nodes)
-	s.Clusters = a.clusters(rev.Config, a.reports(members))
+	s.Clusters = a.clusters(op, members, flight)
 	s.Problems = problems(&s)
 	return &statusOutput{headers, s}, nil
 }

@@ -2,10 +2,8 @@ package admin
 
 import (
 	"cmp"
-	"fmt"
+	"math"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -18,7 +16,7 @@ func (a *API) reports(members []Member) map[fsm.InstanceRef][]wire.NodeHealth {
 	add := func(node string, list []InstanceStatus) {
 		for _, i := range list {
 			ref := fsm.InstanceRef{Cluster: i.Cluster, Instance: i.Instance}
-			by[ref] = append(by[ref], wire.NodeHealth{Node: node, Health: i.health(), Reason: i.Reason, Since: i.Since, InFlight: i.InFlight})
+			by[ref] = append(by[ref], wire.NodeHealth{Node: node, Health: i.health(), Reason: i.Reason, Since: i.Since, InFlight: i.InFlight, Waiting: i.Waiting, Suspect: i.Suspect})
 		}
 	}
 	add(a.opt.Node.Info().Name, a.opt.Node.Instances())
@@ -44,43 +42,67 @@ func (i InstanceStatus) health() string {
 	return wire.HealthUp
 }
 
-// clusters describes the configuration's clusters together with what the nodes and the table say about them.
-func (a *API) clusters(c *config.Config, by map[fsm.InstanceRef][]wire.NodeHealth) []wire.Cluster {
-	list := make([]wire.Cluster, 0, len(c.Clusters))
-	for i := range c.Clusters {
-		cl := &c.Clusters[i]
+// overview is what a description of the clusters is made from.
+type overview struct {
+	op         *fsm.Operating
+	phases     map[fsm.Subject]fsm.Phase
+	by         map[fsm.InstanceRef][]wire.NodeHealth
+	verdicts   map[fsm.InstanceID]fsm.Verdict
+	inFlight   map[fsm.Subject]int64
+	registered map[fsm.InstanceRef]bool
+}
+
+// clusters describes the clusters in force together with what the nodes and the table say about them.
+func (a *API) clusters(op *fsm.Operating, members []Member, inFlight map[fsm.Subject]int64) []wire.Cluster {
+	v := overview{op: op, phases: phases(op), by: a.reports(members), verdicts: verdicts(op), inFlight: inFlight, registered: map[fsm.InstanceRef]bool{}}
+	for i := range op.Registered {
+		v.registered[fsm.InstanceRef{Cluster: op.Registered[i].Cluster, Instance: op.Registered[i].Instance.Name}] = true
+	}
+	list := make([]wire.Cluster, 0, len(op.Config.Clusters))
+	for i := range op.Config.Clusters {
+		cl := &op.Config.Clusters[i]
 		out := wire.Cluster{Name: cl.Name, Policy: cl.Policy, Affinity: cl.Affinity.Type, Modules: []wire.Module{}, Instances: []wire.Instance{}}
-		for _, m := range cl.Modules {
-			out.Modules = append(out.Modules, wire.Module{Host: m.Host, ContextRoot: m.ContextRoot, Enabled: m.Enabled})
+		for j := range cl.Modules {
+			m := &cl.Modules[j]
+			s := moduleSubject(cl.Name, m)
+			out.Modules = append(out.Modules, wire.Module{Host: m.Host, ContextRoot: m.ContextRoot, Enabled: m.Enabled, Admin: adminState(v.phases[s]),
+				Sessions: a.sessionsOf(s), InFlight: inFlight[s]})
 		}
 		for j := range cl.Instances {
-			inst := a.instance(cl.Name, &cl.Instances[j], by)
+			inst := a.instance(&v, cl.Name, &cl.Instances[j])
 			out.Sessions += inst.Sessions
 			out.InFlight += inst.InFlight
 			out.Instances = append(out.Instances, inst)
 		}
+		shares(cl.Policy, out.Instances)
 		list = append(list, out)
 	}
 	return list
 }
 
-func (a *API) instance(cluster string, c *config.Instance, by map[fsm.InstanceRef][]wire.NodeHealth) wire.Instance {
+func (a *API) instance(v *overview, cluster string, c *config.Instance) wire.Instance {
+	ref := fsm.InstanceRef{Cluster: cluster, Instance: c.Name}
+	s := fsm.Subject{Cluster: cluster, Instance: c.Name}
 	out := wire.Instance{
-		Name: c.Name, URLs: c.Listeners, Admin: "disabled", Weight: c.Weight, Zone: c.Zone, Version: c.Version, Health: wire.HealthUnknown,
-		Nodes: by[fsm.InstanceRef{Cluster: cluster, Instance: c.Name}],
-	}
-	if c.Enabled {
-		out.Admin = "enabled"
+		Name: c.Name, URLs: c.Listeners, Admin: adminState(v.phases[s]), Weight: c.Weight, Backup: c.Backup, Zone: c.Zone, Version: c.Version, Health: wire.HealthUnknown,
+		Verdict: string(fsm.HealthUp), Registered: v.registered[ref], Sessions: a.sessionsOf(s), InFlight: v.inFlight[s], Nodes: v.by[ref],
 	}
 	if out.Nodes == nil {
 		out.Nodes = []wire.NodeHealth{}
 	}
 	if id, ok := a.opt.State.InstanceID(cluster, c.Name); ok {
-		out.Sessions = a.opt.State.Sessions(id)
+		if verdict, has := v.verdicts[id]; has {
+			out.Verdict, out.VerdictReason, out.VerdictSince = string(verdict.State), verdict.Reason, verdict.Since
+		}
 	}
+	out.Health = overallHealth(out.Nodes)
+	return out
+}
+
+// overallHealth sums up what the nodes say.
+func overallHealth(nodes []wire.NodeHealth) string {
 	up, down := 0, 0
-	for _, n := range out.Nodes {
-		out.InFlight += n.InFlight
+	for _, n := range nodes {
 		switch n.Health {
 		case wire.HealthUp:
 			up++
@@ -89,71 +111,44 @@ func (a *API) instance(cluster string, c *config.Instance, by map[fsm.InstanceRe
 		}
 	}
 	switch {
-	case len(out.Nodes) == 0:
-	case up == len(out.Nodes):
-		out.Health = wire.HealthUp
-	case down == len(out.Nodes):
-		out.Health = wire.HealthDown
-	default:
-		out.Health = wire.HealthPartial
+	case len(nodes) == 0:
+		return wire.HealthUnknown
+	case up == len(nodes):
+		return wire.HealthUp
+	case down == len(nodes):
+		return wire.HealthDown
 	}
-	return out
+	return wire.HealthPartial
 }
 
-// maxSkew is the clock difference from which on an operator should hear of it: logs of two nodes can no longer be read
-// side by side. Holdfast itself does not mind, its deadlines are replicated time.
-const maxSkew = 500 * time.Millisecond
-
-// problems says in words what is wrong, the most urgent first.
-func problems(s *wire.Status) []string {
-	list := []string{}
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	if !s.Quorum || s.Leader == "" {
-		add("no quorum: known sessions are served, nothing can be recorded or changed until a majority of the nodes is back")
+// shares says which percentage of the new sessions each instance gets, where weights alone decide: equal parts with round-robin, by weight with
+// weighted-round-robin. Backup instances get some only while no other is there.
+func shares(policy string, list []wire.Instance) {
+	if policy != "round-robin" && policy != "weighted-round-robin" {
+		return
 	}
-	for _, n := range s.Nodes {
-		if n.HashState == wire.HashDiffers {
-			add("node %s has another state than the leader (log index %d): stop it, and let it join again with an empty data directory", n.Name, n.HashIndex)
-		}
-	}
-	for _, n := range s.Nodes {
+	part := func(i *wire.Instance, backup bool) float64 {
 		switch {
-		case !n.Reachable:
-			add("node %s does not answer: %s", n.Name, cmp.Or(n.Error, "unknown"))
-		case !n.Ready:
-			add("node %s is not ready: %s", n.Name, cmp.Or(n.Reason, "unknown"))
+		case i.Admin != wire.AdminEnabled || i.Health == wire.HealthDown || i.Verdict == string(fsm.HealthFailed) || i.Backup != backup || i.Weight == 0:
+			return 0
+		case policy == "round-robin":
+			return 1
 		}
+		return float64(i.Weight)
 	}
-	for _, c := range s.Clusters {
-		down := 0
-		for _, i := range c.Instances {
-			switch {
-			case i.Health == wire.HealthDown:
-				down++
-				add("instance %s of cluster %s is down: %s", i.Name, c.Name, cmp.Or(i.Nodes[0].Reason, "unknown"))
-			case i.Health == wire.HealthPartial:
-				add("instance %s of cluster %s is not available everywhere: %s", i.Name, c.Name, whereDown(i))
-			}
+	sum := func(backup bool) (all float64) {
+		for i := range list {
+			all += part(&list[i], backup)
 		}
-		if down > 0 && down == len(c.Instances) {
-			add("cluster %s has no available instance", c.Name)
-		}
+		return all
 	}
-	for _, n := range s.Nodes {
-		if skew := time.Duration(n.ClockSkewMillis) * time.Millisecond; skew.Abs() > maxSkew {
-			add("the clock of node %s is %v off that of node %s", n.Name, skew, s.Node)
+	backup := sum(false) == 0
+	all := sum(backup)
+	for i := range list {
+		percent := 0.0
+		if all > 0 {
+			percent = math.Round(part(&list[i], backup)/all*1000) / 10
 		}
+		list[i].Share = &percent
 	}
-	return list
-}
-
-// whereDown lists the nodes for which an instance is not fully available, with their reasons.
-func whereDown(i wire.Instance) string {
-	var list []string
-	for _, n := range i.Nodes {
-		if n.Health != wire.HealthUp {
-			list = append(list, n.Node+": "+cmp.Or(n.Reason, n.Health))
-		}
-	}
-	return strings.Join(list, "; ")
 }

@@ -63,6 +63,7 @@ func TestStatusShowsEverything(t *testing.T) {
 // TestStatusBeforeTheGroupIsFounded: an operator looks at a node that waits for the others.
 func TestStatusBeforeTheGroupIsFounded(t *testing.T) {
 	n := &fakeNode{state: fsm.New()}
+	n.view.State = n.state
 	n.lost.Store(true)
 	api := newAPI(t, n, &syncBuffer{})
 	s := decode[wire.Status](t, read(api, "/v1/status"))

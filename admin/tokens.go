@@ -88,11 +88,7 @@ func (a *API) createToken(ctx context.Context, in *createTokenInput) (*createTok
 		return nil, ErrNoQuorum // the leader founds the group first
 	}
 	// Replicated time decides about expiry, but it may stand still for long; the later of the two clocks gives the full life.
-	now := a.opt.Now()
-	if t := a.opt.State.Now(); t.After(now) {
-		now = t
-	}
-	token, secret := a.newToken(in.Body, now.UTC().Truncate(time.Second), ttl)
+	token, secret := a.newToken(in.Body, a.clock().Truncate(time.Second), ttl)
 	text := formatToken(token.ID, secret)
 	if token.Role == wire.RoleNode {
 		var err error

@@ -28,6 +28,7 @@ type accessLine struct {
 	Cluster  string  `json:"cluster,omitempty"`
 	Instance string  `json:"instance,omitempty"`
 	Assigned bool    `json:"assigned"`
+	Lost     bool    `json:"lost,omitempty"`
 	Retries  int     `json:"retries,omitempty"`
 	Error    string  `json:"error,omitempty"`
 }
@@ -39,7 +40,7 @@ func (l *accessLog) log(x *exchange, took time.Duration) {
 	line := accessLine{
 		Time: x.start.UTC().Format("2006-01-02T15:04:05.000Z"), Node: l.node, Client: clientIP(x.r), Method: x.r.Method,
 		Host: x.r.Host, Path: withoutParams(x.r.URL.EscapedPath()), Proto: x.r.Proto, Status: x.status, Bytes: x.sent,
-		Millis: float64(took.Microseconds()) / 1000, Assigned: x.assigned, Retries: x.retries, Error: x.problem,
+		Millis: float64(took.Microseconds()) / 1000, Assigned: x.assigned, Lost: x.lost, Retries: x.retries, Error: x.problem,
 	}
 	if x.mod != nil {
 		line.Cluster = x.mod.cluster.name

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // affinity is how the requests of one session of a module are recognised and how a new one is made recognisable.
@@ -18,6 +19,25 @@ type affinity interface {
 	open(x *exchange) error
 	// settle is called with the response's header before any of the response leaves. It returns when the response may leave.
 	settle(x *exchange, response http.Header) error
+}
+
+// newAffinity makes the cluster's way of recognising sessions.
+func newAffinity(a *config.Affinity) affinity {
+	switch a.Type {
+	case "", "insert":
+		name := a.Name
+		if name == "" {
+			name = provisionalCookie
+		}
+		return &insertAffinity{name: name}
+	case "learn":
+		return newLearnAffinity(a.Name, a.Names, a.Routes)
+	case "header":
+		return &headerAffinity{name: headerName(a)}
+	case "source":
+		return sourceAffinity{}
+	}
+	return noAffinity{}
 }
 
 // session is what is known of the session of a request.
@@ -37,6 +57,12 @@ type session struct {
 	reissue     bool
 	provisional bool
 	index       uint64
+	// reason is why a new record names the instance, 0 for the policy's choice.
+	reason fsm.Reason
+	// fresh: no instance has seen a request of the session yet.
+	fresh bool
+	// ours: the key was made for this request, so that nobody else can have heard of the session.
+	ours bool
 }
 
 // noAffinity treats every request as unassigned.

@@ -26,8 +26,24 @@ func (a *insertAffinity) find(x *exchange, m *module) bool {
 		x.s.recorded, x.s.ahead = true, true
 		return true
 	}
-	x.lookup(&x.s)
+	if x.lookup(&x.s) {
+		return true
+	}
+	x.s.reason = fsm.ReasonCookie
+	if c.Provisional {
+		x.s.reason = fsm.ReasonProvisional
+	}
+	// A record that has been here and is here no more: its session is over. While its instance or module quiesces that makes a difference.
+	if !c.Provisional && c.Epoch == group.Epoch && quiesces(m, m.cluster.byID[c.Instance]) {
+		x.s, x.unknown = session{}, true
+		return false
+	}
 	return true
+}
+
+// quiesces reports whether a client's word alone does not make its request an assigned one: stale bookmarks must not prolong a quiesce.
+func quiesces(m *module, in *instance) bool {
+	return m.phase != fsm.PhaseServing || in != nil && in.phase != fsm.PhaseServing
 }
 
 // guess has nothing to add: a cookie that opens is sure.
@@ -52,11 +68,9 @@ func (x *exchange) openCookie(name string, m *module) (Cookie, bool) {
 func (a *insertAffinity) open(x *exchange) error {
 	if !x.s.keyed {
 		rand.Read(x.s.key[:]) // never fails, by its contract
-		x.s.keyed = true
+		x.s.keyed, x.s.ours = true, true
 	}
-	op := fsm.SessionOp{Kind: fsm.OpAssign, Key: x.s.key, Instance: x.in.id}
-	x.commit = x.b.begin(op, x.mod.cluster)
-	return x.commit.refusal()
+	return x.openRecord()
 }
 
 // settle waits for the record and gives the client the cookie that names it.
@@ -64,9 +78,12 @@ func (a *insertAffinity) settle(x *exchange, response http.Header) error {
 	c := Cookie{Epoch: x.keys.group.Epoch, Instance: x.in.id, Key: x.s.key}
 	switch {
 	case x.commit != nil:
-		out, err := x.commit.wait(x.r.Context())
+		out, err := x.opened()
 		if err != nil {
 			return err
+		}
+		if out.code == fsm.CodeFull {
+			return x.instanceFull()
 		}
 		c.Provisional, c.Index = out.provisional, out.index
 		if out.instance != 0 {

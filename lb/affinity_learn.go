@@ -9,28 +9,37 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm"
 )
 
-// provisionalCookie is the cookie that stands in for a record of learn affinity while there is no quorum.
+// provisionalCookie is, by default, the cookie that stands in for a record of learn affinity while there is no quorum.
 const provisionalCookie = "HOLDFAST"
 
 // learnAffinity recognises sessions by the applications' own ids: cookies of the configured names, then path parameters.
 type learnAffinity struct {
+	cookie string // of provisional assignments
 	names  []string
-	params []string // lower-case forms of names
+	params []string // names, and lower-case forms of them
+	// routes are cookies that hold nothing but an instance's route; routeParams are the path parameters of that kind.
+	routes, routeParams []string
 }
 
-func newLearnAffinity(names []string) *learnAffinity {
+func newLearnAffinity(cookie string, names, routes []string) *learnAffinity {
+	if cookie == "" {
+		cookie = provisionalCookie
+	}
 	if len(names) == 0 {
 		names = []string{"JSESSIONID"}
 	}
-	a := &learnAffinity{names: names}
+	return &learnAffinity{cookie: cookie, names: names, params: paramNames(names), routes: routes, routeParams: paramNames(routes)}
+}
+
+// paramNames gives the path parameters for cookies. Tomcat writes a configured name as it is and only the default one in lower case.
+func paramNames(names []string) (params []string) {
 	for _, n := range names {
-		// Tomcat writes a configured name as it is and only the default one in lower case.
-		a.params = append(a.params, n)
+		params = append(params, n)
 		if lower := strings.ToLower(n); lower != n {
-			a.params = append(a.params, lower)
+			params = append(params, lower)
 		}
 	}
-	return a
+	return params
 }
 
 // presented is one session id of a request: its key, without the suffix that is one today, and the instances which that names.
@@ -47,29 +56,75 @@ func (a *learnAffinity) find(x *exchange, m *module) bool {
 	return x.lookupAny(ids) || x.lookupOther(ids, m)
 }
 
-// guess believes a provisional cookie for one of the ids, then a suffix that names an available instance.
+// guess believes a provisional cookie for one of the ids, then a suffix that names an available instance, then a route that stands by itself.
+// What only the client says is not believed while the instance or the module quiesces.
 func (a *learnAffinity) guess(x *exchange, m *module) bool {
 	ids := a.presented(x, m)
 	if len(ids) == 0 {
 		return false
 	}
-	if c, ok := x.openCookie(provisionalCookie, m); ok {
+	if c, ok := x.openCookie(a.cookie, m); ok {
 		for _, id := range ids {
 			if id.key == c.Key {
-				x.s = session{key: c.Key, keyed: true, instance: c.Instance}
+				x.s = session{key: c.Key, keyed: true, instance: c.Instance, reason: fsm.ReasonProvisional}
 				return true
 			}
 		}
 	}
 	for _, id := range ids {
 		for _, in := range id.named {
-			if in.state.up() {
-				x.s = session{key: id.key, keyed: true, instance: in.id}
+			if in.availableNow() && !quiesces(m, in) {
+				x.s = session{key: id.key, keyed: true, instance: in.id, reason: fsm.ReasonRoute}
 				return true
 			}
 		}
 	}
+	if in := a.route(x, m); in != nil {
+		x.s = session{key: ids[0].key, keyed: true, instance: in.id, reason: fsm.ReasonRoute}
+		return true
+	}
 	return false
+}
+
+// route gives the instance that a cookie or path parameter which holds only a route names, if it may get unassigned requests; nil for none.
+func (a *learnAffinity) route(x *exchange, m *module) *instance {
+	try := func(value string) *instance {
+		in := m.cluster.byRoute[strings.TrimLeft(value, ".:+")]
+		if in == nil || !in.availableNow() || quiesces(m, in) {
+			return nil
+		}
+		return in
+	}
+	for _, name := range a.routes {
+		scan := scanCookies(x.r.Header, name)
+		for value, ok := scan.next(); ok; value, ok = scan.next() {
+			if in := try(value); in != nil {
+				return in
+			}
+		}
+	}
+	if len(a.routeParams) == 0 || strings.IndexByte(x.r.URL.Path, ';') < 0 {
+		return nil
+	}
+	escaped := x.r.URL.EscapedPath()
+	for _, name := range a.routeParams {
+		tries := maxCandidates
+		for value, rest, ok := pathParam(escaped, name); ok && tries > 0; value, rest, ok = pathParam(rest, name) {
+			if in := try(value); in != nil {
+				return in
+			}
+			tries--
+		}
+	}
+	return nil
+}
+
+// hint gives the instance that a new session should begin on, nil for whoever the policy says.
+func (a *learnAffinity) hint(x *exchange, m *module) *instance {
+	if in := a.route(x, m); in != nil && m.cluster.state.hasRoom(in) {
+		return in
+	}
+	return nil
 }
 
 // lookupAny takes the first of the ids that the group knows.
@@ -90,7 +145,7 @@ func (x *exchange) lookupOther(ids []presented, m *module) bool {
 	for _, id := range ids {
 		tried := 0
 		for i := len(id.id); i > 0 && tried <= maxSuffixes; i-- {
-			if i < len(id.id) && id.id[i] != '.' && id.id[i] != ':' {
+			if i < len(id.id) && !isSeparator(id.id[i]) {
 				continue
 			}
 			tried++
@@ -150,6 +205,15 @@ func (a *learnAffinity) settle(x *exchange, response http.Header) error {
 			}
 		}
 	}
+	return a.recordAll(x, keys, response)
+}
+
+// recordAll records new sessions on the instance that answered, and returns when the response may leave.
+func (a *learnAffinity) recordAll(x *exchange, keys []fsm.Key, response http.Header) error {
+	reason := x.s.reason
+	if reason == fsm.ReasonUnknown {
+		reason = fsm.ReasonLearned
+	}
 	var commits [4]*commit
 	begun := commits[:0]
 	for _, key := range keys {
@@ -157,19 +221,23 @@ func (a *learnAffinity) settle(x *exchange, response http.Header) error {
 		if x.lookup(&s) && s.instance == x.in.id {
 			continue // known: the application repeats its cookie
 		}
-		begun = append(begun, x.b.begin(fsm.SessionOp{Kind: fsm.OpAssign, Key: key, Instance: x.in.id}, x.mod.cluster))
+		begun = append(begun, x.b.begin(fsm.SessionOp{Kind: fsm.OpAssign, Key: key, Instance: x.in.id, Reason: reason, Module: x.mod.id}, x.mod.cluster))
 	}
-	provisional := false
+	provisional, full := false, false
 	for _, c := range begun {
 		out, err := c.wait(x.r.Context())
 		if err != nil {
 			return err
 		}
+		full = full || out.code == fsm.CodeFull
 		if out.provisional && !provisional {
 			provisional = true
 			sealed := Cookie{Epoch: x.keys.group.Epoch, Instance: x.in.id, Key: c.op.Key, Provisional: true}
-			response.Add("Set-Cookie", x.cookieLine(provisionalCookie, sealed))
+			response.Add("Set-Cookie", x.cookieLine(a.cookie, sealed))
 		}
+	}
+	if full {
+		return x.instanceFull()
 	}
 	return nil
 }

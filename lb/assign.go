@@ -98,7 +98,12 @@ func (b *Balancer) owe(co *commit, c *cluster, cause error) {
 		b.metrics.sessions.WithLabelValues(c.name, "refused").Inc()
 		return
 	}
-	b.pending.put(co.op)
+	owed := co.op
+	if owed.Kind == fsm.OpAssign {
+		owed.Reason = fsm.ReasonProvisional
+	}
+	co.op = owed
+	b.pending.put(owed)
 	b.metrics.sessions.WithLabelValues(c.name, "provisional").Inc()
 	b.log.Debug("assignment is provisional", "cluster", c.name, "error", cause)
 	co.out = outcome{instance: co.op.Instance, provisional: true}

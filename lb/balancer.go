@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // Balancer is the data plane of one node.
@@ -24,6 +25,7 @@ type Balancer struct {
 	access   *accessLog
 	pending  *pending
 	touching touching
+	openings openings
 	tunnels  tunnels
 	tasks    *tasks
 
@@ -37,9 +39,11 @@ type Balancer struct {
 
 	mu       sync.Mutex // guards what follows; held while a revision is put into force
 	clusters map[string]*clusterState
+	modules  map[moduleKey]*moduleState
 	turns    map[string]*atomic.Uint32 // by host and context root
 	fronts   map[string]*front         // by address
 	inForce  bool                      // some revision has been put into force
+	config   *config.Config            // that is in force
 	refusals error                     // listeners that cannot be served at all
 	closed   bool
 	closing  sync.WaitGroup // fronts that finish their requests
@@ -57,7 +61,7 @@ func New(o Options) *Balancer {
 		opts: o, view: o.View, recorder: o.Recorder, log: o.Logger, pending: newPending(), tasks: newTasks(),
 		access:   &accessLog{out: o.AccessLog, node: o.Node},
 		touching: touching{keys: make(map[fsm.Key]*commit)},
-		clusters: make(map[string]*clusterState), turns: make(map[string]*atomic.Uint32), fronts: make(map[string]*front),
+		clusters: make(map[string]*clusterState), modules: make(map[moduleKey]*moduleState), turns: make(map[string]*atomic.Uint32), fronts: make(map[string]*front),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.routing.Store(&routing{clusters: map[string]*cluster{}})
@@ -159,12 +163,13 @@ func (b *Balancer) Ready() error {
 	return errors.Join(errs...)
 }
 
-// InForce gives the number of the configuration revision that this node serves, which follows what the state holds; ok is false before
-// the first one.
-func (b *Balancer) InForce() (revision uint64, ok bool) {
+// InForce gives the revision that this node serves and the Operating.Index as of which it does, which follow what the state holds; ok is false before
+// the first one. A request that is not counted as in flight by then (Instances, Modules) obeys what was in force at index, or something newer.
+func (b *Balancer) InForce() (revision, index uint64, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.routing.Load().revision, b.inForce
+	rt := b.routing.Load()
+	return rt.revision, rt.index, b.inForce
 }
 
 // Addr gives the address that a listener is bound to, nil while it is not.

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 func opFor(i int) fsm.SessionOp {
@@ -65,7 +67,9 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkAssignedRequest(b *testing.B) {
 	body := make([]byte, 1024)
 	a := newApp(b, "i1", func(w http.ResponseWriter, r *http.Request) { w.Write(body) })
-	r := newRig(b, conf(of(a)...))
+	cc := conf(of(a)...)
+	cc.Clusters[0].ResponseTimeout, cc.Clusters[0].BodyBuffer = config.Duration(time.Minute), 64<<10 // the defaults
+	r := newRig(b, cc)
 	first := newClient(b).get(r.url("/"))
 	request := fmt.Sprintf("GET / HTTP/1.1\r\nHost: h\r\nCookie: HOLDFAST=%s\r\n\r\n", cookieNamed(first, "HOLDFAST").Value)
 	b.ReportAllocs()

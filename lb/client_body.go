@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/lb/wire"
@@ -14,28 +16,81 @@ import (
 // lingerTime is how long a finished exchange reads on in a request body that the instance did not want to see.
 const lingerTime = 50 * time.Millisecond
 
-// clientBody is the request body on its way to an instance. It remembers whose fault a failure was, and survives a
-// transport that could not connect: Close does nothing, net/http closes the real one after the handler.
+// clientBody is the body of a request on its way to instances. Up to limit bytes of it are kept while they stream through, so that the
+// body can be sent again from its beginning; once more have been read it cannot. It remembers whose fault a failure was.
 type clientBody struct {
-	src   io.ReadCloser
-	ended chan struct{} // closed at the end of the body or at its first error
+	src     io.ReadCloser
+	wait    *headWait     // stands still while the client is waited for
+	ended   chan struct{} // closed at the end of the body or at its first error
+	first   bodyAttempt
+	current atomic.Pointer[bodyAttempt]
 
-	mu   sync.Mutex
-	err  error
-	n    int64
-	over bool
+	turn sync.Mutex // held by whoever reads, also while the client is waited for
+	kept pieces     // guarded by turn
+
+	mu     sync.Mutex
+	limit  int64 // bytes that may be kept
+	err    error
+	n      int64 // bytes read from the client
+	direct bool  // a read is under way whose bytes will not be kept
+	lost   bool  // bytes have been read that are not kept
+	over   bool
 }
 
-func newClientBody(src io.ReadCloser) *clientBody {
-	return &clientBody{src: src, ended: make(chan struct{})}
+// bodyAttempt is the body as one attempt to send it sees it.
+type bodyAttempt struct {
+	body *clientBody
+	at   int64
 }
 
-func (c *clientBody) Read(p []byte) (int, error) {
+func newClientBody(src io.ReadCloser, limit int64, wait *headWait) *clientBody {
+	c := &clientBody{src: src, limit: limit, wait: wait, ended: make(chan struct{})}
+	c.first.body = c
+	c.current.Store(&c.first)
+	return c
+}
+
+var (
+	// errBodyUsed says that the body cannot be sent again.
+	errBodyUsed = errors.New("more of the request body has been read than was kept")
+	// errBodyTaken ends an attempt that another one has replaced.
+	errBodyTaken = errors.New("the request body is no longer for this attempt")
+)
+
+// Read gives what an earlier attempt has read, then what the client sends.
+func (a *bodyAttempt) Read(p []byte) (int, error) {
+	c := a.body
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if n := c.kept.readAt(p, a.at); n > 0 && c.current.Load() == a {
+		a.at += int64(n)
+		return n, nil
+	}
+	n, err := c.read(a, p)
+	a.at += int64(n)
+	return n, err
+}
+
+// Close leaves the client's body open for another attempt; net/http closes the real one after the handler.
+func (a *bodyAttempt) Close() error { return nil }
+
+// read takes the next bytes from the client for an attempt that has had everything before, and keeps them if it may. The caller holds turn.
+func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
+	p, keep, err := c.beginRead(a, p)
+	if err != nil || len(p) == 0 {
+		return 0, err
+	}
+	c.wait.pause()
 	n, err := c.src.Read(p)
+	c.wait.resume()
+	if keep {
+		c.kept.add(p[:n])
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n += int64(n)
-	if err != nil && !c.over {
+	c.lost, c.direct = c.lost || !keep && n > 0, false
+	if err != nil {
 		c.over = true
 		if err != io.EOF {
 			c.err = err
@@ -45,8 +100,25 @@ func (c *clientBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves the body open for another instance.
-func (c *clientBody) Close() error { return nil }
+// beginRead says how many bytes may be read, and whether they will be kept.
+func (c *clientBody) beginRead(a *bodyAttempt, p []byte) (_ []byte, keep bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.over && c.err != nil:
+		return nil, false, c.err
+	case c.over && a.at >= c.n:
+		return nil, false, io.EOF
+	case c.current.Load() != a:
+		return nil, false, errBodyTaken
+	}
+	room := c.limit - c.n
+	if keep = room > 0 && !c.lost; keep {
+		return p[:min(int64(len(p)), room)], true, nil
+	}
+	c.direct = len(p) > 0
+	return p, false, nil
+}
 
 // failure is the error of reading the body from the client, nil when it was sound so far.
 func (c *clientBody) failure() error {
@@ -58,23 +130,34 @@ func (c *clientBody) failure() error {
 	return c.err
 }
 
-// errBodyUsed stops http.Transport from sending a request again whose body has been read.
-var errBodyUsed = errors.New("request body has been read already")
+// repeatable reports whether the body is sound and can be sent from its beginning; whole asks that it has been read to its end, too.
+func (c *clientBody) repeatable(whole bool) bool {
+	if c == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil && !c.lost && !c.direct && (c.over || !whole)
+}
 
-// again is the Request.GetBody of the outgoing request: the body is as good as new until its first byte is read.
+// again gives the body from its beginning, and ends the attempt that has it. It is also the Request.GetBody of outgoing requests.
 func (c *clientBody) again() (io.ReadCloser, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.n > 0 || c.over {
+	if c.lost || c.direct {
 		return nil, errBodyUsed
 	}
-	return c, nil
+	a := &bodyAttempt{body: c}
+	c.current.Store(a)
+	return a, nil
 }
 
 // finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, the
 // connection is ended: nothing that follows on it may be read as a request. The rest must not be left to net/http, whose own
 // attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read).
 func (c *clientBody) finish(conn *clientConn) {
+	last := c.take()
+	defer c.release()
 	select {
 	case <-c.ended:
 		return
@@ -82,9 +165,26 @@ func (c *clientBody) finish(conn *clientConn) {
 	}
 	late := time.AfterFunc(lingerTime, conn.end)
 	defer late.Stop()
-	if _, err := io.Copy(io.Discard, c); err != nil {
+	if _, err := io.Copy(io.Discard, last); err != nil {
 		conn.end()
 	}
+}
+
+// take ends every attempt; what is left of the body is in the result and kept no more.
+func (c *clientBody) take() io.Reader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = 0
+	a := &bodyAttempt{body: c, at: math.MaxInt64 / 2} // behind all that was kept
+	c.current.Store(a)
+	return a
+}
+
+// release gives the kept bytes back. No attempt may want them any more.
+func (c *clientBody) release() {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.kept.release()
 }
 
 // clientFailure is what a client is told about its own body.

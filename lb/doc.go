@@ -3,10 +3,21 @@
 // What it promises:
 //   - A response that creates an assignment leaves only after the group has recorded it; without a quorum it leaves with
 //     an authenticated provisional cookie instead, or not at all (onQuorumLoss).
-//   - An assigned request goes to the session's instance for as long as that instance can be reached, whatever its admin
-//     state. When it cannot, the session moves once, by a committed compare-and-swap, inside its cluster, never beyond it.
+//   - An assigned request goes to the session's instance for as long as that instance is available and not stopped, also while it quiesces.
+//     After that the session moves once, by a committed compare-and-swap, inside its cluster, never beyond it: also sessions that began in a backup
+//     cluster stay there. What a module that is not replicated keeps in a session is then lost, and instance and client are told
+//     (X-Holdfast-Session: lost).
+//   - An instance is available when some listener of it can be reached from this node and the group has not found it failed. The latter counts while this node
+//     has a quorum; the former always.
+//   - An unassigned request goes to an enabled and available instance: near ones before far ones, suspect ones, backup instances and backup clusters each only
+//     when none of those before can take it. Weights give shares of those requests alone; assigned ones do not count against them.
+//   - What InForce has said is obeyed by every request that is not in flight by then.
+//   - No instance has more requests in flight from this node than the node's share of its maxConnections, upgraded connections included. An instance at its
+//     maxSessions takes no new session; the record decides, and no response leaves without a valid one.
 //   - A new configuration closes no connection and resets no health, counter or round-robin position of what it leaves alone.
-//   - A request that may have reached an instance is sent to another one only if it is idempotent; else only failed connects are retried.
+//   - A request that may have reached an instance is sent again only if it is idempotent (see exchange.rules); else only failed connects
+//     are retried. At most bodyBuffer bytes of a body are held for that.
+//   - What a client or this machine is to blame for takes no instance out of service.
 //   - Session ids and cookies appear in no log line, metric, error or response of its own.
 //
 // What it does not promise: it does not replicate (a Recorder does), it does not read the replicated state other than through

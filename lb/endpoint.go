@@ -3,6 +3,7 @@ package lb
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -34,13 +35,15 @@ type endpoint struct {
 	hostPort  string
 	dialer    net.Dialer
 	transport *http.Transport
+	roots     *x509.CertPool // who may vouch for an https listener; nil: the system's (SSL_CERT_FILE adds others)
 	health    *health
 	prober    *prober
+	agent     agent
 	stop      context.CancelFunc // ends the prober
 }
 
 // newEndpoint parses the listener URL and makes its transport: HTTP/1.1 only, nothing decoded, proxies of the environment ignored.
-func newEndpoint(rawURL string, responseTimeout time.Duration) (*endpoint, error) {
+func newEndpoint(rawURL string) (*endpoint, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("listener URL: %w", err)
@@ -60,12 +63,11 @@ func newEndpoint(rawURL string, responseTimeout time.Duration) (*endpoint, error
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	e.transport = &http.Transport{
-		DialContext:            e.dial,
+		DialContext:            e.dialPlain,
 		DialTLSContext:         e.dialTLS,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    idleConnsPerURL,
 		IdleConnTimeout:        idleConnTimeout,
-		ResponseHeaderTimeout:  responseTimeout,
 		ExpectContinueTimeout:  continueTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		Protocols:              &protocols,
@@ -73,6 +75,14 @@ func newEndpoint(rawURL string, responseTimeout time.Duration) (*endpoint, error
 		ReadBufferSize:         16 << 10,
 	}
 	return e, nil
+}
+
+// use takes new settings of the checks; the verdict stays as it is.
+func (e *endpoint) use(s healthSettings) {
+	if s.agentPort == 0 {
+		e.forgetAgent()
+	}
+	e.prober.use(s)
 }
 
 func (e *endpoint) up() bool { return e.health.up() }
@@ -86,7 +96,16 @@ func (e *endpoint) dial(ctx context.Context, network, _ string) (net.Conn, error
 	return conn, nil
 }
 
-// dialTLS verifies the instance by the system's roots (SSL_CERT_FILE adds others).
+// dialPlain is dial for http.Transport.
+func (e *endpoint) dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := e.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &instanceConn{Conn: conn}, nil
+}
+
+// dialTLS verifies the instance by the roots.
 func (e *endpoint) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
 	raw, err := e.dial(ctx, network, addr)
 	if err != nil {
@@ -99,12 +118,12 @@ func (e *endpoint) dialTLS(ctx context.Context, network, addr string) (net.Conn,
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn := tls.Client(raw, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	conn := tls.Client(raw, &tls.Config{RootCAs: e.roots, ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, &connectError{err}
 	}
-	return conn, nil
+	return &instanceConn{Conn: conn}, nil
 }
 
 // close ends the checks and the idle connections; requests in flight finish.

@@ -45,7 +45,7 @@ func failureOf(ctx context.Context, err, bodyErr error) failure {
 // describe is what the access log says about an error. Errors of net/http may quote what an instance sent, session ids included,
 // so that only those of known kinds are shown as they are.
 func describe(err error) string {
-	for _, known := range []error{errNoModule, errRefused, errUnavailable, errNoGroup, errClosed, errBadUpgrade, errBadStatus,
+	for _, known := range []error{errNoModule, errRefused, errBusy, errFull, errSessionLost, errNoVersion, errUnavailable, errNoGroup, errClosed, errBadUpgrade, errBadStatus, errTooManyInterim,
 		io.ErrUnexpectedEOF, io.EOF} {
 		if errors.Is(err, known) {
 			return known.Error()

@@ -1,154 +1,74 @@
 package lb
 
 import (
-	"context"
-	"errors"
-	"time"
+	"slices"
 
 	"github.com/holdfast-lb/holdfast/fsm"
 )
 
-// errUnavailable means that no instance can take the request.
-var errUnavailable = errors.New("no instance is available")
-
-// maxMoves bounds how often a request chases a session that others move at the same time.
-const maxMoves = 4
-
-// decide finds out whose the request is and chooses its instance.
-func (x *exchange) decide(s *site) error {
-	if x.known(s) {
-		return x.toSession()
-	}
-	for _, m := range s.modules {
-		if m.affinity.guess(x, m) {
-			x.mod = m
-			return x.toSession()
-		}
-	}
-	x.s = session{}
-	m := s.choose()
-	if m == nil {
-		return errUnavailable
-	}
-	x.mod, x.in = m, m.cluster.state.pick(nil)
-	if x.in == nil {
-		return errUnavailable
-	}
-	return m.affinity.open(x)
-}
-
-// known looks for a recorded session in all modules of the site, at first here; when the request has an id that is unknown here,
-// again after this node has caught up with the group.
-func (x *exchange) known(s *site) bool {
-	if x.find(s) {
-		return true
-	}
-	return x.unknown && x.catchUp() && x.find(s)
-}
-
-func (x *exchange) find(s *site) bool {
-	for _, m := range s.modules {
-		if m.affinity.find(x, m) {
-			x.mod = m
-			return true
-		}
-	}
-	return false
-}
-
-// catchUp waits until this node knows what the group knows; false when that cannot be had. It rides out an election, but not an outage: once
-// the quorum has been lost for recordTimeout nobody waits for it any more.
-func (x *exchange) catchUp() bool {
-	ctx, cancel := context.WithTimeout(x.r.Context(), recordTimeout)
-	defer cancel()
-	for x.b.recorder.Sync(ctx) != nil {
-		if x.b.outage(time.Now()) > recordTimeout {
-			x.stray = true
-			return false
-		}
-		pause := time.NewTimer(recordPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			x.stray = true
-			return false
-		}
-	}
-	return true
-}
-
-// outage is for how long this node has known of no quorum.
-func (b *Balancer) outage(now time.Time) time.Duration {
-	if b.recorder.Quorum() {
-		b.lostAt.Store(0)
-		return 0
-	}
-	b.lostAt.CompareAndSwap(0, now.UnixNano())
-	return now.Sub(time.Unix(0, b.lostAt.Load()))
-}
-
-// toSession chooses the session's instance, or another one of the cluster when that is not available.
-func (x *exchange) toSession() error {
-	x.assigned = true
-	in := x.resolve(x.s.instance)
-	if in != nil && in.state.up() {
-		x.in = in
-		if !x.s.recorded {
-			return x.mod.affinity.open(x)
-		}
-		x.touch()
-		return nil
-	}
-	if in != nil {
-		x.tried = append(x.tried, in.state)
-	}
-	x.assigned = x.s.recorded // nobody but the client vouches for it, and its instance is gone: as good as unassigned
-	return x.failOver()
-}
-
-// resolve gives the instance of an id, nil for one that has been removed. An id that this request's routing does not know may
-// be newer than the routing, or newer than this node.
-func (x *exchange) resolve(id fsm.InstanceID) *instance {
-	if in := x.mod.cluster.byID[id]; in != nil {
-		return in
-	}
-	if _, known := x.b.view.InstanceRef(id); !known && x.s.ahead {
-		x.catchUp()
-	}
-	if x.b.view.Revision().Number == x.rt.revision {
-		return nil
-	}
-	x.b.reconcile()
-	rt := x.b.routing.Load()
-	m := rt.find(x.mod.cluster.name, x.mod.host, x.mod.root)
-	if m == nil {
-		return nil
-	}
-	x.rt, x.mod = rt, m
-	return m.cluster.byID[id]
-}
-
 // failOver gives the session to another instance of its cluster. A recorded one is moved by compare-and-swap before the
 // request is sent, and goes where the group says: another node may have been faster.
-func (x *exchange) failOver() error {
+func (x *exchange) failOver(reason fsm.Reason) error {
+	if err := x.maySurvive(); err != nil {
+		return err
+	}
+	full := false
 	for range maxMoves {
-		next := x.mod.cluster.state.pickOther(x.tried)
+		next := x.mod.cluster.state.pickOther(x.takeover())
 		if next == nil {
-			return errUnavailable
+			return x.nobody(full)
 		}
 		if !x.s.recorded {
-			x.in = next
+			x.in, x.s.reason = next, fsm.ReasonUnknown
 			return x.mod.affinity.open(x)
 		}
-		op := fsm.SessionOp{Kind: fsm.OpMove, Key: x.s.key, Instance: next.id, Expect: x.s.instance}
-		out, err := x.b.begin(op, x.mod.cluster).wait(x.r.Context())
+		out, err := x.b.begin(x.moveTo(next, reason), x.mod.cluster).wait(x.r.Context())
 		if err != nil {
 			return err
 		}
 		if x.moveEnded(next, out) {
+			if !x.s.fresh {
+				x.b.metrics.failover(x.mod.cluster.name, reason)
+			}
 			return nil
 		}
+		full = full || out.code == fsm.CodeFull
+	}
+	return errUnavailable
+}
+
+func (x *exchange) moveTo(next *instance, reason fsm.Reason) fsm.SessionOp {
+	return fsm.SessionOp{Kind: fsm.OpMove, Key: x.s.key, Instance: next.id, Expect: x.s.instance, Reason: reason, Module: x.mod.id}
+}
+
+// takeover says who may take the session over.
+func (x *exchange) takeover() takeover {
+	c := x.mod.cluster
+	t := takeover{tried: x.tried, sameVersion: c.sameVersion && x.s.instance != 0 && !x.s.fresh}
+	if old := c.byID[x.s.instance]; old != nil {
+		t.preferred = old.failoverTo
+	}
+	if t.sameVersion {
+		var known bool
+		if t.version, known = c.state.version(x.s.instance); !known {
+			t.tried = slices.Clip(t.tried)
+			for _, in := range c.instances { // it was removed before this node started: no version is sure to be the same
+				t.tried = append(t.tried, in.state)
+			}
+		}
+	}
+	return t
+}
+
+// nobody is the answer when no instance can take the session over.
+func (x *exchange) nobody(full bool) error {
+	c := x.mod.cluster
+	switch {
+	case full:
+		return errFull
+	case c.sameVersion && x.s.instance != 0 && !x.s.fresh && c.state.pickOther(takeover{tried: x.tried}) != nil:
+		x.b.metrics.failoversRefused.WithLabelValues(c.name, "version").Inc()
+		return errNoVersion
 	}
 	return errUnavailable
 }
@@ -164,6 +84,9 @@ func (x *exchange) moveEnded(next *instance, out outcome) bool {
 		x.s.instance, x.in = next.id, next
 		x.s.reissue, x.s.index = true, out.index
 		return true
+	case out.code == fsm.CodeFull:
+		x.tried = append(x.tried, next.state)
+		return false
 	case out.code == fsm.CodeAbsent || out.instance == 0:
 		x.s.recorded, x.s.reissue = false, false
 		return false
@@ -171,43 +94,71 @@ func (x *exchange) moveEnded(next *instance, out outcome) bool {
 	x.s.reissue, x.s.index = true, out.index
 	x.s.instance, x.s.ahead = out.instance, true // somebody else has moved it, this node may not know whereto
 	winner := x.resolve(out.instance)
-	if winner == nil || !winner.state.up() || x.hasTried(winner) {
+	if !winner.takesAssigned() || x.hasTried(winner) {
 		return false
 	}
 	x.in = winner
 	return true
 }
 
-func (x *exchange) hasTried(in *instance) bool {
-	for _, t := range x.tried {
-		if t == in.state {
-			return true
+func (x *exchange) hasTried(in *instance) bool { return slices.Contains(x.tried, in.state) }
+
+// failBack gives a session on a backup instance back to the others as soon as one of them is available, if the configuration says so. What a module
+// that is not replicated keeps in the session would be lost by that, so that its sessions stay. Without a quorum, and when it does not work out, the
+// session stays as well.
+func (x *exchange) failBack() {
+	c := x.mod.cluster
+	if !x.in.backup || !c.failBack || !x.mod.replicated || !x.b.recorder.Quorum() {
+		return
+	}
+	tried := x.tried
+	if c.sameVersion {
+		for _, in := range c.instances {
+			if in.version != x.in.version {
+				tried = append(slices.Clip(tried), in.state)
+			}
 		}
 	}
-	return false
+	next := c.state.pickPrimary(tried)
+	if next == nil {
+		return
+	}
+	backup := x.in
+	out, err := x.b.begin(x.moveTo(next, fsm.ReasonPolicy), c).wait(x.r.Context())
+	if err != nil || out.code == fsm.CodeFull || out.code == fsm.CodeAbsent {
+		return
+	}
+	if !x.moveEnded(next, out) {
+		x.in = backup
+		return
+	}
+	x.b.metrics.failover(c.name, fsm.ReasonPolicy)
 }
 
 // toAnother chooses an instance for a request that could not be handed over. A session that has just been recorded for the
 // instance which refused is moved.
 func (x *exchange) toAnother() error {
-	if x.commit != nil {
+	if x.commit != nil { // as a rule no instance has seen the session yet: any will do, and nothing is lost
+		x.s.fresh = x.s.reason != fsm.ReasonCookie && x.s.reason != fsm.ReasonProvisional
 		out, err := x.commit.wait(x.r.Context())
 		if err != nil {
 			return err
 		}
 		x.commit = nil
-		x.s.recorded, x.s.instance = true, x.in.id
-		x.s.reissue, x.s.index, x.s.provisional = true, out.index, out.provisional
+		if out.code != fsm.CodeFull {
+			x.s.recorded, x.s.instance = true, x.in.id
+			x.s.reissue, x.s.index, x.s.provisional = true, out.index, out.provisional
+		}
 		if out.instance != 0 {
 			x.s.instance = out.instance
 		}
-		if winner := x.resolve(x.s.instance); winner != nil && winner.state.up() && !x.hasTried(winner) {
+		if winner := x.resolve(x.s.instance); x.s.recorded && winner.takesAssigned() && !x.hasTried(winner) {
 			x.in = winner
 			return nil
 		}
 	}
 	if x.s.keyed {
-		return x.failOver()
+		return x.failOver(fsm.ReasonHandover)
 	}
 	x.in = x.mod.cluster.state.pick(x.tried)
 	if x.in == nil {

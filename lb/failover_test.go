@@ -169,6 +169,9 @@ func TestUnsentBodyGoesToAnotherInstance(t *testing.T) {
 	if got := metric(t, r, "holdfast_connect_retries_total"); got != 1 {
 		t.Fatalf("%v connect retries", got)
 	}
+	if got := metric(t, r, "holdfast_request_retries_total", "why=connect"); got != 1 {
+		t.Fatalf("%v retries", got)
+	}
 }
 
 func TestRetriesZeroStaysWithTheChosenInstance(t *testing.T) {

@@ -18,6 +18,7 @@ type fakeGroup struct {
 	table   map[fsm.Key]fsm.Assignment
 	ids     map[fsm.InstanceRef]fsm.InstanceID
 	rev     *fsm.Revision
+	oper    *fsm.Operating
 	group   *fsm.Group
 	changed chan struct{}
 	quorum  bool
@@ -52,7 +53,80 @@ func (g *fakeGroup) apply(c *config.Config) {
 			}
 		}
 	}
+	was := enabled(g.rev.Config)
 	g.rev = &fsm.Revision{Number: g.rev.Number + 1, Index: g.index, Config: c}
+	g.operateLocked(func(o *fsm.Operating) {
+		o.Revision, o.Config = g.rev, c
+		is := enabled(c)
+		var run []fsm.Quiesce
+		for _, q := range o.Quiesces { // those of what is gone or enabled again are over
+			if on, there := is[q.Subject]; there && !on {
+				run = append(run, q)
+			}
+		}
+		for s, on := range is {
+			if was[s] && !on {
+				run = append(run, fsm.Quiesce{ID: g.index, Subject: s, Started: g.now, Deadline: g.now.Add(time.Hour), Revision: g.rev.Number})
+			}
+		}
+		o.Quiesces = run
+	})
+}
+
+// enabled tells for each instance and module of a configuration whether it is.
+func enabled(c *config.Config) map[fsm.Subject]bool {
+	on := map[fsm.Subject]bool{}
+	for _, cl := range c.Clusters {
+		for _, in := range cl.Instances {
+			on[fsm.Subject{Cluster: cl.Name, Instance: in.Name}] = in.Enabled
+		}
+		for _, m := range cl.Modules {
+			on[fsm.Subject{Cluster: cl.Name, Host: m.Host, ContextRoot: m.ContextRoot}] = m.Enabled
+		}
+	}
+	return on
+}
+
+// endQuiesces ends all that run, as at their deadline.
+func (g *fakeGroup) endQuiesces() {
+	g.operate(func(o *fsm.Operating) { o.Quiesces = nil })
+}
+
+// room reports whether the instance may get another session. For those who hold the lock.
+func (g *fakeGroup) room(id fsm.InstanceID) bool {
+	for _, cl := range g.rev.Config.Clusters {
+		for _, in := range cl.Instances {
+			if g.ids[fsm.InstanceRef{Cluster: cl.Name, Instance: in.Name}] != id || in.MaxSessions == 0 {
+				continue
+			}
+			n := 0
+			for _, a := range g.table {
+				if a.Instance == id {
+					n++
+				}
+			}
+			return n < in.MaxSessions
+		}
+	}
+	return true
+}
+
+// operate changes what is in force beside the configuration.
+func (g *fakeGroup) operate(change func(*fsm.Operating)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.index++
+	g.operateLocked(change)
+}
+
+func (g *fakeGroup) operateLocked(change func(*fsm.Operating)) {
+	next := fsm.Operating{}
+	if g.oper != nil {
+		next = *g.oper
+	}
+	next.Index = g.index
+	change(&next)
+	g.oper = &next
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
@@ -107,6 +181,15 @@ func (g *fakeGroup) applyOp(op fsm.SessionOp) fsm.SessionResult {
 	switch {
 	case op.Kind == fsm.OpAssign && ok:
 		res.Code = fsm.CodeExists
+	case op.Kind == fsm.OpDrop && (!ok || op.Expect != 0 && op.Expect != a.Instance):
+		res.Code, res.Instance = fsm.CodeAbsent, a.Instance
+		return res
+	case op.Kind == fsm.OpDrop:
+		delete(g.table, op.Key)
+		return res
+	case op.Kind == fsm.OpAssign && !g.room(op.Instance), op.Kind == fsm.OpMove && ok && a.Instance == op.Expect && a.Instance != op.Instance && !g.room(op.Instance):
+		res.Code, res.Instance = fsm.CodeFull, a.Instance
+		return res
 	case op.Kind == fsm.OpAssign:
 		a = fsm.Assignment{Instance: op.Instance, Seen: seen}
 	case op.Kind == fsm.OpTouch && !ok, op.Kind == fsm.OpMove && !ok && op.Expect != 0:
@@ -187,6 +270,43 @@ func (n *fakeNode) Revision() *fsm.Revision {
 	n.g.mu.Lock()
 	defer n.g.mu.Unlock()
 	return n.g.rev
+}
+
+func (n *fakeNode) Operating() *fsm.Operating {
+	n.g.mu.Lock()
+	defer n.g.mu.Unlock()
+	return n.g.oper
+}
+
+func (n *fakeNode) Sessions(id fsm.InstanceID) (count int) {
+	frozen, _ := n.state()
+	n.g.mu.Lock()
+	defer n.g.mu.Unlock()
+	table := n.g.table
+	if frozen {
+		table = n.table
+	}
+	for _, a := range table {
+		if a.Instance == id {
+			count++
+		}
+	}
+	return count
+}
+
+// ModuleID numbers the modules of the present configuration, from 1.
+func (n *fakeNode) ModuleID(cluster, host, contextRoot string) (fsm.ModuleID, bool) {
+	n.g.mu.Lock()
+	defer n.g.mu.Unlock()
+	id := fsm.ModuleID(0)
+	for _, c := range n.g.rev.Config.Clusters {
+		for _, m := range c.Modules {
+			if id++; c.Name == cluster && m.Host == host && m.ContextRoot == contextRoot {
+				return id, true
+			}
+		}
+	}
+	return 0, false
 }
 
 func (n *fakeNode) Group() *fsm.Group {

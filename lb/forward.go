@@ -2,76 +2,167 @@ package lb
 
 import (
 	"errors"
+	"io"
+	"maps"
 	"net/http"
-	"syscall"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
 )
 
-// forward sends the request and returns the response's head. A request that could not be handed over goes to another listener
-// of the instance, then to at most module.retries other instances. Only an idempotent request (RFC 9110, 9.2.2: by its method, or by its
-// Idempotency-Key) may go out twice: when a kept connection breaks before the first byte of the answer, http.Transport repeats it, and if
-// the instance then refuses, it goes to another one although the first may have executed it.
+// delivery is how far a request has come on its way to an instance.
+type delivery struct {
+	wait      headWait
+	trace     httptrace.ClientTrace
+	out       *http.Request // of the present attempt, nil before the first
+	firstByte atomic.Bool   // something of an answer to the present attempt has come
+
+	listeners []*endpoint // tried ones of the chosen instance
+	scratch   [1]*endpoint
+	same      bool // the chosen instance has got the request again
+	again     int  // times the request was sent after it may have reached an instance
+	rules     repeatRules
+	judged    bool // rules are set
+}
+
+// forward sends the request and returns the response's head. What happens after a failure is in retry.go. When a kept connection breaks
+// before the first byte of the answer, http.Transport itself repeats the request on another one if its method is safe or it has an
+// Idempotency-Key (RFC 9110, 9.2.2), and any request of which not a byte was sent.
 func (x *exchange) forward() (*http.Response, error) {
-	out := x.outbound()
-	listeners := 0
+	d := &x.deliver
+	d.begin(x.mod.cluster.responseTimeout)
+	if d.out == nil {
+		d.out = x.outbound()
+	} else if d.out = x.outAgain(d.out); d.out == nil {
+		return nil, errBodyUsed
+	}
 	for {
-		resp, err := x.send(out)
-		if err == nil {
-			return resp, nil
-		}
-		var refused *connectError
-		if !errors.As(err, &refused) && !errors.Is(err, errUnavailable) || x.r.Context().Err() != nil {
+		chosen := x.in.state
+		if err := x.admit(d.out.Header); err != nil {
 			return nil, err
 		}
-		if listeners++; x.in.state.up() && listeners < len(*x.in.state.endpoints.Load()) {
-			continue
+		if x.in.state != chosen { // what was decided no longer stood
+			d.listeners, d.same = d.listeners[:0], false
 		}
-		listeners = 0
-		if x.mod.retries >= 0 && x.retries >= x.mod.retries {
-			return nil, errUnavailable
+		resp, why, err := x.send(d.out)
+		if why == whyNone {
+			return resp, err
 		}
-		x.tried = append(x.tried, x.in.state)
-		x.retries++
-		x.b.metrics.retries.WithLabelValues(x.mod.cluster.name).Inc()
-		if err := x.toAnother(); err != nil {
+		if !x.mayGoOn(why) {
+			return resp, err
+		}
+		next, moveErr := x.nextTry(why)
+		if next == stay {
+			if why == whyConnect {
+				err = errUnavailable
+			}
+			return resp, err
+		}
+		if resp != nil {
+			discard(resp)
+		}
+		if moveErr != nil {
+			return nil, moveErr
+		}
+		x.b.metrics.requestRetries.WithLabelValues(x.mod.cluster.name, string(why)).Inc()
+		if d.out = x.outAgain(d.out); d.out == nil {
 			return nil, err
 		}
 	}
 }
 
-// send hands the request over to the chosen instance.
-func (x *exchange) send(out *http.Request) (*http.Response, error) {
-	e := x.in.state.endpoint(x.scheme())
+// send hands the request over to the chosen instance, and tells its health how that went.
+func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) {
+	e := x.listener()
 	if e == nil {
-		return nil, errUnavailable
+		return nil, whyConnect, errUnavailable
 	}
-	x.count(x.in.state)
+	d := &x.deliver
+	d.tried(e)
 	out.URL.Scheme, out.URL.Host = e.scheme, e.hostPort
+	out.Header[activationHeader] = activation(x.in.phase)
+	sent := time.Now()
 	resp, err := e.transport.RoundTrip(out)
-	if err == nil {
-		return resp, nil
+	if late := d.wait.answered(); late != nil {
+		if resp != nil {
+			resp.Body.Close()
+		}
+		resp, err = nil, late
 	}
-	var refused *connectError
-	if errors.As(err, &refused) && !ownFault(err) && x.r.Context().Err() == nil {
-		x.b.refused(x.in.state, e, refused)
-	}
-	return nil, err
+	return resp, x.noteResult(e, sent, resp, err), err
 }
 
-// ownFault reports whether connecting failed for want of something on this machine, which says nothing about the instance.
-func ownFault(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, e) {
-			return true
+// begin makes the first attempt ready, or the first one after a response that was dropped.
+func (d *delivery) begin(responseTimeout time.Duration) {
+	d.wait.limit = responseTimeout
+	d.listeners, d.same = nil, false
+	d.firstByte.Store(false)
+}
+
+func (d *delivery) tried(e *endpoint) {
+	if d.listeners == nil {
+		d.listeners = d.scratch[:0] // spares most requests an allocation
+	}
+	d.listeners = append(d.listeners, e)
+}
+
+// activationHeader tells an instance whether it gets unassigned requests, as mod_jk's JK_LB_ACTIVATION does.
+const activationHeader = "X-Holdfast-Activation"
+
+var isActive, isQuiescing = []string{"active"}, []string{"quiescing"}
+
+func activation(p fsm.Phase) []string {
+	if p == fsm.PhaseQuiescing {
+		return isQuiescing
+	}
+	return isActive
+}
+
+// outAgain makes the request for another attempt: http.Transport may still read the one before. nil means that meanwhile more of the body
+// has been read than was kept.
+func (x *exchange) outAgain(before *http.Request) *http.Request {
+	d := &x.deliver
+	d.firstByte.Store(false)
+	out := before.WithContext(httptrace.WithClientTrace(d.wait.begin(x.r.Context()), &d.trace))
+	out.URL, out.Header = new(url.URL), maps.Clone(before.Header)
+	*out.URL = *before.URL
+	x.r.Header = out.Header // so that what is still said to the instance reaches this attempt
+	if x.body == nil {
+		return out
+	}
+	body, err := x.body.again()
+	if err != nil {
+		return nil
+	}
+	out.Body = body
+	return out
+}
+
+// hooks lets http.Transport tell how an attempt goes on.
+func (x *exchange) hooks() {
+	d := &x.deliver
+	d.trace.Got1xxResponse = x.info.got
+	d.trace.GotFirstResponseByte = func() { d.firstByte.Store(true) }
+	d.trace.GotConn = func(got httptrace.GotConnInfo) {
+		d.wait.connected()
+		if conn, ok := got.Conn.(*instanceConn); ok && got.Reused {
+			conn.quiet(x.r.Context())
 		}
 	}
-	return false
 }
 
-// refused takes a listener out of service until a probe succeeds.
-func (b *Balancer) refused(s *instanceState, e *endpoint, cause error) {
-	if e.health.refused(cause.Error(), time.Now()) {
-		e.prober.changed(false, cause.Error())
-		e.prober.poke()
-	}
+// discard ends a response that the client does not get.
+func discard(resp *http.Response) {
+	io.CopyN(io.Discard, resp.Body, 4<<10) // a short one leaves its connection usable
+	resp.Body.Close()
+}
+
+// isRefused gives the error of a request that could not be handed over.
+func isRefused(err error) (*connectError, bool) {
+	var refused *connectError
+	ok := errors.As(err, &refused)
+	return refused, ok
 }

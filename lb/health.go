@@ -8,7 +8,8 @@ import (
 
 // health is the verdict on one listener URL of an instance. It starts as available.
 type health struct {
-	isUp atomic.Bool // mirror of the verdict for the hot path
+	isUp   atomic.Bool  // mirror of the verdict for the hot path
+	failed atomic.Int32 // requests in a row that met a passive failure
 
 	mu     sync.Mutex
 	streak int // probes in a row that contradict the verdict
@@ -29,6 +30,13 @@ func (h *health) verdict() (up bool, since time.Time, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.isUp.Load(), h.since, h.reason
+}
+
+// suspect reports whether probes or requests have failed, but not yet as many in a row as take the listener out.
+func (h *health) suspect() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.isUp.Load() && (h.streak > 0 || h.failed.Load() > 0)
 }
 
 // note takes the outcome of a probe that was started at the given time: rise good ones in a row raise, fall bad ones lower.
@@ -70,10 +78,33 @@ func (h *health) refused(reason string, now time.Time) bool {
 	return true
 }
 
+// bad takes a passive failure of a request that was sent at the given time: fails of them in a row take the listener down. It reports
+// whether the verdict changed. Requests that were sent before the verdict say nothing about what holds since.
+func (h *health) bad(reason string, fails int, sent, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isUp.Load() || sent.Before(h.since) {
+		return false
+	}
+	if int(h.failed.Add(1)) < fails {
+		return false
+	}
+	h.set(false, reason, now)
+	return true
+}
+
+// good ends a row of passive failures.
+func (h *health) good() {
+	if h.failed.Load() != 0 {
+		h.failed.Store(0)
+	}
+}
+
 func (h *health) set(up bool, reason string, now time.Time) {
 	if up {
 		reason = ""
 	}
 	h.isUp.Store(up)
+	h.failed.Store(0)
 	h.streak, h.since, h.reason = 0, now, reason
 }

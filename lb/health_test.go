@@ -42,6 +42,10 @@ func (s *probeScript) verdicts() []string {
 }
 
 func runScript(t *testing.T, s config.Health, test func(*probeScript)) {
+	runPhase(t, 0, s, test)
+}
+
+func runPhase(t *testing.T, phase float64, s config.Health, test func(*probeScript)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		sc := &probeScript{begun: time.Now()}
@@ -62,6 +66,7 @@ func runScript(t *testing.T, s config.Health, test func(*probeScript)) {
 			defer sc.mu.Unlock()
 			sc.changes = append(sc.changes, fmt.Sprintf("%v up=%v %s", time.Since(sc.begun), up, reason))
 		})
+		sc.p.phase = phase
 		done := make(chan struct{})
 		go func() { sc.p.run(ctx); close(done) }()
 		test(sc)
@@ -215,7 +220,7 @@ func TestCheckListener(t *testing.T) {
 		w.WriteHeader(int(status.Load()))
 	}))
 	defer srv.Close()
-	e, err := newEndpoint(srv.URL, 0)
+	e, err := newEndpoint(srv.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +253,7 @@ func TestCheckListener(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "x", "ftp://h", "http://", "http://[::1", ":80"} {
-		if _, err := newEndpoint(bad, 0); err == nil {
+		if _, err := newEndpoint(bad); err == nil {
 			t.Errorf("listener URL %q is taken", bad)
 		}
 	}

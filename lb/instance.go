@@ -8,14 +8,25 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm"
 )
 
-// instance is one instance as one configuration revision sees it. It is immutable; what lives on between revisions is in state.
+// instance is one instance as one Operating sees it. It is immutable; what lives on between changes is in state.
 type instance struct {
 	id      fsm.InstanceID
 	name    string
 	enabled bool
+	phase   fsm.Phase
 	weight  int
 	route   string
-	state   *instanceState
+	version string
+	backup  bool
+	near    bool // to this node, by the cluster's locality
+	// verdict is the group's, "" for none.
+	verdict     fsm.HealthState
+	maxSessions int  // 0: no bound
+	bounded     bool // it has a bound on connections
+	share       int  // how many of them this node may use
+	failoverTo  string
+	cluster     *clusterState
+	state       *instanceState
 }
 
 // instanceState is the long-lived part of an instance, found again by cluster and name, whatever its addresses.
@@ -24,8 +35,11 @@ type instanceState struct {
 	created       time.Time
 	endpoints     atomic.Pointer[[]*endpoint]
 	turn          atomic.Uint32
-	inFlight      atomic.Int64
-	counters      *instanceCounters
+	slots
+	opening  atomic.Int64 // unassigned requests in flight: sessions that may be on record soon
+	latency  latency
+	warm     warmup
+	counters *instanceCounters
 }
 
 // up reports whether some listener of the instance is available.
@@ -89,19 +103,32 @@ type InstanceStatus struct {
 	// Reason says for each unavailable listener why it is.
 	Reason   string `json:"reason,omitempty"`
 	InFlight int64  `json:"inFlight"`
+	// Waiting counts the requests that wait for a connection (maxConnections).
+	Waiting int64 `json:"waiting,omitempty"`
+	// Suspect: checks have failed, but not yet as many in a row as take the instance out.
+	Suspect bool `json:"suspect,omitempty"`
 	// Since is when Health took its value.
 	Since time.Time `json:"since"`
+}
+
+// ModuleStatus is what a node has in flight for a module.
+type ModuleStatus struct {
+	Cluster     string `json:"cluster"`
+	Host        string `json:"host,omitempty"`
+	ContextRoot string `json:"contextRoot"`
+	InFlight    int64  `json:"inFlight"`
 }
 
 func (in *instance) status() InstanceStatus {
 	s := InstanceStatus{
 		Cluster: in.state.cluster, Instance: in.name, Enabled: in.enabled,
-		InFlight: in.state.inFlight.Load(), Since: in.state.created,
+		InFlight: in.state.inFlight.Load(), Waiting: in.state.waiting.Load(), Since: in.state.created,
 	}
 	list := *in.state.endpoints.Load()
 	var reasons []string
 	for _, e := range list {
 		up, since, reason := e.health.verdict()
+		s.Suspect = s.Suspect || e.health.suspect()
 		if since.After(s.Since) {
 			s.Since = since
 		}

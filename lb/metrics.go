@@ -16,10 +16,12 @@ type metrics struct {
 	requestSeconds  *prometheus.HistogramVec
 	sessions        *prometheus.CounterVec
 	retries         *prometheus.CounterVec
+	requestRetries  *prometheus.CounterVec
 	commitSeconds   prometheus.Histogram
 	cookiesRejected prometheus.Counter
 	violations      *prometheus.CounterVec
 	nobody          *instanceCounters // requests that reached no instance
+	decisions
 }
 
 func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
@@ -31,9 +33,11 @@ func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
 			Help: "Time from the request's head to the end of the response.", Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)},
 			[]string{"cluster"}),
 		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_session_records_total",
-			Help: "Session records by outcome: assigned, moved, exists, other, provisional, refused."}, []string{"cluster", "outcome"}),
+			Help: "Session records by outcome: assigned, moved, exists, full, other, provisional, refused."}, []string{"cluster", "outcome"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_connect_retries_total",
 			Help: "Requests that another instance got because the chosen one did not accept them."}, []string{"cluster"}),
+		requestRetries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_request_retries_total",
+			Help: "Requests that were sent again, to whichever instance, by why: connect, reset, timeout, status."}, []string{"cluster", "why"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "holdfast_session_record_seconds",
 			Help: "Time until the group had recorded a session.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 13)}),
 		cookiesRejected: prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_requests_with_rejected_cookie_total",
@@ -42,13 +46,15 @@ func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
 			Help: "Requests that were refused because they break HTTP/1.1 or a limit."}, []string{"reason"}),
 	}
 	m.nobody = &instanceCounters{vec: m.requests}
-	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.sessions, m.retries, m.commitSeconds,
+	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.sessions, m.retries, m.requestRetries, m.commitSeconds,
 		m.cookiesRejected, m.violations, &instanceCollector{b}} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	var err error
+	m.decisions, err = newDecisions(r)
+	return m, err
 }
 
 // Violation counts a request that the wire guard refused. It makes metrics a wire.Stats.
@@ -59,6 +65,8 @@ func (m *metrics) recorded(cluster string, kind fsm.OpKind, code fsm.Code) {
 	switch {
 	case code == fsm.CodeExists || code == fsm.CodeMismatch:
 		outcome = "exists"
+	case code == fsm.CodeFull:
+		outcome = "full"
 	case code == fsm.CodeOK && kind == fsm.OpAssign:
 		outcome = "assigned"
 	case code == fsm.CodeOK && kind == fsm.OpMove:
@@ -110,8 +118,10 @@ func (m *metrics) forget(cluster, instance string) {
 
 // forgetCluster removes what is counted by cluster alone.
 func (m *metrics) forgetCluster(cluster string) {
+	m.decisions.forgetCluster(cluster)
 	m.requestSeconds.DeleteLabelValues(cluster)
 	m.retries.DeleteLabelValues(cluster)
+	m.requestRetries.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
 	m.sessions.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
 }
 
@@ -122,12 +132,13 @@ var (
 	upDesc = prometheus.NewDesc("holdfast_instance_up", "1 when some listener of the instance is available.", []string{"cluster", "instance"}, nil)
 	enDesc = prometheus.NewDesc("holdfast_instance_enabled", "1 when the instance is enabled.", []string{"cluster", "instance"}, nil)
 	inDesc = prometheus.NewDesc("holdfast_requests_in_flight", "Requests that the instance is working on, upgraded connections included.", []string{"cluster", "instance"}, nil)
+	waDesc = prometheus.NewDesc("holdfast_connections_waiting", "Requests that wait for a connection of the instance (maxConnections).", []string{"cluster", "instance"}, nil)
 	peDesc = prometheus.NewDesc("holdfast_pending_assignments", "Assignments of this node that no majority has recorded yet.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *instanceCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{upDesc, enDesc, inDesc, peDesc} {
+	for _, d := range []*prometheus.Desc{upDesc, enDesc, inDesc, waDesc, peDesc} {
 		ch <- d
 	}
 }
@@ -142,6 +153,7 @@ func (c *instanceCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(upDesc, bit[s.Health != "down"], s.Cluster, s.Instance)
 		gauge(enDesc, bit[s.Enabled], s.Cluster, s.Instance)
 		gauge(inDesc, float64(s.InFlight), s.Cluster, s.Instance)
+		gauge(waDesc, float64(s.Waiting), s.Cluster, s.Instance)
 	}
 	gauge(peDesc, float64(c.b.pending.count.Load()))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,9 @@ type View interface {
 	Now() time.Time
 	Lookup(fsm.Key) (fsm.Assignment, bool)
 	Revision() *fsm.Revision
+	Operating() *fsm.Operating
+	Sessions(fsm.InstanceID) int
+	ModuleID(cluster, host, contextRoot string) (fsm.ModuleID, bool)
 	Group() *fsm.Group
 	InstanceID(cluster, instance string) (fsm.InstanceID, bool)
 	InstanceRef(fsm.InstanceID) (fsm.InstanceRef, bool)
@@ -32,17 +36,16 @@ type Recorder interface {
 	Quorum() bool
 }
 
-// DefaultResponseTimeout bounds the wait for an instance's response head, as nginx and the Sun plug-in do.
-const DefaultResponseTimeout = 60 * time.Second
-
 // Options are the parts a Balancer is made of. View and Recorder are required.
 type Options struct {
 	View     View
 	Recorder Recorder
-	// Changed gives a channel that is closed when the configuration revision changes; it is asked again after that.
+	// Changed gives a channel that is closed when anything in Operating changes; it is asked again after that.
 	Changed func() <-chan struct{}
-	// Node is this node's name, for the access log.
-	Node string
+	// Node is this node's name, for the access log, listeners of certain nodes and its shares. Zone is its --zone.
+	Node, Zone string
+	// Interfaces lists the addresses of this machine, for locality host; nil means net.InterfaceAddrs.
+	Interfaces func() ([]net.Addr, error)
 	// BindAddress is the host of listeners whose address has none; empty means every address.
 	BindAddress string
 	// Logger is slog.Default when nil.
@@ -51,23 +54,17 @@ type Options struct {
 	AccessLog io.Writer
 	// Registerer takes the metrics; nil means that nobody sees them.
 	Registerer prometheus.Registerer
-	// ResponseTimeout bounds the wait for an instance's response head after the request has been sent; 0 means
-	// DefaultResponseTimeout, a negative value no bound.
-	ResponseTimeout time.Duration
 }
 
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Interfaces == nil {
+		o.Interfaces = net.InterfaceAddrs
+	}
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
-	}
-	switch {
-	case o.ResponseTimeout == 0:
-		o.ResponseTimeout = DefaultResponseTimeout
-	case o.ResponseTimeout < 0:
-		o.ResponseTimeout = 0
 	}
 	return o
 }

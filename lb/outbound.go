@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -16,7 +17,9 @@ import (
 func (x *exchange) outbound() *http.Request {
 	r := x.r
 	x.info.x = x
-	out := r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: x.info.got}))
+	d := &x.deliver
+	x.hooks()
+	out := r.WithContext(httptrace.WithClientTrace(d.wait.begin(r.Context()), &d.trace))
 	out.URL = outboundURL(r)
 	out.RequestURI, out.Close, out.TransferEncoding = "", false, nil
 	out.Body, out.GetBody = nil, nil
@@ -24,8 +27,8 @@ func (x *exchange) outbound() *http.Request {
 		if d, ok := x.w.(interface{ EnableFullDuplex() error }); ok {
 			d.EnableFullDuplex() // an instance may answer before it has read everything
 		}
-		x.body = newClientBody(r.Body)
-		out.Body, out.GetBody = x.body, x.body.again
+		x.body = newClientBody(r.Body, x.keeps(), &d.wait)
+		out.Body, out.GetBody = &x.body.first, x.body.again
 	}
 	upgrade := upgradeOf(r)
 	x.wanted = upgrade
@@ -58,6 +61,7 @@ func (x *exchange) setForwarded(h http.Header) {
 	delete(h, "Forwarded")
 	delete(h, "X-Forwarded-Port")
 	delete(h, "X-Forwarded-Server")
+	delete(h, lostHeader)
 	v := &x.forwarded
 	v[0], v[1], v[2] = clientIP(x.r), x.scheme(), x.r.Host
 	h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"] = v[0:1:1], v[1:2:2], v[2:3:3]
@@ -137,12 +141,21 @@ func upgradeOf(r *http.Request) string {
 type informational struct {
 	mu   sync.Mutex
 	x    *exchange
+	seen int
 	over bool
 }
+
+// maxInformational bounds the interim responses to one request: each is passed on, so the client must be spared a flood.
+const maxInformational = 100
+
+var errTooManyInterim = errors.New("the instance sends interim responses without end")
 
 func (i *informational) got(code int, header textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.seen++; i.seen > maxInformational {
+		return errTooManyInterim
+	}
 	if i.over || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
 		return nil // net/http answers 100-continue itself, when the instance begins to read the body
 	}

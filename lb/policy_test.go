@@ -13,7 +13,7 @@ func weightedCluster(policy string, weights ...int) *cluster {
 	for i, w := range weights {
 		s := &instanceState{cluster: "c", name: fmt.Sprint("i", i+1)}
 		s.endpoints.Store(&[]*endpoint{{url: "http://x", scheme: "http", health: newHealth(time.Now())}})
-		c.instances = append(c.instances, &instance{id: 1, name: s.name, enabled: true, weight: w, state: s})
+		c.instances = append(c.instances, &instance{id: 1, name: s.name, enabled: true, weight: w, cluster: c.state, state: s})
 	}
 	c.state.use(c)
 	return c
@@ -84,10 +84,10 @@ func TestPickLeavesOutTheTried(t *testing.T) {
 	if c.state.pick(tried) != nil {
 		t.Error("weight 0 takes an unassigned request")
 	}
-	if got := c.state.pickOther(tried); got == nil || got.name != "i3" {
+	if got := c.state.pickOther(takeover{tried: tried}); got == nil || got.name != "i3" {
 		t.Error("weight 0 does not take over as the last resort")
 	}
-	if c.state.pickOther(append(tried, c.instances[2].state)) != nil {
+	if c.state.pickOther(takeover{tried: append(tried, c.instances[2].state)}) != nil {
 		t.Error("all were tried")
 	}
 }

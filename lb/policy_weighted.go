@@ -46,7 +46,7 @@ type smooth struct {
 }
 
 // pick ignores the turn: the position is its own.
-func (s *smooth) pick(uint64) *instance {
+func (s *smooth) pick(uint64, []*instanceState) *instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.next()

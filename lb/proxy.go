@@ -26,10 +26,17 @@ type exchange struct {
 	ids      []presented // scratch of learn affinity
 	tried    []*instanceState
 
-	counted *instanceState // whose in-flight count holds this request
-	body    *clientBody    // nil without a request body
-	info    informational
-	wanted  string // the protocol that the client asks to switch to
+	counted  *instanceState // the instance that has the request, or had it last
+	holding  bool           // it is in the counts of counted and of inModule
+	inModule *moduleState
+	opening  bool        // it is in counted.opening as well
+	opens    *commit     // a record of this request that others may wait for
+	rounds   int         // decisions that were overtaken by a change of what is in force
+	lost     bool        // the session began anew because the old one was lost
+	body     *clientBody // nil without a request body
+	info     informational
+	deliver  delivery
+	wanted   string // the protocol that the client asks to switch to
 
 	forwarded [3]string // values of the X-Forwarded fields
 
@@ -68,22 +75,40 @@ func (x *exchange) serve() error {
 	if err := x.decide(site); err != nil {
 		return err
 	}
-	resp, err := x.forward()
+	resp, err := x.answer()
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode < 100 {
-		return errBadStatus
-	}
-	removeHopByHop(resp.Header, resp.StatusCode == http.StatusSwitchingProtocols)
-	if err := x.settle(resp.Header); err != nil {
-		return err
-	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return x.upgrade(resp)
 	}
 	return x.respond(resp)
+}
+
+// answer gets a response that may leave. One that may not, because the session turned out to belong to another instance, is dropped for that of the
+// other instance.
+func (x *exchange) answer() (*http.Response, error) {
+	for range maxMoves {
+		resp, err := x.forward()
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode < 100 {
+			resp.Body.Close()
+			return nil, errBadStatus
+		}
+		removeHopByHop(resp.Header, resp.StatusCode == http.StatusSwitchingProtocols)
+		if err = x.settle(resp.Header); err == nil {
+			x.tellClient(resp.Header)
+			return resp, nil
+		}
+		resp.Body.Close()
+		if err != errSendAgain {
+			return nil, err
+		}
+	}
+	return nil, errFull
 }
 
 // settle waits for whatever has to be recorded before the response leaves.
@@ -118,14 +143,16 @@ func (x *exchange) fail(err error) {
 // done accounts for the request, also when it was aborted.
 func (x *exchange) done() {
 	x.info.close()
+	x.deliver.wait.close()
 	if x.body != nil && x.status != http.StatusSwitchingProtocols {
 		if flusher, ok := x.w.(http.Flusher); ok && x.head {
 			flusher.Flush()
 		}
 		x.body.finish(clientConnOf(x.r.Context()))
 	}
-	if x.counted != nil {
-		x.counted.inFlight.Add(-1)
+	x.leave()
+	if x.opens != nil {
+		x.b.openings.leave(x.opens)
 	}
 	if x.rejected {
 		x.b.metrics.cookiesRejected.Inc()
@@ -133,16 +160,4 @@ func (x *exchange) done() {
 	took := time.Since(x.start)
 	x.b.metrics.request(x, took)
 	x.b.access.log(x, took)
-}
-
-// count moves the in-flight mark to the instance that now has the request.
-func (x *exchange) count(in *instanceState) {
-	if x.counted == in {
-		return
-	}
-	if x.counted != nil {
-		x.counted.inFlight.Add(-1)
-	}
-	x.counted = in
-	in.inFlight.Add(1)
 }

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // noAff is a rig without affinity around one instance.
@@ -402,12 +404,13 @@ func TestErrorAnswers(t *testing.T) {
 	for name, url := range map[string]string{"bad": garbage, "down": deadURL(t), "hang": hang.URL} {
 		cl := clone(conf()).Clusters[0]
 		cl.Name, cl.Health.Type, cl.Affinity = name, "none", base.Affinity
+		cl.ResponseTimeout = config.Duration(100 * time.Millisecond)
 		cl.Modules[0].ContextRoot = "/" + name
 		cl.Instances = of(&app{Server: hang.Server, name: name})
 		cl.Instances[0].Listeners = []string{url}
 		c.Clusters = append(c.Clusters, cl)
 	}
-	r := newRigOn(t, newFakeGroup(c), Options{ResponseTimeout: 100 * time.Millisecond})
+	r := newRigOn(t, newFakeGroup(c), Options{})
 	for _, want := range []struct {
 		path       string
 		status     int

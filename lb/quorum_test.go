@@ -35,6 +35,7 @@ func TestProvisionalWithoutQuorum(t *testing.T) {
 				a, b = tomcats(t)
 				cc = learnConf(of(a, b)...)
 			}
+			cc.Clusters[0].Affinity.Name = "HF" // with learn it is the cookie of provisional assignments
 			g := newFakeGroup(cc)
 			r, healthy := newRigOn(t, g, Options{}), newRigOn(t, g, Options{})
 			known := newClient(t)
@@ -45,7 +46,7 @@ func TestProvisionalWithoutQuorum(t *testing.T) {
 			for range 6 {
 				cl := newClient(t)
 				got := cl.get(r.url("/"))
-				k := cookieNamed(got, "HOLDFAST")
+				k := cookieNamed(got, "HF")
 				if got.StatusCode != 200 || k == nil {
 					t.Fatalf("new session without quorum: %d, cookie %v", got.StatusCode, k)
 				}
@@ -55,7 +56,7 @@ func TestProvisionalWithoutQuorum(t *testing.T) {
 				}
 				clients, on = append(clients, cl), append(on, got.body)
 			}
-			if got := known.get(r.url("/")); got.body != knownOn || cookieNamed(got, "HOLDFAST") != nil {
+			if got := known.get(r.url("/")); got.body != knownOn || cookieNamed(got, "HF") != nil {
 				t.Fatal("a known session is not served from the local state")
 			}
 			for i, cl := range clients {

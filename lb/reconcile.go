@@ -14,34 +14,77 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
-// reconcile puts the current revision into force: it keeps what the revision leaves alone, makes what is new and ends what is
-// gone. It may be called at any time; without a change it does nothing.
+// reconcile puts into force what the state says now: it keeps what is as it was, makes what is new and ends what is
+// gone. It may be called at any time; without a change it does nothing. Verdicts, shares and quiesces change often, so that addresses and listeners
+// are looked at only when the configuration has changed.
 func (b *Balancer) reconcile() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rev := b.view.Revision()
-	if b.closed || b.inForce && b.routing.Load().revision == rev.Number {
+	o := b.view.Operating()
+	old := b.routing.Load()
+	if b.closed || b.inForce && old.index == o.Index {
 		return
 	}
-	rt := &routing{revision: rev.Number, exact: map[string][]*site{}, clusters: map[string]*cluster{}}
-	for i := range rev.Config.Clusters {
-		c := b.buildCluster(rev.Config, &rev.Config.Clusters[i])
-		rt.clusters[c.name] = c
-		b.addModules(rt, c, &rev.Config.Clusters[i])
+	build := builder{Balancer: b, o: o, whole: b.config != o.Config, known: known(o), rt: &routing{
+		revision: o.Revision.Number, index: o.Index, exact: map[string][]*site{}, clusters: map[string]*cluster{},
+	}}
+	for i := range o.Config.Clusters {
+		c := build.cluster(&o.Config.Clusters[i])
+		build.rt.clusters[c.name] = c
+		build.addModules(c, &o.Config.Clusters[i])
 	}
-	rt.sort()
-	b.routing.Store(rt)
-	b.forget(rt)
-	b.reconcileFronts(rev.Config.Listeners)
+	build.rt.sort()
+	b.routing.Store(build.rt)
+	build.bound()
+	if build.whole {
+		b.forget(build.rt)
+		b.reconcileFronts(o.Config.Listeners)
+		b.config = o.Config
+	}
+	if !b.inForce || old.revision != o.Revision.Number {
+		b.log.Info("configuration in force", "revision", o.Revision.Number, "clusters", len(build.rt.clusters), "listeners", len(b.fronts))
+	}
 	b.inForce = true
-	b.log.Info("configuration in force", "revision", rev.Number, "clusters", len(rt.clusters), "listeners", len(b.fronts))
 }
 
-// buildCluster makes the revision's view of a cluster on the long-lived state of the cluster of that name.
-func (b *Balancer) buildCluster(all *config.Config, cc *config.Cluster) *cluster {
+// builder makes a routing. It works under Balancer.mu.
+type builder struct {
+	*Balancer
+	o     *fsm.Operating
+	whole bool // the configuration is another one
+	known operatingByID
+	rt    *routing
+}
+
+// operatingByID is what the group knows of instances, by id.
+type operatingByID struct {
+	verdicts map[fsm.InstanceID]fsm.HealthState
+	shares   map[shareKey]int
+}
+
+type shareKey struct {
+	instance fsm.InstanceID
+	node     string
+}
+
+func known(o *fsm.Operating) operatingByID {
+	k := operatingByID{verdicts: make(map[fsm.InstanceID]fsm.HealthState, len(o.Verdicts)), shares: make(map[shareKey]int, len(o.Shares))}
+	for i := range o.Verdicts {
+		if v := &o.Verdicts[i]; v.State != fsm.HealthUp {
+			k.verdicts[v.Instance] = v.State
+		}
+	}
+	for i := range o.Shares {
+		k.shares[shareKey{o.Shares[i].Instance, o.Shares[i].Node}] = o.Shares[i].Limit
+	}
+	return k
+}
+
+// cluster makes today's view of a cluster on the long-lived state of the cluster of that name.
+func (b *builder) cluster(cc *config.Cluster) *cluster {
 	state := b.clusters[cc.Name]
 	if state == nil {
-		state = &clusterState{name: cc.Name, instances: map[string]*instanceState{}}
+		state = &clusterState{name: cc.Name, view: b.view, quorum: b.recorder.Quorum, instances: map[string]*instanceState{}}
 		h := fnv.New32a()
 		h.Write([]byte(b.opts.Node + "\x00" + cc.Name))
 		state.turn.Store(uint64(h.Sum32())) // nodes begin at different instances
@@ -49,19 +92,24 @@ func (b *Balancer) buildCluster(all *config.Config, cc *config.Cluster) *cluster
 	}
 	loss := cc.OnQuorumLoss
 	if loss == "" {
-		loss = all.OnQuorumLoss
+		loss = b.o.Config.OnQuorumLoss
 	}
 	c := &cluster{
 		name: cc.Name, policy: cc.Policy, idle: time.Duration(cc.Affinity.IdleTimeout), provisional: loss != "refuse",
-		health: newHealthSettings(cc.Health), byID: map[fsm.InstanceID]*instance{}, byRoute: map[string]*instance{}, state: state,
+		slowStart: time.Duration(cc.SlowStart), locality: cc.Locality == "host" || cc.Locality == "zone", serveQuiescing: cc.OnAllQuiescing == "serve",
+		failBack: cc.FailBack != "session", sameVersion: cc.FailoverSameVersion, health: newHealthSettings(cc.Health), affinity: newAffinity(&cc.Affinity),
+		byID: map[fsm.InstanceID]*instance{}, byName: map[string]*instance{}, byRoute: map[string]*instance{}, state: state,
 	}
+	c.responseTimeout, c.bodyBuffer = time.Duration(cc.ResponseTimeout), int64(cc.BodyBuffer)
 	if c.idle <= 0 {
 		c.idle = 30 * time.Minute
 	}
+	near := b.nearness(cc.Locality)
 	for i := range cc.Instances {
-		in := b.buildInstance(c, &cc.Instances[i])
+		in := b.instance(c, &cc.Instances[i])
+		in.near = near.near(&cc.Instances[i])
 		c.instances = append(c.instances, in)
-		c.byRoute[in.route] = in
+		c.byName[in.name], c.byRoute[in.route] = in, in
 		if in.id != 0 {
 			c.byID[in.id] = in
 		}
@@ -70,7 +118,7 @@ func (b *Balancer) buildCluster(all *config.Config, cc *config.Cluster) *cluster
 	return c
 }
 
-func (b *Balancer) buildInstance(c *cluster, ci *config.Instance) *instance {
+func (b *builder) instance(c *cluster, ci *config.Instance) *instance {
 	id, ok := b.view.InstanceID(c.name, ci.Name)
 	if !ok {
 		b.log.Error("instance has no id in the group's state; it gets no requests", "cluster", c.name, "instance", ci.Name)
@@ -80,14 +128,39 @@ func (b *Balancer) buildInstance(c *cluster, ci *config.Instance) *instance {
 		state = &instanceState{cluster: c.name, name: ci.Name, created: time.Now(),
 			counters: &instanceCounters{vec: b.metrics.requests, cluster: c.name, instance: ci.Name}}
 		state.endpoints.Store(&[]*endpoint{})
+		if !b.inForce {
+			state.warm.startWarm()
+		}
 		c.state.instances[ci.Name] = state
 	}
-	b.reconcileEndpoints(c, state, ci.Listeners)
-	in := &instance{id: id, name: ci.Name, enabled: ci.Enabled, weight: ci.Weight, route: ci.Route, state: state}
+	if b.whole {
+		b.reconcileEndpoints(c, state, ci.Listeners)
+	}
+	in := &instance{
+		id: id, name: ci.Name, enabled: ci.Enabled, phase: b.o.InstancePhase(c.name, ci), weight: ci.Weight, route: ci.Route, version: ci.Version,
+		backup: ci.Backup, verdict: b.known.verdicts[id], maxSessions: ci.MaxSessions, bounded: ci.MaxConnections > 0, failoverTo: ci.FailoverTo, cluster: c.state, state: state,
+	}
+	if in.bounded {
+		in.share = b.known.shares[shareKey{id, b.opts.Node}]
+	}
 	if in.route == "" {
 		in.route = ci.Name
 	}
 	return in
+}
+
+// bound puts the bounds on connections into force. It comes after the new routing: a request that a wider bound lets pass then sees what else is new. An
+// instance that is stopped has none, so that those who wait for it go elsewhere.
+func (b *builder) bound() {
+	for _, c := range b.rt.clusters {
+		for _, in := range c.instances {
+			if in.bounded && in.phase != fsm.PhaseStopped {
+				in.state.limit(in.share)
+			} else {
+				in.state.limit(-1)
+			}
+		}
+	}
 }
 
 // reconcileEndpoints keeps the endpoints of URLs that stay, with their health and connections.
@@ -97,11 +170,11 @@ func (b *Balancer) reconcileEndpoints(c *cluster, s *instanceState, urls []strin
 	for _, u := range urls {
 		i := slices.IndexFunc(old, func(e *endpoint) bool { return e.url == u })
 		if i >= 0 {
-			old[i].prober.use(c.health)
+			old[i].use(c.health)
 			list = append(list, old[i])
 			continue
 		}
-		e, err := newEndpoint(u, b.opts.ResponseTimeout)
+		e, err := newEndpoint(u)
 		if err != nil {
 			b.log.Error("listener URL of an instance is not usable", "cluster", s.cluster, "instance", s.name, "error", err)
 			continue
@@ -130,30 +203,18 @@ func (b *Balancer) watch(e *endpoint, s *instanceState, c *cluster) {
 			log.Warn("instance listener is unavailable", "reason", reason)
 		}
 	})
+	e.prober.phase, e.agent.weighed = probePhase(b.opts.Node, e.url), c.state.refresh
 	b.probers.Go(func() { e.prober.run(ctx) })
 }
 
 // addModules enters the cluster's modules into the routing.
-func (b *Balancer) addModules(rt *routing, c *cluster, cc *config.Cluster) {
-	var a affinity = noAffinity{}
-	switch cc.Affinity.Type {
-	case "", "insert":
-		name := cc.Affinity.Name
-		if name == "" {
-			name = provisionalCookie
-		}
-		a = &insertAffinity{name: name}
-	case "learn":
-		a = newLearnAffinity(cc.Affinity.Names)
-	}
-	for _, cm := range cc.Modules {
-		m := &module{cluster: c, host: normalHost(cm.Host), root: normalRoot(cm.ContextRoot), enabled: cm.Enabled,
-			retries: cm.Retries, affinity: a}
-		m.scope = scopeOf(c.name, m.host, m.root)
-		s := rt.site(m.host, m.root)
+func (b *builder) addModules(c *cluster, cc *config.Cluster) {
+	for i := range cc.Modules {
+		m := b.buildModule(b.o, c, cc, &cc.Modules[i])
+		s := b.rt.site(m.host, m.root)
 		if s == nil {
 			s = &site{host: m.host, root: m.root, turn: b.turn(m.host, m.root)}
-			rt.add(s)
+			b.rt.add(s)
 		}
 		s.modules = append(s.modules, m)
 	}
@@ -175,17 +236,22 @@ func (b *Balancer) forget(rt *routing) {
 			if c != nil && slices.ContainsFunc(c.instances, func(in *instance) bool { return in.name == gone }) {
 				continue
 			}
-			for _, e := range *s.endpoints.Load() {
+			for _, e := range *s.endpoints.Swap(&[]*endpoint{}) {
 				e.close()
 			}
 			b.metrics.forget(name, gone)
-			delete(state.instances, gone)
+			s.warm.follow(false, time.Now())
+			s.limit(-1) // those who wait for it go elsewhere
+			if s.load() == 0 || c == nil {
+				delete(state.instances, gone) // else it stays counted, should it come back
+			}
 		}
 		if c == nil {
 			b.metrics.forgetCluster(name)
 			delete(b.clusters, name)
 		}
 	}
+	b.forgetModules(rt)
 	for name := range b.turns {
 		if host, root, _ := strings.Cut(name, "\x00"); rt.site(host, root) == nil {
 			delete(b.turns, name)
@@ -193,11 +259,19 @@ func (b *Balancer) forget(rt *routing) {
 	}
 }
 
+// serves reports whether the listener is for this node: it names its zone or its name, or neither any zone nor any node.
+func (b *Balancer) serves(l *config.Listener) bool {
+	return len(l.Zones) == 0 && len(l.Nodes) == 0 || slices.Contains(l.Nodes, b.opts.Node) || b.opts.Zone != "" && slices.Contains(l.Zones, b.opts.Zone)
+}
+
 // reconcileFronts opens and closes listeners. A listener that only changes its name goes on.
 func (b *Balancer) reconcileFronts(listeners []config.Listener) {
 	wanted := map[string]string{}
 	var refusals []error
 	for _, l := range listeners {
+		if !b.serves(&l) {
+			continue
+		}
 		address, err := frontAddress(l.Address, b.opts.BindAddress)
 		if err == nil && l.Protocol != "" && l.Protocol != "http" {
 			err = fmt.Errorf("protocol %s is not supported by this version", l.Protocol)

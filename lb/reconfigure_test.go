@@ -155,7 +155,9 @@ func TestAssignmentNewerThanTheRouting(t *testing.T) {
 	// the new revision, without telling anybody
 	g.with(func() {
 		g.ids[fsm.InstanceRef{Cluster: "c1", Instance: "i2"}] = 2
-		g.rev = &fsm.Revision{Number: g.rev.Number + 1, Config: conf(of(a, b)...)}
+		g.index++
+		g.rev = &fsm.Revision{Number: g.rev.Number + 1, Index: g.index, Config: conf(of(a, b)...)}
+		g.oper = &fsm.Operating{Index: g.index, Revision: g.rev, Config: g.rev.Config}
 		for k, v := range g.table {
 			v.Instance = 2
 			g.table[k] = v

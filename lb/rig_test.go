@@ -58,7 +58,10 @@ func newRig(t testing.TB, c *config.Config) *rig {
 func newRigOn(t testing.TB, g *fakeGroup, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, g: g, node: g.node(), registry: prometheus.NewRegistry(), access: &syncBuffer{}, logs: &syncBuffer{}}
-	o.View, o.Recorder, o.Changed, o.Node = r.node, r.node, r.node.changed, "node1"
+	o.View, o.Recorder, o.Changed = r.node, r.node, r.node.changed
+	if o.Node == "" {
+		o.Node = "node1"
+	}
 	o.Registerer, o.BindAddress = r.registry, "127.0.0.1"
 	o.Logger = slog.New(slog.NewTextHandler(r.logs, nil))
 	if _, bench := t.(*testing.B); !bench {
@@ -218,7 +221,7 @@ func conf(instances ...config.Instance) *config.Config {
 			Name: "c1", Policy: "round-robin",
 			Affinity:  config.Affinity{Type: "insert", Name: "HOLDFAST", IdleTimeout: config.Duration(30 * time.Minute)},
 			Health:    config.Health{Path: "/", Interval: config.Duration(30 * time.Second), Timeout: config.Duration(10 * time.Second), Expect: "100-500", Rise: 1, Fall: 1, Type: "http"},
-			Modules:   []config.Module{{ContextRoot: "/", Enabled: true, Retries: 1}},
+			Modules:   []config.Module{{ContextRoot: "/", Enabled: true, Replicated: true, Retries: 1, OnSessionLost: "reassign", WhenDisabled: "unavailable"}},
 			Instances: instances,
 		}},
 		OnQuorumLoss: "provisional",
@@ -297,4 +300,14 @@ func metric(t testing.TB, r *rig, name string, labels ...string) float64 {
 		}
 	}
 	return sum
+}
+
+// post makes a request that must not be sent twice.
+func post(t testing.TB, url, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

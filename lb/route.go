@@ -3,11 +3,14 @@ package lb
 import (
 	"slices"
 	"sync/atomic"
+
+	"github.com/holdfast-lb/holdfast/fsm"
 )
 
-// routing is everything a request needs of one configuration revision: one immutable value behind one pointer.
+// routing is everything a request needs of what is in force: one immutable value behind one pointer.
 type routing struct {
 	revision uint64
+	index    uint64 // Operating.Index
 	// exact has the sites of modules with a host, by that host; anyHost those of modules without. Longest context root first.
 	exact    map[string][]*site
 	anyHost  []*site
@@ -18,18 +21,9 @@ type routing struct {
 type site struct {
 	host, root string
 	modules    []*module
-	turn       *atomic.Uint32 // alternates unassigned requests between the clusters; survives every change
-}
-
-// module is a web application of one cluster.
-type module struct {
-	cluster  *cluster
-	host     string
-	root     string
-	enabled  bool
-	retries  int // -1: all other instances
-	scope    []byte
-	affinity affinity
+	// primaries take unassigned requests in turn; spares, in order, when none of them can: their clusters are the backups of others.
+	primaries, spares []*module
+	turn              *atomic.Uint32 // alternates unassigned requests between the clusters; survives every change
 }
 
 // match finds the site of a request. The longest context root wins; of two equal ones that with a host.
@@ -54,19 +48,69 @@ func longest(sites []*site, path string) *site {
 }
 
 // choose gives the module that takes an unassigned request: in turn among the clusters in which it is enabled and an instance
-// is available. nil means that there is none.
+// is available, or else in the first backup cluster of which that is true, or else where quiescing instances serve at last. nil means that
+// there is none.
 func (s *site) choose() *module {
 	first := 0
-	if len(s.modules) > 1 {
-		first = int(s.turn.Add(1)-1) % len(s.modules)
+	if len(s.primaries) > 1 {
+		first = int(s.turn.Add(1)-1) % len(s.primaries)
 	}
-	for i := range s.modules {
-		m := s.modules[(first+i)%len(s.modules)]
-		if m.enabled && m.cluster.state.available() {
+	if m := firstOf(s.primaries, first, (*clusterState).available); m != nil {
+		return m
+	}
+	if m := firstOf(s.spares, 0, (*clusterState).available); m != nil {
+		return m
+	}
+	return firstOf(s.primaries, first, (*clusterState).availableAtLast)
+}
+
+func firstOf(list []*module, first int, fits func(*clusterState) bool) *module {
+	for i := range list {
+		m := list[(first+i)%len(list)]
+		if m.phase == fsm.PhaseServing && fits(m.cluster.state) {
 			return m
 		}
 	}
 	return nil
+}
+
+// refusal is the answer to an unassigned request that no cluster takes.
+func (s *site) refusal() error {
+	for _, m := range s.modules {
+		if m.phase == fsm.PhaseServing || !m.hidden {
+			return errUnavailable
+		}
+	}
+	return errNoModule
+}
+
+// rankClusters tells primaries and spares apart: a cluster is a spare when another one of the site names it as its backup, unless the two name each other.
+// When that leaves no primary, all are.
+func (s *site) rankClusters() {
+	names := func(m *module, other string) bool { return slices.Contains(m.backup, other) }
+	for _, m := range s.modules {
+		spare := slices.ContainsFunc(s.modules, func(o *module) bool {
+			return o != m && names(o, m.cluster.name) && !names(m, o.cluster.name)
+		})
+		if !spare {
+			s.primaries = append(s.primaries, m)
+		}
+	}
+	if len(s.primaries) == 0 {
+		s.primaries = s.modules
+		return
+	}
+	reached := slices.Clone(s.primaries)
+	for i := 0; i < len(reached); i++ { // grows: backups may have backups
+		for _, name := range reached[i].backup {
+			for _, m := range s.modules {
+				if m.cluster.name == name && !slices.Contains(reached, m) {
+					reached = append(reached, m)
+					s.spares = append(s.spares, m)
+				}
+			}
+		}
+	}
 }
 
 // find gives the module with that exact scope; names as an operator writes them.
@@ -105,11 +149,19 @@ func (rt *routing) add(s *site) {
 	rt.exact[s.host] = append(rt.exact[s.host], s)
 }
 
-// sort brings the longest context roots to the front. It is the last step of making a routing.
+// sort brings the longest context roots to the front and ranks the clusters of each site. It is the last step of making a routing.
 func (rt *routing) sort() {
 	longestFirst := func(a, b *site) int { return len(b.root) - len(a.root) }
 	slices.SortStableFunc(rt.anyHost, longestFirst)
 	for _, sites := range rt.exact {
 		slices.SortStableFunc(sites, longestFirst)
+	}
+	for _, sites := range rt.exact {
+		for _, s := range sites {
+			s.rankClusters()
+		}
+	}
+	for _, s := range rt.anyHost {
+		s.rankClusters()
 	}
 }

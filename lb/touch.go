@@ -35,10 +35,10 @@ func (x *exchange) touch() {
 		return
 	}
 	if !x.b.recorder.Quorum() {
-		x.b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: x.s.key})
+		x.b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: x.s.key, Module: x.mod.id})
 		return
 	}
-	co := x.b.beginTouch(x.s, c)
+	co := x.b.beginTouch(x.s, x.mod)
 	if age > c.idle/2 {
 		x.touched = co
 	}
@@ -46,23 +46,24 @@ func (x *exchange) touch() {
 
 // beginTouch sends a touch, or joins the one that is on its way. When too many are, or when it fails, the touch is owed: nil, or a commit
 // that ends without it.
-func (b *Balancer) beginTouch(s session, c *cluster) *commit {
+func (b *Balancer) beginTouch(s session, m *module) *commit {
+	c := m.cluster
 	t := &b.touching
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if co, ok := t.keys[s.key]; ok {
 		return co
 	}
-	owed := fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key}
+	owed := fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key, Module: m.id}
 	if len(t.keys) >= touchInFlight {
 		b.pending.put(owed)
 		return nil
 	}
-	co := &commit{op: fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key}, done: make(chan struct{})}
+	co := &commit{op: owed, done: make(chan struct{})}
 	started := b.tasks.start(func() {
 		res, err := b.record(b.ctx, co.op)
 		if err == nil && res.Code == fsm.CodeAbsent { // it expired meanwhile, and is in use
-			again := fsm.SessionOp{Kind: fsm.OpAssign, Key: s.key, Instance: s.instance}
+			again := fsm.SessionOp{Kind: fsm.OpAssign, Key: s.key, Instance: s.instance, Reason: fsm.ReasonRevived, Module: m.id}
 			if _, err = b.record(b.ctx, again); err != nil && c.provisional {
 				b.pending.put(again)
 			}
@@ -86,7 +87,8 @@ func (b *Balancer) beginTouch(s session, c *cluster) *commit {
 // keepInUse touches the session of a tunnel for as long as the tunnel lasts: it may outlive the record by hours, and the session must be found
 // when its next request comes. Call the result at the end.
 func (x *exchange) keepInUse() (stop func()) {
-	b, s, c := x.b, x.s, x.mod.cluster
+	b, s, m := x.b, x.s, x.mod
+	c := m.cluster
 	if x.commit != nil { // the session began with this request
 		s = session{key: x.commit.op.Key, keyed: true, instance: x.in.id}
 	}
@@ -105,9 +107,9 @@ func (x *exchange) keepInUse() (stop func()) {
 			return
 		}
 		if b.recorder.Quorum() {
-			b.beginTouch(s, c)
+			b.beginTouch(s, m)
 		} else {
-			b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key})
+			b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: s.key, Module: m.id})
 		}
 		timer.Reset(c.idle / 4)
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 	"github.com/holdfast-lb/holdfast/lb"
 	"github.com/holdfast-lb/holdfast/raftnode"
 	"github.com/holdfast-lb/holdfast/raftnode/pki"
@@ -26,18 +27,42 @@ func (a adminNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, erro
 	return result, adminError(a.s.node.WaitApplied(ctx, result.Index))
 }
 
+// Record is for operators' moves and drops.
+func (a adminNode) Record(ctx context.Context, op fsm.SessionOp) (fsm.SessionResult, error) {
+	result, err := a.s.node.Record(ctx, op)
+	return result, adminError(err)
+}
+
+func (a adminNode) Heartbeat(ctx context.Context, cluster string, in config.Instance, actor string) (fsm.Result, error) {
+	return a.callLeader(ctx, instanceCall{Cluster: cluster, Instance: in, Actor: actor})
+}
+
+func (a adminNode) Deregister(ctx context.Context, cluster, instance, actor string) (fsm.Result, error) {
+	return a.callLeader(ctx, instanceCall{Cluster: cluster, Instance: config.Instance{Name: instance}, Actor: actor, Bye: true})
+}
+
+// callLeader also waits until this node has applied what came of the call; most heartbeats need no command.
+func (a adminNode) callLeader(ctx context.Context, c instanceCall) (fsm.Result, error) {
+	r, err := a.s.callLeader(ctx, c)
+	if err != nil || r.Index == 0 {
+		return r, adminError(err)
+	}
+	return r, adminError(a.s.node.WaitApplied(ctx, r.Index))
+}
+
 func (a adminNode) Sync(ctx context.Context) error { return adminError(a.s.node.Sync(ctx)) }
 
-// WaitAll returns when every node has applied index and serves what it holds: its listeners are bound, its routing is in force.
+// WaitAll returns when every node has applied index and its data plane obeys what was in force at index: its listeners are bound, its routing is that.
 func (a adminNode) WaitAll(ctx context.Context, index uint64) error {
 	if err := a.s.node.WaitAll(ctx, index); err != nil {
 		return adminError(err)
 	}
-	want := a.s.state.Revision().Number
+	// Most entries change nothing in Operating, so its index may be an earlier one; a later one is more than was asked for.
+	want := min(index, a.s.state.Operating().Index)
 	tick := time.NewTicker(servingPoll)
 	defer tick.Stop()
 	for {
-		err := a.allServe(ctx, want)
+		err := allObey(a.s.node.Members(ctx), want)
 		if err == nil {
 			return nil
 		}
@@ -52,18 +77,18 @@ func (a adminNode) WaitAll(ctx context.Context, index uint64) error {
 // servingPoll is how often WaitAll asks: binding a listener takes milliseconds.
 const servingPoll = 20 * time.Millisecond
 
-// allServe says which node does not serve revision want yet, and why.
-func (a adminNode) allServe(ctx context.Context, want uint64) error {
+// allObey says which node does not obey what is in force as of index want yet, and why.
+func allObey(members []raftnode.MemberInfo, want uint64) error {
 	var errs []error
-	for _, m := range a.s.node.Members(ctx) {
+	for _, m := range members {
 		var d description
 		switch {
 		case !m.Reachable:
 			errs = append(errs, fmt.Errorf("node %s: %s", m.Name, m.Error))
 		case json.Unmarshal(m.Info.Detail, &d) != nil:
 			errs = append(errs, fmt.Errorf("node %s: its description cannot be read", m.Name))
-		case d.Serving < want:
-			errs = append(errs, fmt.Errorf("node %s serves revision %d", m.Name, d.Serving))
+		case d.InForce < want:
+			errs = append(errs, fmt.Errorf("node %s serves what was in force at index %d, not yet that of index %d", m.Name, d.InForce, want))
 		case !d.Ready:
 			errs = append(errs, fmt.Errorf("node %s: %s", m.Name, d.Reason))
 		}
@@ -104,7 +129,10 @@ func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
 	out.Ready, out.Reason = d.Ready, d.Reason
 	out.Applied, out.Revision, out.Sessions = m.Info.DigestIndex, m.Info.Revision, m.Info.Sessions
 	out.ClockSkew, out.Digest, out.Checkpoint = m.Skew, m.Info.Digest, m.Info.Checkpoint
-	out.Instances = instances(d.Instances)
+	out.Instances, out.InForce = instances(d.Instances), d.InForce
+	for _, m := range d.Modules {
+		out.Modules = append(out.Modules, admin.ModuleStatus(m))
+	}
 	return out
 }
 
@@ -113,6 +141,7 @@ func instances(list []lb.InstanceStatus) []admin.InstanceStatus {
 	for i, s := range list {
 		out[i] = admin.InstanceStatus{
 			Cluster: s.Cluster, Instance: s.Instance, Up: s.Health != "down", Partial: s.Health == "partial", Reason: s.Reason, Since: s.Since, InFlight: s.InFlight,
+			Waiting: s.Waiting, Suspect: s.Suspect,
 		}
 	}
 	return out

@@ -7,6 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/raftnode"
+	"github.com/holdfast-lb/holdfast/server/discovery"
 )
 
 // Config is what one node is told about itself. Group settings are not here: they are replicated.
@@ -29,6 +33,10 @@ type Config struct {
 	BindAddress string
 	// Join lists peer addresses of nodes, HOST:PORT.
 	Join []string
+	// Discover, when not empty, has the node look for others on the local network: multicast[=GROUPIP:PORT][@INTERFACE].
+	Discover string
+	// HookDir holds the programs that workflows may run on this node; empty: none. An absolute path that nobody but its owner can write to.
+	HookDir string
 	// JoinToken is an init string (hfi1.…) or a join token (hfj1.…).
 	JoinToken string
 	// Bootstrap founds a group of one; BootstrapExpect founds it with so many nodes that start together.
@@ -36,6 +44,8 @@ type Config struct {
 	BootstrapExpect int
 	// Timing is lan, wan or fast.
 	Timing string
+	// MaxJoinSkew is how far the clock of a node that wants to join may be off while this node leads (2s); negative: any.
+	MaxJoinSkew time.Duration
 	// LogLevel is debug, info, warn or error; LogFormat is text or json.
 	LogLevel, LogFormat string
 	// AccessLog is a path, "-" for standard output, or empty for none.
@@ -49,13 +59,14 @@ type Config struct {
 // Defaults gives the settings that a node has without any flag.
 func Defaults() Config {
 	return Config{
-		DataDir:   "/var/lib/holdfast",
-		PeerAddr:  ":7701",
-		AdminAddr: "127.0.0.1:7700",
-		Timing:    "lan",
-		LogLevel:  "info",
-		LogFormat: "text",
-		Version:   "dev",
+		DataDir:     "/var/lib/holdfast",
+		PeerAddr:    ":7701",
+		AdminAddr:   "127.0.0.1:7700",
+		Timing:      "lan",
+		MaxJoinSkew: raftnode.DefaultMaxJoinSkew,
+		LogLevel:    "info",
+		LogFormat:   "text",
+		Version:     "dev",
 	}
 }
 
@@ -110,6 +121,14 @@ func (c Config) Validate() error {
 	oneOf("timing", c.Timing, "lan", "wan", "fast")
 	oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("log-format", c.LogFormat, "text", "json")
+	if c.Discover != "" {
+		if _, err := discovery.ParseSpec(c.Discover); err != nil {
+			bad("discover", "%v", err)
+		}
+	}
+	if err := checkHookDir(c.HookDir); err != nil {
+		bad("hook-dir", "%v", err)
+	}
 	errs = append(errs, c.validateFounding()...)
 	return errors.Join(errs...)
 }
@@ -123,8 +142,8 @@ func (c Config) validateFounding() (errs []error) {
 		errs = append(errs, errors.New("--bootstrap and --bootstrap-expect exclude each other: one node founds the group alone, or all of them together"))
 	case c.Bootstrap && len(c.Join) > 0:
 		errs = append(errs, errors.New("--bootstrap and --join exclude each other: a node that founds a group joins none"))
-	case c.BootstrapExpect > 1 && len(c.Join) == 0:
-		errs = append(errs, errors.New("--bootstrap-expect needs --join with the peer addresses of the other nodes"))
+	case c.BootstrapExpect > 1 && len(c.Join) == 0 && c.Discover == "":
+		errs = append(errs, errors.New("--bootstrap-expect needs --join with the peer addresses of the other nodes, or --discover multicast to look for them"))
 	case c.BootstrapExpect > 0 && !strings.HasPrefix(c.JoinToken, "hfi1."):
 		errs = append(errs, errors.New("--bootstrap-expect needs --join-token with the init string that 'holdfast init' printed, the same on every node"))
 	}

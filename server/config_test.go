@@ -2,8 +2,10 @@ package server
 
 import (
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func valid() Config {
@@ -17,7 +19,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if c.PeerAddr != ":7701" || c.AdminAddr != "127.0.0.1:7700" || c.Timing != "lan" || c.LogFormat != "text" {
+	if c.PeerAddr != ":7701" || c.AdminAddr != "127.0.0.1:7700" || c.Timing != "lan" || c.LogFormat != "text" || c.MaxJoinSkew != 2*time.Second {
 		t.Errorf("defaults: %+v", c)
 	}
 }
@@ -45,6 +47,12 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		"bootstrap and join":  {func(c *Config) { c.Bootstrap, c.Join = true, []string{"n2:1"} }, "exclude"},
 		"expect without join": {func(c *Config) { c.BootstrapExpect, c.JoinToken = 3, "hfi1.x" }, "needs --join"},
 		"expect without init": {func(c *Config) { c.BootstrapExpect, c.Join = 3, []string{"n2:1"} }, "init string"},
+		"discover":            {func(c *Config) { c.Discover = "broadcast" }, "--discover"},
+		"discover address":    {func(c *Config) { c.Discover = "multicast=10.0.0.1:7" }, "no IPv4 multicast address"},
+		"hook dir relative":   {func(c *Config) { c.HookDir = "hooks" }, "--hook-dir"},
+		"hook dir missing":    {func(c *Config) { c.HookDir = "/no/such/dir" }, "--hook-dir"},
+		"hook dir is a file":  {func(c *Config) { c.HookDir = "/etc/hosts" }, "is not a directory"},
+		"hook dir for all":    {func(c *Config) { c.HookDir = "/tmp" }, "chmod go-w"},
 		"expect negative":     {func(c *Config) { c.BootstrapExpect = -1 }, "--bootstrap-expect"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,5 +114,16 @@ func TestAdvertise(t *testing.T) {
 				t.Errorf("%v does not say what to do", err)
 			}
 		})
+	}
+}
+
+func TestDiscoverStandsInForJoin(t *testing.T) {
+	c := valid()
+	c.BootstrapExpect, c.JoinToken, c.Discover, c.HookDir = 3, "hfi1.x", "multicast", t.TempDir()
+	if err := os.Chmod(c.HookDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
 	}
 }

@@ -12,14 +12,23 @@ import (
 type description struct {
 	Ready bool `json:"ready"`
 	// Serving is the configuration revision that the data plane has put into force.
-	Serving   uint64              `json:"serving"`
-	Reason    string              `json:"reason,omitempty"`
+	Serving uint64 `json:"serving"`
+	// InForce is the Operating.Index that the data plane obeys.
+	InForce uint64 `json:"inForce"`
+	Reason  string `json:"reason,omitempty"`
+	// Logged is the last event of the group that has its line in some log, as far as this node knows.
+	Logged uint64 `json:"logged,omitempty"`
+	// Jobs are the leader's duties that this node does now.
+	Jobs      []job               `json:"jobs,omitempty"`
 	Instances []lb.InstanceStatus `json:"instances"`
+	Modules   []lb.ModuleStatus   `json:"modules"`
 }
 
 func (s *Server) describe() []byte {
-	d := description{Ready: true, Instances: s.balancer.Instances()}
-	d.Serving, _ = s.balancer.InForce()
+	d := description{Ready: true, Logged: s.mark.get(), Jobs: s.jobs.snapshot()}
+	// First what is obeyed, then what is in flight: what the latter counts has been let in by what is in force, or before it.
+	d.Serving, d.InForce, _ = s.balancer.InForce()
+	d.Instances, d.Modules = s.balancer.Instances(), s.balancer.Modules()
 	if err := s.ready(); err != nil {
 		d.Ready, d.Reason = false, strings.ReplaceAll(err.Error(), "\n", "; ")
 	}

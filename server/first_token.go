@@ -10,16 +10,18 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
 )
 
-// onLead runs on a new leader, once it has the whole state, until its term ends.
-func (s *Server) onLead(ctx context.Context, term uint64) {
-	s.log.Info("this node leads", "term", term)
-	if err := s.firstToken(ctx); err != nil && ctx.Err() == nil {
-		s.log.Error("first admin token", "error", err)
-	}
+// tokenDuty sees to it that somebody can get in.
+type tokenDuty struct{ s *Server }
+
+func (tokenDuty) name() string { return "first-token" }
+
+func (d tokenDuty) look(ctx context.Context) (time.Duration, error) {
+	return never, d.s.firstToken(ctx)
 }
 
 // firstToken lets the first operator in: on a loopback admin address nobody needs a token; on another one nobody has one yet, so the

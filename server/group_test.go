@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +22,29 @@ type testGroup struct {
 	stop    []context.CancelFunc
 	done    []chan error
 	port    int // of the listener web
+	logs    []*logBuffer
 }
 
-// startGroup founds a group of n nodes and waits until all of them have its state.
-func startGroup(tb testing.TB, n int) *testGroup {
+// logBuffer is the log of one node.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// startGroup founds a group of n nodes and waits until all of them have its state. settings changes what each node is told.
+func startGroup(tb testing.TB, n int, settings ...func(*Config)) *testGroup {
 	tb.Helper()
 	secret, err := pki.NewInit("test", time.Hour, time.Now())
 	if err != nil {
@@ -42,7 +62,12 @@ func startGroup(tb testing.TB, n int) *testGroup {
 		c.AdminAddr, c.BindAddress = fmt.Sprintf("127.0.0.%d:%d", i+1, admin), fmt.Sprintf("127.0.0.%d", i+1)
 		c.Join, c.JoinToken, c.BootstrapExpect = join, secret, n
 		c.LogLevel = "warn"
-		s, err := New(c, tb.Output())
+		for _, set := range settings {
+			set(&c)
+		}
+		log := new(logBuffer)
+		g.logs = append(g.logs, log)
+		s, err := New(c, io.MultiWriter(tb.Output(), log))
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/lb"
 	"github.com/holdfast-lb/holdfast/raftnode"
+	"github.com/holdfast-lb/holdfast/server/discovery"
 	"github.com/holdfast-lb/holdfast/storage"
 )
 
@@ -43,6 +44,11 @@ type Server struct {
 	api      *admin.API
 	adminLn  net.Listener
 	leaving  atomic.Bool
+	jobs     *jobs
+	skew     *prometheus.GaugeVec
+	mark     *eventMark
+	found    *discovery.Discovery         // nil without --discover
+	register atomic.Pointer[registerDuty] // nil while another node leads
 	closing  sync.Once
 	closed   error
 }
@@ -74,7 +80,12 @@ func New(c Config, logTo io.Writer) (_ *Server, err error) {
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.jobs, s.skew = newJobs(metrics), newSkewGauge(metrics)
 	if err := s.openNode(base, metrics); err != nil {
+		return nil, err
+	}
+	s.mark = openEventMark(s.dir.Path(), s.state.LastEvent(), s.log)
+	if err := s.openDiscovery(metrics); err != nil {
 		return nil, err
 	}
 	s.openBalancer(metrics)
@@ -87,21 +98,27 @@ func (s *Server) openNode(logger *slog.Logger, metrics prometheus.Registerer) er
 	if err != nil {
 		return err
 	}
+	var discovered func() []string
+	if c.Discover != "" {
+		discovered = func() []string { return s.found.Peers() }
+	}
 	s.node, err = raftnode.Open(raftnode.Options{
-		Name: c.Name, Group: c.Group, Zone: c.Zone, AdminAddr: c.AdminAddr, PeerAddr: c.PeerAddr, Advertise: advertise, Timing: c.Timing,
-		Join: c.Join, JoinToken: c.JoinToken, Bootstrap: c.Bootstrap, BootstrapExpect: c.BootstrapExpect,
+		Name: c.Name, Group: c.Group, Zone: c.Zone, AdminAddr: c.AdminAddr, PeerAddr: c.PeerAddr, Advertise: advertise, Timing: c.Timing, MaxJoinSkew: c.MaxJoinSkew,
+		Join: c.Join, Discovered: discovered, JoinToken: c.JoinToken, Bootstrap: c.Bootstrap, BootstrapExpect: c.BootstrapExpect,
 		Dir: s.dir, TLSDir: c.TLSDir, State: s.state, Logger: logger, Version: c.Version, Registerer: metrics, Describe: s.describe,
+		Heartbeat: s.takeHeartbeat, Logged: func(event uint64) { s.mark.raise(event) },
 	})
 	if err != nil {
 		return err
 	}
 	s.node.OnLead(s.onLead)
+	s.node.OnLead(s.runWorkflows)
 	return nil
 }
 
 func (s *Server) openBalancer(metrics prometheus.Registerer) {
 	o := lb.Options{
-		View: s.state, Recorder: s.node, Changed: s.node.Changed, Node: s.config.Name, BindAddress: s.config.BindAddress,
+		View: s.state, Recorder: s.node, Changed: s.node.Changed, Node: s.config.Name, Zone: s.config.Zone, BindAddress: s.config.BindAddress,
 		Logger: s.log, Registerer: metrics,
 	}
 	if s.access != nil {
@@ -135,7 +152,7 @@ func (s *Server) Run(ctx context.Context) error {
 	balancerCtx, endBalancer := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBalancer()
 	var parts sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	start := func(what string, run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -145,6 +162,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	start("admin API", func() error { return admin.Serve(adminCtx, s.adminLn, s.api, s.log) })
 	start("data plane", func() error { return s.balancer.Run(balancerCtx) })
+	discoverCtx, endDiscovery := context.WithCancel(context.WithoutCancel(ctx))
+	defer endDiscovery()
+	if s.found != nil {
+		start("discovery", func() error { return s.found.Run(discoverCtx) })
+	}
 	start("group member", func() error { return s.node.Run(ctx) })
 	s.log.Info("node started", "version", s.config.Version, "peer", s.node.Addr(), "admin", s.adminLn.Addr())
 
@@ -157,6 +179,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.leave()
 	endBalancer()
 	endAdmin()
+	endDiscovery()
 	parts.Wait()
 	s.log.Info("node stopped")
 	return reason
@@ -200,6 +223,9 @@ func (s *Server) Close() error {
 			ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 			defer cancel()
 			errs = append(errs, s.node.Stop(ctx))
+		}
+		if s.found != nil {
+			s.found.Close()
 		}
 		if s.adminLn != nil {
 			if err := s.adminLn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -31,6 +31,21 @@ type (
 	Token          = wire.Token
 	TokenRequest   = wire.TokenRequest
 	NewToken       = wire.NewToken
+
+	Subject            = wire.Subject
+	Effect             = wire.Effect
+	Edits              = wire.Edits
+	Rollback           = wire.Rollback
+	Plan               = wire.Plan
+	PlanEdits          = wire.PlanEdits
+	Schedule           = wire.Schedule
+	Quiesce            = wire.Quiesce
+	QuiesceUpdate      = wire.QuiesceUpdate
+	Maintenance        = wire.Maintenance
+	MaintenanceRequest = wire.MaintenanceRequest
+	Endpoints          = wire.Endpoints
+	Heartbeat          = wire.Heartbeat
+	Module             = wire.Module
 )
 
 // DefaultURL is where a node serves its admin API unless it was told otherwise.

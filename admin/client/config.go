@@ -58,19 +58,26 @@ type PutConfig struct {
 	Message string // why, for the history
 	// Wait is how long to wait until every node has applied it, 1 s to 60 s; 0: a majority is enough.
 	Wait time.Duration
+	// Now is what is stopped at once instead of quiescing: all, or a list as in cluster1/instance1,cluster1:/fortune.
+	Now string
+	// At is when it is applied; zero: now. The result then has the schedule.
+	At time.Time
+	// Lock is the id of the maintenance lock under which the change is made, 0 for none.
+	Lock uint64
 	// IdempotencyKey makes a repeated change harmless, also across calls; empty: one of this call's own.
 	IdempotencyKey string
 }
 
 // PutConfig replaces the configuration. With Wait, AppliedBy of the result says whether all nodes made it in time.
 func (c *Client) PutConfig(ctx context.Context, p PutConfig) (*ConfigResult, error) {
-	q := url.Values{}
-	if p.Message != "" {
-		q.Set("message", p.Message)
+	q := changeQuery(p.Wait, p.At)
+	for name, value := range map[string]string{"message": p.Message, "now": p.Now} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
-	if p.Wait > 0 {
-		q.Set("wait", "all")
-		q.Set("waitSeconds", strconv.Itoa(max(1, int(p.Wait.Seconds()))))
+	if p.Lock != 0 {
+		q.Set("lock", strconv.FormatUint(p.Lock, 10))
 	}
 	h := http.Header{}
 	h.Set("Content-Type", formatOr(p.Format))

@@ -6,8 +6,10 @@
 // Any node takes any call.
 //
 // It promises that a call which is not known to be without effect is repeated only when that is harmless: reads, validation,
-// and the writes that carry an Idempotency-Key (PutConfig, RevokeToken), which the group applies once however often they
+// and the writes that carry an Idempotency-Key (all but CreateToken), which the group applies once however often they
 // arrive. CreateToken is repeated only when it certainly did nothing.
+//
+// WaitStopped looks again and again until it is safe to stop an instance or a module; it outlives changes of the leader and the death of nodes.
 //
 // A refusal of the API is a *Problem, found with errors.As; its Code is stable. When no node answered at all, the error is
 // an *Unreachable that lists what happened with each. Errors never have the token in them. Redirects are not followed: the

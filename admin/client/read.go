@@ -44,6 +44,8 @@ func (c *Client) Nodes(ctx context.Context, opts ...ReadOption) ([]Node, error) 
 // SessionFilter chooses assignments.
 type SessionFilter struct {
 	Cluster, Instance string // empty: all
+	// Host and ContextRoot name a module: only sessions that were recorded there. Host is empty when the module has none.
+	Host, ContextRoot string
 	Limit             int    // of one page, 1 to 1000; 0: 100
 	Cursor            string // Next of the page before; empty: the first
 }
@@ -51,7 +53,7 @@ type SessionFilter struct {
 // Sessions reads one page of assignments.
 func (c *Client) Sessions(ctx context.Context, f SessionFilter, opts ...ReadOption) (*SessionPage, error) {
 	q := queryOf(opts)
-	for name, value := range map[string]string{"cluster": f.Cluster, "instance": f.Instance, "cursor": f.Cursor} {
+	for name, value := range map[string]string{"cluster": f.Cluster, "instance": f.Instance, "host": f.Host, "contextRoot": f.ContextRoot, "cursor": f.Cursor} {
 		if value != "" {
 			q.Set(name, value)
 		}

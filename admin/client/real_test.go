@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-lb/holdfast/admin/client"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // single is a group of one over a real state.
@@ -166,5 +167,112 @@ func TestAgainstTheRealAPI(t *testing.T) {
 	must(err)
 	if !strings.Contains(string(spec), `"openapi":"3.1.0"`) {
 		t.Errorf("%.200s", spec)
+	}
+}
+
+// TestOperatingAgainstTheRealAPI walks through the calls that operate clusters.
+func TestOperatingAgainstTheRealAPI(t *testing.T) {
+	ctx := t.Context()
+	n := &single{state: fsm.New()}
+	if _, err := n.Propose(ctx, &fsm.GroupInit{RequestID: fsm.RequestID{1}, Group: fsm.Group{ID: "0f0e0d0c-0b0a-4908-8706-050403020100", Name: "shop", Epoch: 1, Secret: make([]byte, 32), CACert: []byte{1}, CAKey: []byte{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	api, err := admin.New(admin.Options{Node: n, State: n.state, Sessions: n, Gatherer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		JoinToken: func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(api)
+	t.Cleanup(srv.Close)
+	c := connect(t, client.Options{URLs: []string{srv.URL}})
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const shop = "clusters: [{name: a, registration: {allow: true}, instances: [{name: i1, listeners: ['http://127.0.0.1:1']}, {name: i2, listeners: ['http://127.0.0.1:2']}]}]"
+	plan, err := c.PlanConfig(ctx, []byte(shop), client.YAML, "")
+	must(err)
+	if plan.Revision != 0 || plan.ChangeCount == 0 {
+		t.Errorf("%+v", plan)
+	}
+	_, err = c.PutConfig(ctx, client.PutConfig{Data: []byte(shop)})
+	must(err)
+	disable := []config.Edit{{Op: "disable", Kind: "instance", Cluster: "a", Name: "i1"}}
+	plan, err = c.PlanEdits(ctx, client.PlanEdits{Edits: disable})
+	must(err)
+	res, err := c.EditConfig(ctx, client.Edits{Edits: disable}, client.ChangeOptions{Pinned: true, Expect: 1})
+	must(err)
+	if len(plan.Effect.Started) != 1 || len(res.Effect.Started) != 1 || plan.Effect.Started[0].Timeout != res.Effect.Started[0].Timeout {
+		t.Errorf("planned %+v, done %+v", plan.Effect, res.Effect)
+	}
+	list, err := c.Quiesces(ctx)
+	must(err)
+	if len(list) != 1 || list[0].Instance != "i1" || list[0].ID != res.Index {
+		t.Fatalf("%+v", list)
+	}
+	started := list[0].Started
+	list, err = c.SetQuiesce(ctx, list[0].ID, client.QuiesceUpdate{Subject: &list[0].Subject, Total: "15m"})
+	must(err)
+	if len(list) != 1 || list[0].Deadline.Sub(started) != 15*time.Minute { // SUN-66
+		t.Errorf("%+v", list)
+	}
+	res, err = c.CancelQuiesce(ctx, list[0].ID, &list[0].Subject, 0)
+	must(err)
+	if len(res.Effect.Canceled) != 1 {
+		t.Errorf("%+v", res.Effect)
+	}
+	// What has been made once is not made again, whoever asks: the answer was lost, say.
+	add := client.Edits{Edits: []config.Edit{{Op: "add", Kind: "cluster", Name: "b"}}}
+	first, err := c.EditConfig(ctx, add, client.ChangeOptions{IdempotencyKey: "k"})
+	must(err)
+	again, err := c.EditConfig(ctx, add, client.ChangeOptions{IdempotencyKey: "k"})
+	must(err)
+	if again.Revision != first.Revision {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+
+	m, err := c.Lock(ctx, client.MaintenanceRequest{Reason: "why", Owner: "alice", Timeout: "1h"})
+	must(err)
+	var p *client.Problem
+	_, err = c.EditConfig(ctx, client.Edits{Edits: disable}, client.ChangeOptions{})
+	if !errors.As(err, &p) || p.Code != wire.CodeLocked || p.Lock == nil || p.Lock.Owner != "alice" {
+		t.Errorf("got %v", err)
+	}
+	_, err = c.EditConfig(ctx, client.Edits{Edits: disable, Lock: m.Lock.ID}, client.ChangeOptions{})
+	must(err)
+	if err := c.Unlock(ctx, "bob", false); !errors.As(err, &p) || p.Code != wire.CodeLocked {
+		t.Errorf("got %v", err)
+	}
+	must(c.Unlock(ctx, "", true))
+	if m, err := c.Maintenance(ctx); err != nil || m.On {
+		t.Error(m, err)
+	}
+
+	res, err = c.RollbackConfig(ctx, client.Rollback{Revision: 1}, client.ChangeOptions{At: time.Now().Add(time.Hour)})
+	must(err)
+	one, err := c.Schedule(ctx, res.Schedule.ID)
+	must(err)
+	if l, err := c.Schedules(ctx); err != nil || len(l) != 1 || l[0].ID != one.ID {
+		t.Error(l, err)
+	}
+	must(c.DropSchedule(ctx, one.ID))
+	_, err = c.RollbackConfig(ctx, client.Rollback{Revision: 1}, client.ChangeOptions{Wait: time.Second})
+	must(err)
+
+	beat, err := c.SendHeartbeat(ctx, "a", "self", map[string]any{"listeners": []string{"http://127.0.0.1:9"}})
+	must(err)
+	if beat.Heartbeat != config.Duration(500*time.Millisecond) || beat.DropAfter != config.Duration(3*time.Second) {
+		t.Errorf("%+v", beat)
+	}
+	s, err := c.Status(ctx)
+	must(err)
+	if l := s.Clusters[0].Instances; len(l) != 3 || !l[2].Registered || l[2].Name != "self" {
+		t.Errorf("%+v", l)
+	}
+	must(c.Goodbye(ctx, "a", "self"))
+	if e, err := c.Endpoints(ctx, "a"); err != nil || len(e.Clusters) != 1 || len(e.Clusters[0].Endpoints) != 0 {
+		t.Error(e, err)
 	}
 }

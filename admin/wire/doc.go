@@ -3,7 +3,7 @@
 // the two cannot drift apart.
 //
 // Promises: fields are only ever added, never renamed or given another meaning, under /v1. Times are UTC, RFC 3339.
-// Durations carry their unit in the name. Session keys are the keyed hashes that the state holds, as 32 hexadecimal
+// Durations are text as in the configuration ("1m30s"), or carry their unit in the name. Session keys are the keyed hashes that the state holds, as 32 hexadecimal
 // digits; no document here ever carries an application's own session id back to a caller.
 //
 // The package holds plain data: values may be copied and read from any goroutine.

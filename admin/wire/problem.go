@@ -28,7 +28,7 @@ const (
 	CodeUnsupportedMediaType  = "unsupported-media-type" // 415: see Accept
 	CodeInvalidRequest        = "invalid-request"        // 422: a parameter or field is wrong; see errors
 	CodeConfigInvalid         = "config-invalid"         // 422: the configuration is wrong; errors lists all with line and column
-	CodeLocked                = "locked"                 // 423: reserved for the maintenance lock
+	CodeLocked                = "locked"                 // 423: the maintenance lock is on; see lock
 	CodePreconditionRequired  = "precondition-required"  // 428: the write needs If-Match
 	CodeInternal              = "internal"               // 500: a fault of this node; its log says more
 	CodeNoQuorum              = "no-quorum"              // 503: no leader or no majority; nothing was done; see Retry-After
@@ -61,7 +61,7 @@ var Codes = []struct {
 	{CodeInvalidRequest, http.StatusUnprocessableEntity, "a parameter or field is wrong, see errors"},
 	{CodeConfigInvalid, http.StatusUnprocessableEntity, "the configuration is wrong, errors lists every fault with line and column"},
 	{CodeSessionIDNotInCluster, http.StatusUnprocessableEntity, "the session id or cookie does not belong to this cluster, host and context root"},
-	{CodeLocked, http.StatusLocked, "reserved: the maintenance lock is on"},
+	{CodeLocked, http.StatusLocked, "the maintenance lock is on, lock says whose, why and since when"},
 	{CodePreconditionRequired, http.StatusPreconditionRequired, "the write needs If-Match"},
 	{CodeInternal, http.StatusInternalServerError, "a fault of this node, its log says more"},
 	{CodeNoQuorum, http.StatusServiceUnavailable, "no leader or no majority, nothing was done, see Retry-After"},
@@ -80,6 +80,8 @@ type Problem struct {
 	Errors []ProblemError `json:"errors,omitempty"`
 	// Revision is the current configuration revision, with revision-conflict.
 	Revision *uint64 `json:"revision,omitempty"`
+	// Lock is the maintenance lock that is in the way, with locked.
+	Lock *Lock `json:"lock,omitempty"`
 
 	header http.Header
 }

@@ -7,6 +7,11 @@ type Session struct {
 	Key      string `json:"key" doc:"keyed hash, 32 hexadecimal digits"`
 	Cluster  string `json:"cluster"`
 	Instance string `json:"instance"`
+	// Host and ContextRoot are those of the module where it was recorded, absent when that is not known.
+	Host        string `json:"host,omitempty" doc:"of its module"`
+	ContextRoot string `json:"contextRoot,omitempty" doc:"of its module; absent when it is not known"`
+	Reason      string `json:"reason" doc:"why it is where it is, in words"`
+	Index       uint64 `json:"index,omitempty" doc:"log index of that decision"`
 	// Seen is coarse: requests move it at most every sixteenth of the idle timeout.
 	Seen time.Time `json:"seen" doc:"when it was last known to be in use, coarsely"`
 	// Expires is the earliest replicated time at which it goes without further requests.

@@ -28,6 +28,11 @@ type Status struct {
 	Nodes     []Node     `json:"nodes"`
 	Listeners []Listener `json:"listeners"`
 	Clusters  []Cluster  `json:"clusters"`
+	// OperatingIndex is the log index of the last change of what is in force; compare with inForce of the nodes.
+	OperatingIndex uint64     `json:"operatingIndex" doc:"log index of the last change of what is in force beside the assignments"`
+	Quiesces       []Quiesce  `json:"quiesces" doc:"those that run"`
+	Maintenance    *Lock      `json:"maintenance,omitempty" doc:"the maintenance lock, absent when it is off"`
+	Schedules      []Schedule `json:"schedules" doc:"changes that wait for their time, the next one first"`
 	// Problems says in words what an operator should look at, the most urgent first; empty when all is well.
 	Problems []string `json:"problems" doc:"what an operator should look at, the most urgent first"`
 }
@@ -67,6 +72,7 @@ type Node struct {
 	// ClockSkewMillis is that node's clock minus the clock of the node that answers.
 	ClockSkewMillis int64  `json:"clockSkewMillis" doc:"its clock minus that of the node that answers, half the round trip taken off"`
 	Revision        uint64 `json:"revision" doc:"the configuration revision that it serves"`
+	InForce         uint64 `json:"inForce" doc:"log index of the last change of what is in force that its data plane obeys"`
 	Sessions        int    `json:"sessions" doc:"assignments in its table"`
 	HashIndex       uint64 `json:"hashIndex" doc:"log index of its state hash"`
 	Hash            string `json:"hash" doc:"state hash at that index, 32 hexadecimal digits"`
@@ -101,6 +107,9 @@ type Module struct {
 	Host        string `json:"host"`
 	ContextRoot string `json:"contextRoot"`
 	Enabled     bool   `json:"enabled"`
+	Admin       string `json:"admin" enum:"enabled,quiescing,stopped" doc:"what the configuration and the quiesces make of it"`
+	Sessions    int    `json:"sessions" doc:"from the replicated table"`
+	InFlight    int64  `json:"inFlight" doc:"over the nodes that answer"`
 }
 
 // The health of an instance over the nodes that answer.
@@ -113,16 +122,23 @@ const (
 
 // Instance is one application server process.
 type Instance struct {
-	Name     string       `json:"name"`
-	URLs     []string     `json:"urls"`
-	Admin    string       `json:"admin" enum:"enabled,disabled" doc:"what the configuration wants"`
-	Weight   int          `json:"weight"`
-	Zone     string       `json:"zone"`
-	Version  string       `json:"version"`
-	Health   string       `json:"health" enum:"up,down,partial,unknown"`
-	Sessions int          `json:"sessions" doc:"from the replicated table"`
-	InFlight int64        `json:"inFlight" doc:"over the nodes that answer"`
-	Nodes    []NodeHealth `json:"nodes" doc:"what each node that answers says"`
+	Name    string   `json:"name"`
+	URLs    []string `json:"urls"`
+	Admin   string   `json:"admin" enum:"enabled,quiescing,stopped" doc:"what the configuration and the quiesces make of it"`
+	Weight  int      `json:"weight"`
+	Share   *float64 `json:"share,omitempty" doc:"percent of the cluster's new sessions that it gets now; absent where the load decides"`
+	Backup  bool     `json:"backup,omitempty"`
+	Zone    string   `json:"zone"`
+	Version string   `json:"version"`
+	Health  string   `json:"health" enum:"up,down,partial,unknown"`
+	// Verdict is the group's, by a majority of the nodes.
+	Verdict       string       `json:"verdict" enum:"up,suspect,failed" doc:"the group's verdict, by a majority of the nodes that report"`
+	VerdictReason string       `json:"verdictReason,omitempty"`
+	VerdictSince  time.Time    `json:"verdictSince,omitzero"`
+	Registered    bool         `json:"registered,omitempty" doc:"it registered itself and sends heartbeats"`
+	Sessions      int          `json:"sessions" doc:"from the replicated table"`
+	InFlight      int64        `json:"inFlight" doc:"over the nodes that answer"`
+	Nodes         []NodeHealth `json:"nodes" doc:"what each node that answers says"`
 }
 
 // NodeHealth is what one node says about an instance.
@@ -132,6 +148,8 @@ type NodeHealth struct {
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
 	InFlight int64     `json:"inFlight"`
+	Waiting  int64     `json:"waiting,omitempty" doc:"requests that wait for a connection (maxConnections)"`
+	Suspect  bool      `json:"suspect,omitempty" doc:"checks have failed, but not as many in a row as take it out"`
 }
 
 // Health is the answer of /healthz and /readyz.

@@ -1,0 +1,75 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin/wire"
+)
+
+// maxSkew is the clock difference from which on an operator should hear of it: logs of two nodes can no longer be read
+// side by side. Holdfast itself does not mind, its deadlines are replicated time.
+const maxSkew = 500 * time.Millisecond
+
+// problems says in words what is wrong, the most urgent first.
+func problems(s *wire.Status) []string {
+	list := []string{}
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if !s.Quorum || s.Leader == "" {
+		add("no quorum: known sessions are served, nothing can be recorded or changed until a majority of the nodes is back")
+	}
+	for _, n := range s.Nodes {
+		if n.HashState == wire.HashDiffers {
+			add("node %s has another state than the leader (log index %d): stop it, and let it join again with an empty data directory", n.Name, n.HashIndex)
+		}
+	}
+	for _, n := range s.Nodes {
+		switch {
+		case !n.Reachable:
+			add("node %s does not answer: %s", n.Name, cmp.Or(n.Error, "unknown"))
+		case !n.Ready:
+			add("node %s is not ready: %s", n.Name, cmp.Or(n.Reason, "unknown"))
+		}
+	}
+	for _, c := range s.Clusters {
+		down := 0
+		for _, i := range c.Instances {
+			switch {
+			case i.Health == wire.HealthDown:
+				down++
+				if i.Admin == wire.AdminStopped {
+					continue // somebody has stopped it, and means it
+				}
+				add("instance %s of cluster %s is down: %s", i.Name, c.Name, cmp.Or(i.Nodes[0].Reason, "unknown"))
+			case i.Health == wire.HealthPartial:
+				add("instance %s of cluster %s is not available everywhere: %s", i.Name, c.Name, whereDown(i))
+			}
+		}
+		if down > 0 && down == len(c.Instances) {
+			add("cluster %s has no available instance", c.Name)
+		}
+		if enabled := slices.ContainsFunc(c.Instances, func(i wire.Instance) bool { return i.Admin == wire.AdminEnabled }); !enabled && len(c.Instances) > 0 {
+			add("cluster %s has no enabled instance; 'holdfast cluster start %s' enables them", c.Name, c.Name)
+		}
+	}
+	for _, n := range s.Nodes {
+		if skew := time.Duration(n.ClockSkewMillis) * time.Millisecond; skew.Abs() > maxSkew {
+			add("the clock of node %s is %v off that of node %s", n.Name, skew, s.Node)
+		}
+	}
+	return list
+}
+
+// whereDown lists the nodes for which an instance is not fully available, with their reasons.
+func whereDown(i wire.Instance) string {
+	var list []string
+	for _, n := range i.Nodes {
+		if n.Health != wire.HealthUp {
+			list = append(list, n.Node+": "+cmp.Or(n.Reason, n.Health))
+		}
+	}
+	return strings.Join(list, "; ")
+}

@@ -1,0 +1,126 @@
+package lb
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// errBusy means that all connections which this node may have to the instance are in use, and that none became free in time.
+var errBusy = fmt.Errorf("%w: all its connections are in use (maxConnections)", errUnavailable)
+
+// admit is called before the request is sent to x.in. It counts the request for its instance and its module, waiting for a connection where the instance
+// bounds them, and then looks whether what was decided still stands: whoever has read a newer InForce, and no such request in flight, can rely
+// on it that none follows. So the count comes first. When it does not stand, the request is decided anew.
+// h is the header that goes out.
+func (x *exchange) admit(h http.Header) error {
+	for {
+		if err := x.enter(); err != nil {
+			return err
+		}
+		if x.b.routing.Load() == x.rt || x.stillStands() {
+			x.tellInstance(h)
+			return nil
+		}
+		x.leave()
+		if err := x.decideAnew(); err != nil {
+			return err
+		}
+	}
+}
+
+// enter takes a connection of x.in and gives back that of another instance.
+func (x *exchange) enter() error {
+	in := x.in.state
+	if x.holding && x.counted == in {
+		return nil
+	}
+	x.leave()
+	waited, err := in.acquire(x.r.Context(), slotPatience)
+	if waited {
+		x.b.metrics.waited(in.cluster, err)
+	}
+	if err != nil {
+		x.abandon()
+		return err
+	}
+	x.counted, x.holding = in, true
+	x.inModule = x.mod.state
+	x.inModule.inFlight.Add(1)
+	if x.opening = !x.assigned; x.opening {
+		in.opening.Add(1)
+	}
+	return nil
+}
+
+// leave gives back what enter took; x.counted goes on naming the instance that had the request last.
+func (x *exchange) leave() {
+	if !x.holding {
+		return
+	}
+	x.holding = false
+	x.inModule.inFlight.Add(-1)
+	if x.opening {
+		x.counted.opening.Add(-1)
+	}
+	x.counted.release()
+}
+
+// stillStands reports whether the decision is good under the newest routing too, and takes that over.
+func (x *exchange) stillStands() bool {
+	rt := x.b.routing.Load()
+	m := rt.find(x.mod.cluster.name, x.mod.host, x.mod.root)
+	if m == nil {
+		return false
+	}
+	in := m.cluster.byID[x.in.id]
+	if in == nil || in.state != x.in.state {
+		return false
+	}
+	if x.assigned {
+		if m.phase == fsm.PhaseStopped || in.phase == fsm.PhaseStopped {
+			return false
+		}
+	} else if m.phase != fsm.PhaseServing || in.phase != fsm.PhaseServing && !(in.phase == fsm.PhaseQuiescing && m.cluster.serveQuiescing) {
+		return false
+	}
+	x.rt, x.mod, x.in = rt, m, in
+	return true
+}
+
+// decideAnew decides about the request as if it had just come, by the newest routing.
+func (x *exchange) decideAnew() error {
+	if x.rounds++; x.rounds > maxMoves {
+		return errUnavailable
+	}
+	x.abandon()
+	x.rt = x.b.routing.Load()
+	x.s, x.mod, x.in, x.assigned = session{}, nil, nil, false
+	x.deliver.judged, x.deliver.listeners = false, nil
+	s := x.rt.match(x.r.Host, routingPath(x.r.URL))
+	if s == nil {
+		return errNoModule
+	}
+	return x.decide(s)
+}
+
+// abandon takes back the record of a new session that no client will hear of: it would only count as one more session of its instance.
+func (x *exchange) abandon() {
+	co, b := x.commit, x.b
+	x.commit = nil
+	if co == nil || !x.s.ours {
+		return
+	}
+	b.tasks.start(func() {
+		<-co.done
+		switch {
+		case co.err != nil:
+		case co.out.provisional:
+			b.pending.settled(co.op)
+		case co.out.code == fsm.CodeOK:
+			// Should it fail, the session goes when its idle time is over.
+			b.record(b.ctx, fsm.SessionOp{Kind: fsm.OpDrop, Key: co.op.Key, Expect: co.op.Instance, Reason: fsm.ReasonQuiesced, Module: co.op.Module})
+		}
+	})
+}

@@ -1,0 +1,37 @@
+package server
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-lb/holdfast/raftnode"
+)
+
+// TestAllObey: ?wait=all returns when every node's data plane obeys what was in force at the index, and is ready; otherwise it says who is not.
+func TestAllObey(t *testing.T) {
+	member := func(name string, d description) raftnode.MemberInfo {
+		detail, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raftnode.MemberInfo{Name: name, Reachable: true, Info: raftnode.Info{Detail: detail}}
+	}
+	obeys := member("n1", description{Ready: true, InForce: 7})
+	for name, c := range map[string]struct {
+		other raftnode.MemberInfo
+		want  string // in the error, empty for none
+	}{
+		"all":         {member("n2", description{Ready: true, InForce: 7}), ""},
+		"ahead":       {member("n2", description{Ready: true, InForce: 9}), ""},
+		"behind":      {member("n2", description{Ready: true, InForce: 6, Serving: 99}), "node n2 serves what was in force at index 6, not yet that of index 7"},
+		"not ready":   {member("n2", description{InForce: 7, Reason: "listener web: port in use"}), "node n2: listener web: port in use"},
+		"away":        {raftnode.MemberInfo{Name: "n2", Error: "connection refused"}, "node n2: connection refused"},
+		"cannot read": {raftnode.MemberInfo{Name: "n2", Reachable: true, Info: raftnode.Info{Detail: []byte("[")}}, "node n2: its description cannot be read"},
+	} {
+		err := allObey([]raftnode.MemberInfo{obeys, c.other}, 7)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+)
+
+// dutyState is what the leader's duties read of the replicated state; *fsm.State is one.
+type dutyState interface {
+	Now() time.Time
+	Operating() *fsm.Operating
+	Sessions(fsm.InstanceID) int
+	InstanceID(cluster, instance string) (fsm.InstanceID, bool)
+	ModuleID(cluster, host, contextRoot string) (fsm.ModuleID, bool)
+	ModuleSessions(fsm.ModuleID) int
+	Events(after uint64, limit int) []fsm.Event
+	LastEvent() uint64
+}
+
+// term is one term in which this node leads, as its duties see it.
+type term struct {
+	// node is this node's name.
+	node  string
+	state dutyState
+	// propose has a command applied in this term only: whoever was cut off decides nothing for the next leader.
+	propose func(context.Context, fsm.Command) (fsm.Result, error)
+	reports *gatherer
+	// changed gives a channel that is closed when anything in Operating changes.
+	changed func() <-chan struct{}
+	log     *slog.Logger
+	jobs    *jobs
+}
+
+// now is the time that the next entry would get: this node's clock, which the state never lets go back.
+func (t *term) now() time.Time {
+	now := time.Now()
+	if state := t.state.Now(); state.After(now) {
+		return state
+	}
+	return now
+}
+
+// duty is one thing that the group needs to have done by one node, the leader. A new leader begins with a new one, so whatever must
+// outlive the leader is in the replicated state.
+type duty interface {
+	name() string
+	// look does what is due and gives the time after which to look again; it is also called whenever Operating has changed.
+	look(ctx context.Context) (again time.Duration, err error)
+}
+
+const (
+	// never is when a duty that waits for a change looks again: a net below those that tell of changes.
+	never = time.Minute
+	// proposeWait bounds one proposal; after it the duty looks at the state anew.
+	proposeWait = 3 * time.Second
+	// A duty that failed looks again after retryFirst, then ever later, at most after retryLast.
+	retryFirst, retryLast = 50 * time.Millisecond, time.Second
+)
+
+// run does all duties until ctx ends with the term.
+func (t *term) run(ctx context.Context, duties ...duty) {
+	var all sync.WaitGroup
+	for _, d := range duties {
+		all.Go(func() { t.keep(ctx, d) })
+	}
+	all.Wait()
+}
+
+func (t *term) keep(ctx context.Context, d duty) {
+	timer := time.NewTimer(never)
+	defer timer.Stop()
+	retry := retryFirst
+	for ctx.Err() == nil {
+		changed := t.changed() // asked before the state is looked at, so that no change slips through in between
+		again, err := d.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		t.jobs.note(d.name(), err)
+		if err != nil {
+			t.log.Warn("leader's duty failed, it is tried again", "duty", d.name(), "error", err)
+			again, retry, changed = retry, min(2*retry, retryLast), nil
+		} else {
+			retry = retryFirst
+		}
+		timer.Reset(max(again, 0))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// do proposes a command, for a bounded time.
+func (t *term) do(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, proposeWait)
+	defer cancel()
+	return t.propose(ctx, c)
+}
+
+// refusal makes an error of a result that is not what was hoped for.
+func refusal(r fsm.Result) error {
+	if r.Code == fsm.CodeOK {
+		return nil
+	}
+	if r.Message != "" {
+		return errors.New("refused: " + r.Message)
+	}
+	return errors.New("refused by the state")
+}

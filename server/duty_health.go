@@ -1,0 +1,181 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
+	"github.com/holdfast-lb/holdfast/lb"
+)
+
+const (
+	// healthEvery is how often the leader asks the nodes what they think of the instances. Two small requests a second for each node: near to nothing.
+	healthEvery = 500 * time.Millisecond
+	// healthConfirm is how long a new verdict must stand, in two gatherings, before it is proposed: a listener that flaps costs no entries.
+	healthConfirm = 200 * time.Millisecond
+)
+
+// healthDuty makes one verdict of what the nodes find. Each node goes by its own checks anyway; the verdict is what all agree on.
+//
+// A node that has an instance only since a moment ago may not have checked it yet, and takes it for available until then. Such a node has no vote: its
+// "available" counts only once it is older than a check can take (the cluster's health time-out), or when the leader has seen the same process
+// of the node find the instance unavailable before. As long as its vote could turn the verdict, the verdict stays what it is.
+type healthDuty struct {
+	*term
+	at      time.Time // of the last gathering
+	pending map[fsm.InstanceID]pendingVerdict
+	checked map[checkedBy]bool
+}
+
+// pendingVerdict is a change that must be found again before it counts.
+type pendingVerdict struct {
+	state fsm.HealthState
+	since time.Time
+}
+
+// checkedBy says that a process of a node has found the instance unavailable, so that it has checked it.
+type checkedBy struct {
+	node              string
+	started           time.Time
+	cluster, instance string
+}
+
+func (*healthDuty) name() string { return "health" }
+
+func (d *healthDuty) look(ctx context.Context) (time.Duration, error) {
+	op := d.state.Operating()
+	if !hasInstances(op.Config) {
+		return never, nil
+	}
+	if wait := time.Until(d.at.Add(d.pause())); !d.at.IsZero() && wait > 0 {
+		return wait, nil // something changed that has nothing to do with health
+	}
+	reports, at := d.reports.get(ctx, healthConfirm/2)
+	d.at = at
+	changes := d.changes(op, reports)
+	if len(changes) > 0 {
+		if _, err := d.do(ctx, &fsm.VerdictSet{Verdicts: changes}); err != nil {
+			return 0, err
+		}
+	}
+	return d.pause(), nil
+}
+
+// pause is shorter while a change waits to be confirmed.
+func (d *healthDuty) pause() time.Duration {
+	if len(d.pending) > 0 {
+		return healthConfirm
+	}
+	return healthEvery
+}
+
+func hasInstances(c *config.Config) bool {
+	for i := range c.Clusters {
+		if len(c.Clusters[i].Instances) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// changes gives the verdicts that are not what the group holds, and were not in the last gathering either.
+func (d *healthDuty) changes(op *fsm.Operating, reports []memberReport) (changes []fsm.Verdict) {
+	present := make(map[fsm.InstanceID]fsm.HealthState, len(op.Verdicts))
+	for _, v := range op.Verdicts {
+		present[v.Instance] = v.State
+	}
+	pending := make(map[fsm.InstanceID]pendingVerdict)
+	checked := make(map[checkedBy]bool)
+	for i := range op.Config.Clusters {
+		c := &op.Config.Clusters[i]
+		for j := range c.Instances {
+			id, ok := d.state.InstanceID(c.Name, c.Instances[j].Name)
+			if !ok {
+				continue
+			}
+			is := present[id]
+			if is == "" {
+				is = fsm.HealthUp
+			}
+			v := d.count(c, c.Instances[j].Name, reports, checked).verdict(is)
+			if v.State == is {
+				continue
+			}
+			if p := d.pending[id]; p.state != v.State {
+				pending[id] = pendingVerdict{v.State, d.at}
+			} else if d.at.Sub(p.since) < healthConfirm {
+				pending[id] = p
+			} else {
+				v.Instance = id
+				changes = append(changes, v)
+			}
+		}
+	}
+	d.pending, d.checked = pending, checked
+	return changes
+}
+
+// votes are what the nodes say about one instance.
+type votes struct {
+	up, down, suspect, abstain int
+	reasons                    []string
+}
+
+func (d *healthDuty) count(c *config.Cluster, name string, reports []memberReport, checked map[checkedBy]bool) (v votes) {
+	for i := range reports {
+		r := &reports[i]
+		s := r.instance(c.Name, name)
+		if !r.reachable || s == nil {
+			continue
+		}
+		by := checkedBy{r.node, r.started, c.Name, name}
+		checked[by] = d.checked[by]
+		switch {
+		case s.Health == "down":
+			v.down++
+			v.reasons = append(v.reasons, fmt.Sprintf("node %s: %s", r.node, s.Reason))
+			checked[by] = true
+		case s.Suspect:
+			v.suspect++
+			v.reasons = append(v.reasons, fmt.Sprintf("node %s: checks have failed", r.node))
+			checked[by] = true
+		case c.Health.Type == "none" || checked[by] || d.knows(r, s, c):
+			v.up++
+		default:
+			v.abstain++
+		}
+	}
+	return v
+}
+
+// knows tells whether a node has the instance for longer than a check takes, by that node's clock.
+func (d *healthDuty) knows(r *memberReport, s *lb.InstanceStatus, c *config.Cluster) bool {
+	return d.at.Add(r.skew).Sub(s.Since) > time.Duration(c.Health.Timeout)
+}
+
+// verdict counts the votes; while those who have none yet could turn it, it stays what it is.
+func (v votes) verdict(is fsm.HealthState) fsm.Verdict {
+	reporting := v.up + v.down + v.suspect + v.abstain
+	best, worst := state(v.down, v.suspect, reporting), state(v.down+v.abstain, v.suspect, reporting)
+	out := fsm.Verdict{State: best, Down: v.down, Reporting: reporting - v.abstain}
+	if reporting == 0 || best != worst {
+		out.State = is
+	}
+	if out.State != fsm.HealthUp {
+		out.Reason = strings.Join(v.reasons, "; ")
+	}
+	return out
+}
+
+func state(down, suspect, reporting int) fsm.HealthState {
+	switch {
+	case 2*down > reporting:
+		return fsm.HealthFailed
+	case down > 0 || suspect > 0:
+		return fsm.HealthSuspect
+	}
+	return fsm.HealthUp
+}

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/lb"
+	"github.com/holdfast-lb/holdfast/raftnode"
+)
+
+// memberReport is what one member of the group says about itself, for the leader's duties.
+type memberReport struct {
+	node string
+	self bool
+	// reachable is false when it did not answer, or in a way that cannot be read; then the rest is empty.
+	reachable bool
+	// started tells one process of a node from the next.
+	started time.Time
+	// skew is the node's clock minus this one's, exact to half of rtt.
+	skew, rtt time.Duration
+	description
+}
+
+// instance finds what the node says about an instance, nil for nothing.
+func (r *memberReport) instance(cluster, name string) *lb.InstanceStatus {
+	for i := range r.Instances {
+		if s := &r.Instances[i]; s.Instance == name && s.Cluster == cluster {
+			return s
+		}
+	}
+	return nil
+}
+
+func newReport(m raftnode.MemberInfo, self string) memberReport {
+	r := memberReport{node: m.Name, self: m.Name == self, started: m.Info.Started, skew: m.Skew, rtt: m.RTT}
+	if m.Reachable && json.Unmarshal(m.Info.Detail, &r.description) == nil {
+		r.reachable = true
+	}
+	return r
+}
+
+// reportWait bounds one gathering: a node that is silent for longer does not report.
+const reportWait = 500 * time.Millisecond
+
+// gatherer asks all members for all duties: who asks shortly after another gets the same answers.
+type gatherer struct {
+	ask func(context.Context) []memberReport
+
+	mu   sync.Mutex
+	last []memberReport
+	at   time.Time // when the last gathering began; the answers are at least as new
+}
+
+// get gives reports of which none is older than maxAge, and when they were asked for.
+func (g *gatherer) get(ctx context.Context, maxAge time.Duration) ([]memberReport, time.Time) {
+	asked := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.at.IsZero() && asked.Sub(g.at) <= maxAge {
+		return g.last, g.at
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportWait)
+	defer cancel()
+	g.at = time.Now()
+	g.last = g.ask(ctx)
+	return g.last, g.at
+}
+
+// now asks at once, beside all others, and for at most wait: for whoever has something else to do by then.
+func (g *gatherer) now(ctx context.Context, wait time.Duration) []memberReport {
+	ctx, cancel := context.WithTimeout(ctx, min(wait, reportWait))
+	defer cancel()
+	return g.ask(ctx)
+}
