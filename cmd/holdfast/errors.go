@@ -56,7 +56,7 @@ func exitStatus(err error) int {
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &problem) && refusals[problem.Code], errors.Is(err, server.ErrRefused):
+	case errors.As(err, &problem) && refusals[problem.Code], errors.Is(err, server.ErrRefused), errors.Is(err, errRefused):
 		return exitRefused
 	}
 	return exitFailed

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -39,6 +40,16 @@ func TestFlagBeatsVariableBeatsFile(t *testing.T) {
 	}
 	if got.Name != "from-flag" || got.Zone != "from-env" || got.DataDir != "/from/file" || got.BootstrapExpect != 3 ||
 		strings.Join(got.Join, " ") != "a:1 b:2" || got.JoinToken != "secret" {
+		t.Errorf("settled as %+v", got)
+	}
+}
+
+func TestSettingsOfOperatingComeFromFileAndVariables(t *testing.T) {
+	got, err := settled(t, nil, map[string]string{"HOLDFAST_DISCOVER": "multicast@lo"}, "hook-dir: /etc/holdfast/hooks\ndiscover: multicast\nmax-join-skew: 5s\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.HookDir != "/etc/holdfast/hooks" || got.Discover != "multicast@lo" || got.MaxJoinSkew != 5*time.Second {
 		t.Errorf("settled as %+v", got)
 	}
 }

@@ -23,7 +23,16 @@ func operatorCommands(g *globals) []*cobra.Command {
 		newInitCommand(g),
 		newStatusCommand(g),
 		newConfigCommand(g),
+		newClusterCommand(g),
+		newInstanceCommand(g),
+		newModuleCommand(g),
+		newQuiesceCommand(g),
+		newMaintenanceCommand(g),
+		newImportCommand(g),
+		newExportCommand(g),
 		newSessionCommand(g),
+		newUpgradeCommand(g),
+		newEventsCommand(g),
 		newTokenCommand(g),
 		newNodeCommand(g),
 		newVersionCommand(g),
@@ -51,7 +60,7 @@ func newRootCommand(g *globals) *cobra.Command {
 		Long: `Holdfast is a highly available load balancer whose sticky sessions survive everything. Three or five nodes form one group that replicates the
 assignment of every session; any node serves any request, and losing one loses nothing.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the group (somebody was faster, no quorum).`,
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the group (somebody was faster, the maintenance lock, no quorum).`,
 		Example: `  holdfast init --group shop                    # the string that the first nodes are started with
   holdfast serve --name n1 --bootstrap          # run a node
   holdfast config apply -f shop.yaml --wait     # give the group its configuration

@@ -63,7 +63,8 @@ func exitIs(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// groupDoes changes the fake: group lost | group lagging | group sessions N | group interfere | group broken.
+// groupDoes changes the fake: group lost | lagging | sick | interfere | sessions | whole (no silent node) | idle (nothing in flight) | up (all instances
+// available) | quiesced (the time of all quiesces is over).
 func groupDoes(ts *testscript.TestScript, _ bool, args []string) {
 	g := ts.Value("group").(*fakeGroup)
 	switch args[0] {
@@ -73,6 +74,14 @@ func groupDoes(ts *testscript.TestScript, _ bool, args []string) {
 		g.lagging.Store(true)
 	case "sick":
 		g.sick.Store(true)
+	case "whole":
+		g.whole.Store(true)
+	case "idle":
+		g.idle.Store(true)
+	case "up":
+		g.up.Store(true)
+	case "quiesced":
+		ts.Check(g.endQuiesces())
 	case "interfere":
 		ts.Check(g.interfere())
 	case "sessions":
@@ -99,7 +108,7 @@ type fakeGroup struct {
 	index uint64
 	now   time.Time
 
-	lost, lagging, sick atomic.Bool
+	lost, lagging, sick, whole, idle, up atomic.Bool
 }
 
 func newFakeGroup() *fakeGroup {
@@ -138,6 +147,20 @@ func (g *fakeGroup) interfere() error {
 	rev := g.state.Revision()
 	_, err := g.Propose(context.Background(), &fsm.ConfigSet{RequestID: fsm.RequestID{9, byte(rev.Number)}, Expect: rev.Number, Actor: "somebody", Config: rev.Config})
 	return err
+}
+
+// endQuiesces lets the time of all quiesces go by, and ends them.
+func (g *fakeGroup) endQuiesces() error {
+	g.mu.Lock()
+	g.now = g.now.Add(24 * time.Hour)
+	g.mu.Unlock()
+	for _, q := range g.state.Operating().Quiesces {
+		res, err := g.Propose(context.Background(), &fsm.QuiesceEnd{ID: q.ID, Subject: q.Subject, Deadline: q.Deadline, Node: "n1"})
+		if err != nil || res.Code != fsm.CodeOK {
+			return fmt.Errorf("end %v: %v %v", q.Subject, res, err)
+		}
+	}
+	return nil
 }
 
 // addSessions assigns three sessions of cluster1; the last is that of the application's id "id-1".
@@ -182,11 +205,14 @@ func (g *fakeGroup) Info() admin.Info {
 func (g *fakeGroup) Members(context.Context) []admin.Member {
 	applied, digest := g.state.DigestAt()
 	m := admin.Member{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Version: "v1.2.3", Zone: "z1",
-		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len()}
+		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len(), InForce: g.state.Operating().Index}
 	other := m
 	other.Name, other.Self, other.Role, other.ClockSkew = "node-with-a-very-long-name-that-does-not-fit-into-its-column", false, "follower", 3*time.Millisecond
 	if g.sick.Load() {
 		other.Digest[0]++
+	}
+	if g.whole.Load() {
+		return []admin.Member{m, other}
 	}
 	return []admin.Member{m, other, {Name: "n3", Err: "connection refused"}}
 }
@@ -194,10 +220,15 @@ func (g *fakeGroup) Members(context.Context) []admin.Member {
 func (g *fakeGroup) Ready() error { return nil }
 
 func (g *fakeGroup) Instances() []admin.InstanceStatus {
-	return []admin.InstanceStatus{
-		{Cluster: "cluster1", Instance: "instance1", Up: true, InFlight: 4},
-		{Cluster: "cluster1", Instance: "instance2", Reason: "connection refused"},
+	one := admin.InstanceStatus{Cluster: "cluster1", Instance: "instance1", Up: true, InFlight: 4}
+	two := admin.InstanceStatus{Cluster: "cluster1", Instance: "instance2", Reason: "connection refused"}
+	if g.idle.Load() {
+		one.InFlight = 0
 	}
+	if g.up.Load() {
+		two.Up, two.Reason = true, ""
+	}
+	return []admin.InstanceStatus{one, two}
 }
 
 func sessionKey(session string) fsm.Key {

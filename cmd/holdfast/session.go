@@ -23,7 +23,7 @@ applications. 'session show' finds the key of an id that you have.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: groupOnly,
 	}
-	cmd.AddCommand(newSessionListCommand(g), newSessionShowCommand(g))
+	cmd.AddCommand(newSessionListCommand(g), newSessionShowCommand(g), newSessionExplainCommand(g), newSessionMoveCommand(g), newSessionDropCommand(g))
 	return g.operator(cmd)
 }
 
@@ -31,6 +31,7 @@ func newSessionListCommand(g *globals) *cobra.Command {
 	var filter client.SessionFilter
 	var limit int
 	var stale bool
+	var module string
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List assignments",
@@ -40,6 +41,15 @@ func newSessionListCommand(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usagef(cmd, "--limit %d: want 0 (all) or more", limit)
+			}
+			if module != "" {
+				if filter.Host != "" || filter.ContextRoot != "" {
+					return usagef(cmd, "either --module, or --context-root with --host")
+				}
+				filter.Host, filter.ContextRoot = splitModule(module)
+			}
+			if filter.Host != "" && filter.ContextRoot == "" {
+				return usagef(cmd, "--host means a module only together with --context-root")
 			}
 			ctx, c, done, err := g.connect(cmd)
 			if err != nil {
@@ -80,6 +90,9 @@ func newSessionListCommand(g *globals) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&filter.Cluster, "cluster", "", "only sessions of the cluster `NAME`")
 	f.StringVar(&filter.Instance, "instance", "", "only sessions of the instance `NAME`")
+	f.StringVar(&module, "module", "", "only sessions that were recorded in the module `[HOST]ROOT`, as in /fortune or shop.example/fortune")
+	f.StringVar(&filter.Host, "host", "", "the `HOST` of the module of --context-root")
+	f.StringVar(&filter.ContextRoot, "context-root", "", "only sessions that were recorded in the module of this context `ROOT`")
 	f.IntVar(&limit, "limit", 100, "at most `N` sessions; 0: all")
 	f.BoolVar(&stale, "stale", false, "what the node knows by itself, without asking the leader")
 	return cmd
@@ -132,12 +145,7 @@ standard input (-): on the command line other users of this machine could read t
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&l.Cluster, "cluster", "", "the `NAME` of the cluster that the session belongs to")
-	f.StringVar(&l.Host, "host", "", "the `HOST` of the module, when it has one")
-	f.StringVar(&l.ContextRoot, "context-root", "", "the context `ROOT` of the module")
-	f.StringVar(&sessionFile, "session-file", "", "`FILE` with the application's session id; -: standard input")
-	f.StringVar(&cookieFile, "cookie-file", "", "`FILE` with the value of the insert cookie; -: standard input")
+	sessionFlags(cmd, &l, &sessionFile, &cookieFile)
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,9 +16,10 @@ func newStatusCommand(g *globals) *cobra.Command {
 	var stale bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Everything on one screen: nodes, listeners, clusters, instances, what needs attention",
+		Short: "Everything on one screen: nodes, clusters, instances, quiesces, what needs attention",
 		Long: `Everything on one screen: the nodes (role, version, lag, clock skew, state hash), the listeners, the clusters and their instances (admin state,
-health, sessions, in flight), the configuration revision, and what needs attention.
+health, sessions, in flight), the modules, the quiesces that run with what remains, the maintenance lock, changes that wait for their time, the
+configuration revision, and what needs attention.
 
 It is answered also without a quorum. A state hash that is not "equal" means that a node holds another state than the leader.`,
 		Example: `  holdfast status
@@ -72,10 +74,15 @@ func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
 		b.WriteString("\n")
 		g.clusterTable(s).write(&b)
 		b.WriteString("\n")
+		if slices.ContainsFunc(s.Clusters, func(c client.Cluster) bool { return len(c.Modules) > 0 }) {
+			g.moduleTable(s).write(&b)
+			b.WriteString("\n")
+		}
 		g.instanceTable(s).write(&b)
 	} else {
 		b.WriteString("\nno clusters yet: 'holdfast config apply -f FILE' brings some\n")
 	}
+	g.writeOperating(&b, s)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -108,15 +115,19 @@ func hashStyle(state string) style {
 
 func (g *globals) clusterTable(s *client.Status) *table {
 	t := g.table("CLUSTER", "POLICY", "AFFINITY", "SESSIONS>", "IN FLIGHT>", "MODULES")
+	for i := range s.Clusters {
+		c := &s.Clusters[i]
+		t.row(c.Name, c.Policy, c.Affinity, c.Sessions, c.InFlight, moduleList(c))
+	}
+	return t
+}
+
+func (g *globals) moduleTable(s *client.Status) *table {
+	t := g.table("CLUSTER", "MODULE", "ADMIN", "SESSIONS>", "IN FLIGHT>")
 	for _, c := range s.Clusters {
-		modules := make([]string, len(c.Modules))
-		for i, m := range c.Modules {
-			modules[i] = m.Host + m.ContextRoot
-			if !m.Enabled {
-				modules[i] += " (disabled)"
-			}
+		for _, m := range c.Modules {
+			t.row(c.Name, m.Host+m.ContextRoot, adminCell(m.Admin), m.Sessions, m.InFlight)
 		}
-		t.row(c.Name, c.Policy, c.Affinity, c.Sessions, c.InFlight, orDash(strings.Join(modules, ", ")))
 	}
 	return t
 }
@@ -124,19 +135,32 @@ func (g *globals) clusterTable(s *client.Status) *table {
 func (g *globals) instanceTable(s *client.Status) *table {
 	t := g.table("CLUSTER", "INSTANCE", "ADMIN", "HEALTH", "WEIGHT>", "SESSIONS>", "IN FLIGHT>", "URL")
 	for _, c := range s.Clusters {
-		for _, i := range c.Instances {
-			admin := cell{text: i.Admin}
-			if i.Admin != "enabled" {
-				admin.style = warning
-			}
+		for i := range c.Instances {
+			in := &c.Instances[i]
 			url := "-"
-			if len(i.URLs) > 0 {
-				url = i.URLs[0]
+			if len(in.URLs) > 0 {
+				url = in.URLs[0]
 			}
-			t.row(c.Name, i.Name, admin, cell{i.Health, healthStyle(i.Health)}, i.Weight, i.Sessions, i.InFlight, url)
+			t.row(c.Name, nameOf(in), adminCell(in.Admin), healthCell(in), in.Weight, in.Sessions, in.InFlight, url)
 		}
 	}
 	return t
+}
+
+// writeOperating prints what is not as it always is: the maintenance lock, quiesces, changes that wait for their time.
+func (g *globals) writeOperating(b *strings.Builder, s *client.Status) {
+	if s.Maintenance != nil {
+		b.WriteString("\n")
+		writeMaintenance(b, &client.Maintenance{On: true, Lock: s.Maintenance})
+	}
+	if len(s.Quiesces) > 0 {
+		b.WriteString("\n")
+		g.quiesceTable(s.Quiesces).write(b)
+	}
+	if len(s.Schedules) > 0 {
+		b.WriteString("\n")
+		g.scheduleTable(s.Schedules).write(b)
+	}
 }
 
 func healthStyle(health string) style {
