@@ -21,10 +21,11 @@ var mayImport = map[string][]string{
 	"storage":  nil,                                           // bytes on disk
 	"raftnode": {"fsm", "storage", "internal/mutant"},         // replicates fsm over storage
 	"lb":       {"fsm", "internal/mutant"},                    // views of the state only
+	"migrate":  {"fsm"},                                       // files of other balancers become a configuration
 	"admin":    {"fsm"},                                       // what it drives comes as interfaces
 	"server":   {"fsm", "storage", "raftnode", "lb", "admin"}, // the one place that knows everyone
 	"chaos":    {"admin/client", "internal"},                  // black box: public interfaces only
-	"cmd":      {"server", "admin", "chaos", "fsm", "raftnode/pki", "storage", "internal"},
+	"cmd":      {"server", "admin", "chaos", "fsm", "migrate", "raftnode/pki", "storage", "internal"},
 	"internal": {"internal"},
 }
 

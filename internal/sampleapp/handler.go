@@ -38,6 +38,8 @@ type Answer struct {
 // Handler gives the application of one instance called name.
 func Handler(name string) http.Handler {
 	app := &app{name: name, suffixed: newSessions("." + name), plain: newSessions("")}
+	// No Origin check: the sample has no secrets, and its clients are tests.
+	app.sockets = websocket.Server{Handler: app.socket}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", app.echo)
 	mux.HandleFunc("/learn", app.learn)
@@ -48,14 +50,14 @@ func Handler(name string) http.Handler {
 	mux.HandleFunc("/slow", app.slow)
 	mux.HandleFunc("/stream", app.stream)
 	mux.HandleFunc("/upload", app.upload)
-	// No Origin check: the sample has no secrets, and its clients are tests.
-	mux.Handle("/ws", websocket.Server{Handler: app.socket})
+	mux.Handle("/ws", app.sockets)
 	return mux
 }
 
 type app struct {
 	name            string
 	suffixed, plain *sessions
+	sockets         websocket.Server
 }
 
 func (a *app) answer(w http.ResponseWriter, r *http.Request, answer Answer) {
@@ -78,6 +80,10 @@ func (a *app) echo(w http.ResponseWriter, r *http.Request) {
 		a.learn(w, r)
 	case strings.HasPrefix(r.URL.Path, "/plain;"):
 		a.learnPlain(w, r)
+	case strings.HasSuffix(r.URL.Path, "/ws"): // of whatever module
+		a.sockets.ServeHTTP(w, r)
+	case strings.HasSuffix(r.URL.Path, "/slow"):
+		a.slow(w, r)
 	default:
 		a.answer(w, r, Answer{})
 	}
