@@ -14,8 +14,12 @@ import (
 const (
 	// healthEvery is how often the leader asks the nodes what they think of the instances. Two small requests a second for each node: near to nothing.
 	healthEvery = 500 * time.Millisecond
-	// healthConfirm is how long a new verdict must stand, in two gatherings, before it is proposed: a listener that flaps costs no entries.
+	// healthConfirm is how long a worse verdict must stand, in two gatherings, before it is proposed: a listener that flaps costs no entries.
 	healthConfirm = 200 * time.Millisecond
+	// healthSoon is how often it asks while an instance went out of service less than healthFresh ago: one that only restarts is to be back at once. A
+	// better verdict needs no confirmation, because the nodes' own checks (rise) have confirmed it.
+	healthSoon  = 100 * time.Millisecond
+	healthFresh = time.Minute
 )
 
 // healthDuty makes one verdict of what the nodes find. Each node goes by its own checks anyway; the verdict is what all agree on.
@@ -50,10 +54,10 @@ func (d *healthDuty) look(ctx context.Context) (time.Duration, error) {
 	if !hasInstances(op.Config) {
 		return never, nil
 	}
-	if wait := time.Until(d.at.Add(d.pause())); !d.at.IsZero() && wait > 0 {
+	if wait := time.Until(d.at.Add(d.pause(op))); !d.at.IsZero() && wait > 0 {
 		return wait, nil // something changed that has nothing to do with health
 	}
-	reports, at := d.reports.get(ctx, healthConfirm/2)
+	reports, at := d.reports.get(ctx, healthSoon/2)
 	d.at = at
 	changes := d.changes(op, reports)
 	if len(changes) > 0 {
@@ -61,11 +65,17 @@ func (d *healthDuty) look(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	return d.pause(), nil
+	return d.pause(d.state.Operating()), nil
 }
 
-// pause is shorter while a change waits to be confirmed.
-func (d *healthDuty) pause() time.Duration {
+// pause is shorter while a change waits to be confirmed, and while one of those that are out may soon be back.
+func (d *healthDuty) pause(op *fsm.Operating) time.Duration {
+	now := d.now()
+	for _, v := range op.Verdicts {
+		if v.State != fsm.HealthUp && now.Sub(v.Since) < healthFresh {
+			return healthSoon
+		}
+	}
 	if len(d.pending) > 0 {
 		return healthConfirm
 	}
@@ -81,7 +91,7 @@ func hasInstances(c *config.Config) bool {
 	return false
 }
 
-// changes gives the verdicts that are not what the group holds, and were not in the last gathering either.
+// changes gives the verdicts that are not what the group holds: better ones at once, worse ones when the last gathering had them too.
 func (d *healthDuty) changes(op *fsm.Operating, reports []memberReport) (changes []fsm.Verdict) {
 	present := make(map[fsm.InstanceID]fsm.HealthState, len(op.Verdicts))
 	for _, v := range op.Verdicts {
@@ -104,18 +114,25 @@ func (d *healthDuty) changes(op *fsm.Operating, reports []memberReport) (changes
 			if v.State == is {
 				continue
 			}
-			if p := d.pending[id]; p.state != v.State {
+			v.Instance = id
+			if p := d.pending[id]; better(v.State, is) {
+				changes = append(changes, v)
+			} else if p.state != v.State {
 				pending[id] = pendingVerdict{v.State, d.at}
 			} else if d.at.Sub(p.since) < healthConfirm {
 				pending[id] = p
 			} else {
-				v.Instance = id
 				changes = append(changes, v)
 			}
 		}
 	}
 	d.pending, d.checked = pending, checked
 	return changes
+}
+
+// better tells whether a brings more requests than b.
+func better(a, b fsm.HealthState) bool {
+	return b == fsm.HealthFailed || b == fsm.HealthSuspect && a == fsm.HealthUp
 }
 
 // votes are what the nodes say about one instance.

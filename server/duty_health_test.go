@@ -104,7 +104,7 @@ func TestVerdictChangesOnceAndNotForAFlap(t *testing.T) {
 		}
 		up.Since = time.Now() // it has recovered: all have been seen to check it, so they vote at once
 		all(up)
-		time.Sleep(healthEvery + healthConfirm + 50*time.Millisecond)
+		time.Sleep(healthSoon + 10*time.Millisecond) // one that restarts is back at once
 		synctest.Wait()
 		if got := g.verdict(); got != fsm.HealthUp {
 			t.Errorf("verdict %s after the recovery", got)
