@@ -26,7 +26,7 @@ type stamper struct {
 	last time.Time
 }
 
-// apply encodes an entry with the leader's time, which never goes back, and gives it to raft. It waits for the result.
+// apply encodes an entry with the group's time, which never goes back, and gives it to raft. It waits for the result.
 func (n *Node) apply(encode func(now time.Time) ([]byte, error)) (fsm.Result, error) {
 	r := n.raft.Load()
 	if r == nil {
@@ -38,7 +38,13 @@ func (n *Node) apply(encode func(now time.Time) ([]byte, error)) (fsm.Result, er
 	defer n.flying.end()
 	s := &n.stamp
 	s.mu.Lock()
-	now := n.opt.Now()
+	now, sure := n.clock.now()
+	if !sure {
+		select {
+		case n.doubt <- struct{}{}:
+		default:
+		}
+	}
 	for _, t := range []time.Time{s.last, n.state.Now()} {
 		if t.After(now) {
 			now = t

@@ -116,7 +116,7 @@ func (n *Node) anyIdle() bool {
 		return false
 	}
 	idle := make(map[fsm.InstanceID]time.Duration)
-	now := n.opt.Now()
+	now := n.GroupTime()
 	found, _ := n.state.Scan(0, 1, func(_ fsm.Key, a fsm.Assignment) bool {
 		limit, ok := idle[a.Instance]
 		if !ok {

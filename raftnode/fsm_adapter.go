@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -17,8 +18,9 @@ type fsmAdapter struct {
 	stop func(error)
 	// applied is signalled after each batch, revised after those that changed something in Operating.
 	applied, revised *broadcast
-	// members is told each committed membership.
+	// members is told each committed membership, heard the replicated time whenever entries have moved it.
 	members func(raft.Configuration)
+	heard   func(time.Time)
 
 	delivered uint64 // the last index that raft gave to this adapter
 	operating uint64 // Operating().Index as of the last signal
@@ -36,8 +38,12 @@ func (a *fsmAdapter) Apply(l *raft.Log) any { return a.ApplyBatch([]*raft.Log{l}
 // entry that replay has applied is skipped: its proposer is not waiting here.
 func (a *fsmAdapter) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
+	before := a.state.Now()
 	for i, l := range logs {
 		out[i] = a.applyOne(l)
+	}
+	if now := a.state.Now(); now.After(before) {
+		a.heard(now)
 	}
 	if !a.failed {
 		a.publish()

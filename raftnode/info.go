@@ -48,6 +48,8 @@ type Info struct {
 
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"` // the node's own clock
+	// GroupTime is the group's time if this process of the node has learned it from the group, else zero.
+	GroupTime time.Time `json:"groupTime,omitzero"`
 }
 
 // Info never blocks.
@@ -57,7 +59,7 @@ func (n *Node) Info() Info {
 		Name: n.opt.Name, ID: n.ID(), Zone: n.opt.Zone, Version: n.opt.Version, Addr: n.addr, Admin: n.opt.AdminAddr,
 		Role: *n.phase.Load(), Quorum: n.Quorum(), Applied: n.state.Applied(), Revision: n.state.Revision().Number,
 		Sessions: n.state.Len(), Digest: digest, DigestIndex: index, Checkpoint: n.state.Checkpoint(),
-		Started: n.started, Now: n.opt.Now(),
+		Started: n.started, Now: n.opt.Now(), GroupTime: n.clock.said(),
 	}
 	i.Members = n.committedMembers()
 	if n.opt.Describe != nil {

@@ -106,7 +106,7 @@ func TestCommandIsBoundToItsTerm(t *testing.T) {
 // TestChangedTellsOfOperating: of a change of the configuration or of anything else in Operating, and of nothing else.
 func TestChangedTellsOfOperating(t *testing.T) {
 	var applied, revised broadcast
-	a := &fsmAdapter{state: fsm.New(), stop: func(err error) { t.Error(err) }, applied: &applied, revised: &revised, members: func(raft.Configuration) {}}
+	a := &fsmAdapter{state: fsm.New(), stop: func(err error) { t.Error(err) }, applied: &applied, revised: &revised, members: func(raft.Configuration) {}, heard: func(time.Time) {}}
 	index := uint64(0)
 	changes := func(c fsm.Command) bool {
 		t.Helper()

@@ -73,6 +73,7 @@ func (n *Node) runTerm(l *leadership) {
 			return
 		}
 	}
+	n.settleClock(l.ctx)
 	if l.ctx.Err() != nil {
 		return
 	}
@@ -87,6 +88,7 @@ func (n *Node) runTerm(l *leadership) {
 		}()
 	}
 	run(func() { l.committer.run(l.ctx) })
+	run(func() { n.watchClock(l) })
 	run(func() { n.foundState(l) })
 	run(func() { n.checkpoints(l) })
 	run(func() { n.expireIdle(l) })

@@ -47,6 +47,8 @@ type Node struct {
 	onLead           []func(context.Context, uint64)
 	notify           chan bool
 	stamp            stamper
+	clock            *groupClock
+	doubt            chan struct{} // the clock is to be judged again
 	flying           flights
 	formation        formation
 	removed          removedNodes
@@ -82,7 +84,7 @@ func Open(opt Options) (*Node, error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n := &Node{opt: opt, timing: t, log: opt.Logger, state: opt.State, started: opt.Now(),
-		notify: make(chan bool, 16), failed: make(chan struct{}), stopped: make(chan struct{})}
+		clock: &groupClock{wall: opt.Now, mono: time.Now}, doubt: make(chan struct{}, 1), notify: make(chan bool, 16), failed: make(chan struct{}), stopped: make(chan struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(); err != nil {
 		n.cancel()
@@ -118,7 +120,7 @@ func (n *Node) open() error {
 	if n.store, err = newNodeLog(guardedLog{n.opt.Dir.Log(), n.disk}, n.opt.Dir.Snapshots()); err != nil {
 		return err
 	}
-	n.adapter = &fsmAdapter{state: n.state, stop: n.fail, applied: &n.applied, revised: &n.revised, members: n.removed.note,
+	n.adapter = &fsmAdapter{state: n.state, stop: n.fail, applied: &n.applied, revised: &n.revised, members: n.removed.note, heard: n.clock.heard,
 		operating: n.state.Operating().Index}
 	if n.met, err = newMetrics(n, n.opt.Registerer); err != nil {
 		return err

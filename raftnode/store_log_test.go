@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -92,7 +93,7 @@ func TestFollowerWithAHoleTakesEntries(t *testing.T) {
 	addr, trans := raft.NewInmemTransport("")
 	c := timings["wan"].raftConfig("self")
 	c.Logger = newRaftLogger(testLogger("self"))
-	a := &fsmAdapter{state: fsm.New(), stop: func(error) {}, applied: &broadcast{}, revised: &broadcast{}, members: func(raft.Configuration) {}}
+	a := &fsmAdapter{state: fsm.New(), stop: func(error) {}, applied: &broadcast{}, revised: &broadcast{}, members: func(raft.Configuration) {}, heard: func(time.Time) {}}
 	r, err := raft.NewRaft(c, a, l, store, notedSnapshots{snaps, l}, trans)
 	if err != nil {
 		t.Fatal(err)

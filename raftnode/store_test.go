@@ -199,7 +199,7 @@ func TestAdapterSkipsStopsAndSnapshots(t *testing.T) {
 	}
 	var stopped error
 	var members int
-	a := &fsmAdapter{state: s, stop: func(err error) { stopped = err }, applied: &broadcast{}, revised: &broadcast{},
+	a := &fsmAdapter{state: s, stop: func(err error) { stopped = err }, applied: &broadcast{}, revised: &broadcast{}, heard: func(time.Time) {},
 		members: func(raft.Configuration) { members++ }}
 	entry := func(i int) *raft.Log {
 		return &raft.Log{Index: uint64(i), Term: 2, Type: raft.LogCommand, Data: touchEntry(t, i)}
@@ -231,7 +231,7 @@ func TestAdapterSkipsStopsAndSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap.Release()
-	fresh := &fsmAdapter{state: fsm.New(), stop: func(error) {}, applied: &broadcast{}, revised: &broadcast{}}
+	fresh := &fsmAdapter{state: fsm.New(), stop: func(error) {}, applied: &broadcast{}, revised: &broadcast{}, heard: func(time.Time) {}}
 	if err := fresh.Restore(io.NopCloser(&image)); err != nil || fresh.state.Digest() != s.Digest() || fresh.delivered != 7 {
 		t.Errorf("restore: %v", err)
 	}
