@@ -19,7 +19,7 @@ type Options struct {
 	Gatherer prometheus.Gatherer
 	// Logger takes one line for each call; nil: slog.Default().
 	Logger *slog.Logger
-	// Now is the node's clock; nil: time.Now.
+	// Now is the group's time as the node knows it; nil: time.Now.
 	Now func() time.Time
 	// QuorumWait is how long a call waits for the leader before it is refused with 503; 0: 900 ms, so that the answer is
 	// there within a second.

@@ -30,15 +30,17 @@ type term struct {
 	// propose has a command applied in this term only: whoever was cut off decides nothing for the next leader.
 	propose func(context.Context, fsm.Command) (fsm.Result, error)
 	reports *gatherer
+	// clock is the group's time as this node knows it.
+	clock func() time.Time
 	// changed gives a channel that is closed when anything in Operating changes.
 	changed func() <-chan struct{}
 	log     *slog.Logger
 	jobs    *jobs
 }
 
-// now is the time that the next entry would get: this node's clock, which the state never lets go back.
+// now is the time that the next entry would get, which the state never lets go back.
 func (t *term) now() time.Time {
-	now := time.Now()
+	now := t.clock()
 	if state := t.state.Now(); state.After(now) {
 		return state
 	}

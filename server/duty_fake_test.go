@@ -204,7 +204,7 @@ func (g *fakeGroup) apply(c fsm.Command) fsm.Result {
 // term makes what the duties of one leader have in hand.
 func (g *fakeGroup) term(node string) *term {
 	return &term{
-		node: node, state: g, changed: g.changed, propose: g.propose,
+		node: node, state: g, clock: time.Now, changed: g.changed, propose: g.propose,
 		reports: &gatherer{ask: func(context.Context) []memberReport { return g.report() }},
 		log:     slog.New(slog.NewTextHandler(&lockedWriter{g: g}, nil)), jobs: newJobs(prometheus.NewRegistry()),
 	}

@@ -16,7 +16,7 @@ func (s *Server) onLead(ctx context.Context, number uint64) {
 	t := &term{
 		node: s.config.Name, state: s.state, changed: s.node.Changed, log: s.log, jobs: s.jobs,
 		propose: func(ctx context.Context, c fsm.Command) (fsm.Result, error) { return s.node.Command(ctx, number, c) },
-		reports: &gatherer{ask: s.reports},
+		reports: &gatherer{ask: s.reports}, clock: s.node.GroupTime,
 	}
 	register := newRegisterDuty(t)
 	events := &eventDuty{term: t, mark: s.mark, tell: s.node.TellLogged}

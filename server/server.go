@@ -118,7 +118,7 @@ func (s *Server) openNode(logger *slog.Logger, metrics prometheus.Registerer) er
 
 func (s *Server) openBalancer(metrics prometheus.Registerer) {
 	o := lb.Options{
-		View: s.state, Recorder: s.node, Changed: s.node.Changed, Node: s.config.Name, Zone: s.config.Zone, BindAddress: s.config.BindAddress,
+		View: groupView{s.state, s.node}, Recorder: s.node, Changed: s.node.Changed, Node: s.config.Name, Zone: s.config.Zone, BindAddress: s.config.BindAddress,
 		Logger: s.log, Registerer: metrics,
 	}
 	if s.access != nil {
@@ -127,9 +127,17 @@ func (s *Server) openBalancer(metrics prometheus.Registerer) {
 	s.balancer = lb.New(o)
 }
 
+// groupView is the state with the group's time as the node knows it: the state's own stands still while nothing is written.
+type groupView struct {
+	*fsm.State
+	node *raftnode.Node
+}
+
+func (v groupView) Now() time.Time { return v.node.GroupTime() }
+
 func (s *Server) openAdmin(metrics prometheus.Gatherer) (err error) {
 	s.api, err = admin.New(admin.Options{
-		Node: adminNode{s}, State: s.state, Sessions: sessionNames{s}, JoinToken: s.joinToken, Gatherer: metrics, Logger: s.log,
+		Node: adminNode{s}, State: s.state, Sessions: sessionNames{s}, JoinToken: s.joinToken, Gatherer: metrics, Logger: s.log, Now: s.node.GroupTime,
 	})
 	if err != nil {
 		return fmt.Errorf("admin API: %w", err)

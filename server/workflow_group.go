@@ -63,7 +63,7 @@ func workflowReport(name string, d *description) workflow.Node {
 // runWorkflows is a duty of the leader.
 func (s *Server) runWorkflows(ctx context.Context, term uint64) {
 	r := &workflowRunner{
-		group: workflowNode{s, term}, hooks: newHookCaller(programs{dir: func() string { return s.config.HookDir }, log: s.log}), log: s.log, clock: time.Now,
+		group: workflowNode{s, term}, hooks: newHookCaller(programs{dir: func() string { return s.config.HookDir }, log: s.log}), log: s.log, clock: s.node.GroupTime,
 	}
 	r.Run(ctx, term)
 }
