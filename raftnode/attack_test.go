@@ -192,8 +192,10 @@ func TestJunkFromAMember(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer c.Close()
-				if _, err := c.Write(junk); err != nil {
-					t.Fatal(err)
+				_ = c.SetWriteDeadline(time.Now().Add(20 * time.Second))
+				// Junk longer than a TLS record goes out in several: the connection may be gone before the last one, as it should be.
+				if _, err := c.Write(junk); isTimeout(err) {
+					t.Error("the junk is neither read nor refused")
 				}
 				_ = c.CloseWrite()
 				_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
