@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -105,6 +106,22 @@ func (t *term) do(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 	defer cancel()
 	return t.propose(ctx, c)
 }
+
+// clip shortens words for people to what the state keeps, or to less, by whole characters: a longer text is refused, and what it is said of with it.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	const more = " ..."
+	most -= len(more)
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + more
+}
+
+// maxFailure is how long the words may be that the state keeps (fsm: 4096 bytes).
+const maxFailure = 4000
 
 // refusal makes an error of a result that is not what was hoped for.
 func refusal(r fsm.Result) error {

@@ -124,6 +124,11 @@ func (g *fakeGroup) propose(ctx context.Context, c fsm.Command) (fsm.Result, err
 			return fsm.Result{}, err
 		}
 	}
+	if entry, err := fsm.Encode(time.Time{}, c); err != nil {
+		return fsm.Result{}, err
+	} else if texts := longest(c); texts > 4096 || len(entry) > fsm.MaxEntrySize {
+		return fsm.Result{Code: fsm.CodeInvalid, Message: "a text is too long"}, nil
+	}
 	g.commands = append(g.commands, c)
 	g.index++
 	if now := time.Now().Truncate(time.Millisecond); now.After(g.now) {
@@ -132,6 +137,19 @@ func (g *fakeGroup) propose(ctx context.Context, c fsm.Command) (fsm.Result, err
 	r := g.apply(c)
 	r.Index = g.index
 	return r, nil
+}
+
+// longest is the length of the longest text for people in a command; the state takes 4096 bytes (fsm, bounds.go).
+func longest(c fsm.Command) (n int) {
+	switch c := c.(type) {
+	case *fsm.ScheduleDrop:
+		n = len(c.Failure)
+	case *fsm.VerdictSet:
+		for _, v := range c.Verdicts {
+			n = max(n, len(v.Reason))
+		}
+	}
+	return n
 }
 
 func (g *fakeGroup) apply(c fsm.Command) fsm.Result {

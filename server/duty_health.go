@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	// better verdict needs no confirmation, because the nodes' own checks (rise) have confirmed it.
 	healthSoon  = 100 * time.Millisecond
 	healthFresh = time.Minute
+	// maxVerdicts go into one command, with reasons of at most maxReason bytes: thousands of instances may fail at once.
+	maxVerdicts, maxReason = 500, 1000
 )
 
 // healthDuty makes one verdict of what the nodes find. Each node goes by its own checks anyway; the verdict is what all agree on.
@@ -60,8 +63,12 @@ func (d *healthDuty) look(ctx context.Context) (time.Duration, error) {
 	reports, at := d.reports.get(ctx, healthSoon/2)
 	d.at = at
 	changes := d.changes(op, reports)
-	if len(changes) > 0 {
-		if _, err := d.do(ctx, &fsm.VerdictSet{Verdicts: changes}); err != nil {
+	for part := range slices.Chunk(changes, maxVerdicts) {
+		r, err := d.do(ctx, &fsm.VerdictSet{Verdicts: part})
+		if err == nil {
+			err = refusal(r)
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -182,7 +189,7 @@ func (v votes) verdict(is fsm.HealthState) fsm.Verdict {
 		out.State = is
 	}
 	if out.State != fsm.HealthUp {
-		out.Reason = strings.Join(v.reasons, "; ")
+		out.Reason = clip(strings.Join(v.reasons, "; "), maxReason)
 	}
 	return out
 }

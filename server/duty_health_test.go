@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -69,6 +70,30 @@ func TestVerdictByMajority(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestVerdictsOfManyAndLongReasons: when thousands fail at once, each with many words, every one gets its verdict.
+func TestVerdictsOfManyAndLongReasons(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names []string
+		for i := range 5000 {
+			names = append(names, fmt.Sprint("i", i))
+		}
+		g := newFakeGroup(testCluster(names...))
+		for i := range g.nodes {
+			for _, name := range names {
+				g.nodes[i].Instances = append(g.nodes[i].Instances, lb.InstanceStatus{Cluster: "c1", Instance: name, Health: "down",
+					Reason: strings.Repeat("http://10.1.2.3:8080: connection refused; ", 40), Since: time.Now()})
+			}
+		}
+		tm := g.term("n1")
+		defer g.lead(tm, &healthDuty{term: tm})()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(g.Operating().Verdicts); n != len(names) {
+			t.Errorf("%d verdicts, want %d", n, len(names))
+		}
+	})
 }
 
 // TestVerdictChangesOnceAndNotForAFlap: one command for each change, with the reason, within half a second and two looks; none for a flap; little to do when nothing changes.

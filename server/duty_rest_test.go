@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -93,6 +94,35 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("dropped with %+v", drop)
 		}
 		kill()
+	})
+}
+
+// TestScheduleWhoseFailureIsLong: a reason that is longer than the state keeps takes the schedule off the list all the same; otherwise it would be in
+// the way of all others, and be applied hours late.
+func TestScheduleWhoseFailureIsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGroup(testCluster("i1"))
+		var edits []config.Edit
+		for i := range 200 {
+			edits = append(edits, config.Edit{Op: "disable", Kind: "instance", Cluster: "c1", Name: fmt.Sprintf("%s%d", strings.Repeat("x", 50), i)})
+		}
+		at := time.Now()
+		g.change(func(op *fsm.Operating) {
+			op.Lock = &fsm.Lock{Owner: "carol", Reason: strings.Repeat("ü", 2048)}
+			op.Schedules = []fsm.Schedule{{ID: "edits", At: at, Edits: edits}, {ID: "locked", At: at}}
+		})
+		tm := g.term("n1")
+		defer g.lead(tm, scheduleDuty{tm})()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(g.Operating().Schedules); n != 0 {
+			t.Fatalf("%d schedules are stuck", n)
+		}
+		for _, c := range g.commands {
+			if d, ok := c.(*fsm.ScheduleDrop); ok && (!utf8.ValidString(d.Failure) || len(d.Failure) < 1000) {
+				t.Errorf("%s: a reason of %d bytes, valid %v", d.ID, len(d.Failure), utf8.ValidString(d.Failure))
+			}
+		}
 	})
 }
 

@@ -61,7 +61,7 @@ func (d scheduleDuty) apply(ctx context.Context, op *fsm.Operating, s *fsm.Sched
 }
 
 func (d scheduleDuty) drop(ctx context.Context, s *fsm.Schedule, failure string) error {
-	r, err := d.do(ctx, &fsm.ScheduleDrop{ID: s.ID, Actor: s.Actor, Failure: failure})
+	r, err := d.do(ctx, &fsm.ScheduleDrop{ID: s.ID, Actor: s.Actor, Failure: clip(failure, maxFailure)})
 	if err == nil && r.Code != fsm.CodeAbsent { // absent: somebody took it back a moment ago
 		err = refusal(r)
 	}
