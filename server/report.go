@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/lb"
 	"github.com/holdfast-lb/holdfast/raftnode"
 )
@@ -21,10 +22,27 @@ type memberReport struct {
 	// skew is the node's clock minus this one's, exact to half of rtt.
 	skew, rtt time.Duration
 	description
+
+	// places are those in Instances, once index has been called.
+	places map[fsm.InstanceRef]int
+}
+
+// index makes instance fast: a duty asks for each of thousands.
+func (r *memberReport) index() {
+	r.places = make(map[fsm.InstanceRef]int, len(r.Instances))
+	for i, s := range r.Instances {
+		r.places[fsm.InstanceRef{Cluster: s.Cluster, Instance: s.Instance}] = i
+	}
 }
 
 // instance finds what the node says about an instance, nil for nothing.
 func (r *memberReport) instance(cluster, name string) *lb.InstanceStatus {
+	if r.places != nil {
+		if i, ok := r.places[fsm.InstanceRef{Cluster: cluster, Instance: name}]; ok {
+			return &r.Instances[i]
+		}
+		return nil
+	}
 	for i := range r.Instances {
 		if s := &r.Instances[i]; s.Instance == name && s.Cluster == cluster {
 			return s
@@ -65,6 +83,9 @@ func (g *gatherer) get(ctx context.Context, maxAge time.Duration) ([]memberRepor
 	defer cancel()
 	g.at = time.Now()
 	g.last = g.ask(ctx)
+	for i := range g.last {
+		g.last[i].index()
+	}
 	return g.last, g.at
 }
 
