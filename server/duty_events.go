@@ -25,23 +25,23 @@ type eventDuty struct {
 	// tell gives the mark to all other nodes; it may take as long as a node that is not there.
 	tell func(context.Context, uint64)
 
+	began   time.Time
 	asked   bool
 	telling sync.WaitGroup
 }
 
-// eventPage is how many events are read at a time.
-const eventPage = 100
+const (
+	// eventPage is how many events are read at a time.
+	eventPage = 100
+	// askAgain is how soon the nodes are asked again while most do not answer, for at most askFor: then the lines are written all the same.
+	askAgain, askFor = 100 * time.Millisecond, 3 * time.Second
+)
 
 func (*eventDuty) name() string { return "events" }
 
 func (d *eventDuty) look(ctx context.Context) (time.Duration, error) {
-	if !d.asked {
-		d.mark.limit(d.state.LastEvent())
-		reports, _ := d.reports.get(ctx, 0)
-		for _, r := range reports {
-			d.mark.raise(min(r.Logged, d.state.LastEvent()))
-		}
-		d.asked = true
+	if !d.asked && !d.ask(ctx) {
+		return askAgain, nil
 	}
 	for ctx.Err() == nil {
 		page := d.state.Events(d.mark.get(), eventPage)
@@ -57,6 +57,25 @@ func (d *eventDuty) look(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	return never, nil
+}
+
+// ask finds out up to where the log is written. It tells false when it has to be asked again: most nodes can be reached, or this one would not lead,
+// but may not have answered yet.
+func (d *eventDuty) ask(ctx context.Context) bool {
+	if d.began.IsZero() {
+		d.began = time.Now()
+		d.mark.limit(d.state.LastEvent())
+	}
+	reports, _ := d.reports.get(ctx, 0)
+	answered := 0
+	for _, r := range reports {
+		if r.reachable {
+			answered++
+		}
+		d.mark.raise(min(r.Logged, d.state.LastEvent()))
+	}
+	d.asked = 2*answered > len(reports) || time.Since(d.began) >= askFor
+	return d.asked
 }
 
 // raise tells the others before anything else: until they know, the line can come twice.

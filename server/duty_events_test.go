@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -66,6 +68,45 @@ func TestNewLeaderAsksWhatIsLogged(t *testing.T) {
 	})
 }
 
+// TestNewLeaderWaitsForAnswers: without an answer of most nodes a new leader does not know what is written; it waits for one, but no line is lost for that.
+func TestNewLeaderWaitsForAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGroup(testCluster("i1"))
+		for i := range 3 {
+			g.event(fsm.EventConfig, fmt.Sprint("event ", i), "n3")
+		}
+		g.nodes[1].reachable, g.nodes[2].reachable = false, false
+		tm := g.term("n1")
+		d := &eventDuty{term: tm, mark: openEventMark(t.TempDir(), 0, tm.log), tell: func(context.Context, uint64) {}}
+		kill := g.lead(tm, d)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if g.logged("event ") != 0 {
+			t.Error("a line is written before it is known which are")
+		}
+		g.mu.Lock()
+		g.nodes[1].reachable, g.nodes[1].Logged = true, 2
+		g.mu.Unlock()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if g.logged("event 0") != 0 || g.logged("event 1") != 0 || g.logged("event 2") != 1 {
+			t.Errorf("lines:\n%s", g.log.String())
+		}
+		kill()
+		g.nodes[1].reachable = false
+		tm = g.term("n1")
+		g.event(fsm.EventConfig, "event 3", "n3")
+		d = &eventDuty{term: tm, mark: d.mark, tell: d.tell}
+		kill = g.lead(tm, d)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if g.logged("event 3") != 1 {
+			t.Error("a line is lost because nobody answers")
+		}
+		kill()
+	})
+}
+
 // TestEventLineHasTheExactText and its fields.
 func TestEventLineHasTheExactText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +155,12 @@ func TestEventMarkFile(t *testing.T) {
 			}
 		})
 	}
+	// A node that stops before the first line is written (everybody killed between the first event and its line) still knows so when it starts again.
 	dir := t.TempDir()
+	openEventMark(dir, 0, log)
+	if got := openEventMark(dir, 1, log).get(); got != 0 {
+		t.Errorf("the first event counts as written: mark %d", got)
+	}
 	m := openEventMark(dir, 0, log)
 	m.raise(900)
 	m.raise(3)

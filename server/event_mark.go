@@ -20,19 +20,22 @@ type eventMark struct {
 	mu   sync.Mutex
 	seq  uint64
 	kept uint64 // what the file says
+	none bool   // there is no file, or none that can be read
 }
 
 // openEventMark reads the mark. last is the newest event of the restored state: without a file nothing up to it is written again.
 func openEventMark(dir string, last uint64, log *slog.Logger) *eventMark {
 	m := &eventMark{path: filepath.Join(dir, "event-mark"), log: log, seq: last}
 	text, err := os.ReadFile(m.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.none = true; errors.Is(err, fs.ErrNotExist) {
+		// Noted at once: whoever is killed before the first line is written must not take that for written.
+		m.keep()
 		return m
 	}
 	if err == nil {
 		var seq uint64
 		if seq, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil {
-			m.seq, m.kept = seq, seq
+			m.seq, m.kept, m.none = seq, seq, false
 			return m
 		}
 	}
@@ -68,7 +71,7 @@ func (m *eventMark) limit(last uint64) {
 
 // keep writes the file without waiting for the disk: a process that dies loses nothing, a machine that does can cost a second line. m.mu is held.
 func (m *eventMark) keep() {
-	if m.seq == m.kept {
+	if m.seq == m.kept && !m.none {
 		return
 	}
 	next := m.path + ".next"
@@ -80,5 +83,5 @@ func (m *eventMark) keep() {
 		m.log.Warn("which events are in the log was not noted: they may get a second line after a restart", "file", m.path, "error", err)
 		return
 	}
-	m.kept = m.seq
+	m.kept, m.none = m.seq, false
 }
