@@ -9,7 +9,8 @@ import (
 
 // Command has a command of the leader's own duties applied, in the given term only: it is never forwarded or sent again, so that a leader that was
 // cut off, or frozen, decides nothing for its successor. The caller looks at the state and decides anew after an error: the command may have been
-// applied. ErrNoQuorum: this node does not lead in that term any more, and nothing was done.
+// applied. A command without a request id stays without one: the group remembers 1024, for operators who send again what they are not sure of, and instances
+// that come and go by the thousand must not push those out. ErrNoQuorum: this node does not lead in that term any more, and nothing was done.
 func (n *Node) Command(ctx context.Context, term uint64, c fsm.Command) (fsm.Result, error) {
 	l := n.lead.Load()
 	if l == nil || l.term != term || l.ctx.Err() != nil {
@@ -19,7 +20,6 @@ func (n *Node) Command(ctx context.Context, term uint64, c fsm.Command) (fsm.Res
 		r   fsm.Result
 		err error
 	}
-	c = fsm.Identify(c, freshID)
 	done := make(chan outcome, 1)
 	go func() {
 		r, err := n.apply(func(now time.Time) ([]byte, error) { return fsm.Encode(now, c) })
