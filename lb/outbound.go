@@ -159,16 +159,21 @@ func (i *informational) got(code int, header textproto.MIMEHeader) error {
 	if i.over || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
 		return nil // net/http answers 100-continue itself, when the instance begins to read the body
 	}
+	if !i.x.r.ProtoAtLeast(1, 1) { // RFC 9110, 15.2: a client of HTTP/1.0 does not know them
+		return nil
+	}
 	h := i.x.w.Header()
 	for name, values := range header {
-		h[name] = values
+		if name != lostHeader {
+			h[name] = values
+		}
 	}
 	i.x.w.WriteHeader(code)
 	clear(h)
 	return nil
 }
 
-// close is called before the final response is written.
+// close is called before the final response is written, whoever's it is.
 func (i *informational) close() {
 	i.mu.Lock()
 	i.over = true

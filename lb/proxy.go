@@ -123,6 +123,7 @@ func (x *exchange) settle(response http.Header) error {
 
 // fail answers for Holdfast itself. Once the head is out, or nobody listens any more, only the connection can tell.
 func (x *exchange) fail(err error) {
+	x.info.close() // an instance that was too late may just be sending an interim response
 	x.problem = describe(err)
 	bodyErr := x.body.failure()
 	if x.head {
