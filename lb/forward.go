@@ -154,8 +154,10 @@ func (x *exchange) hooks() {
 	}
 }
 
-// discard ends a response that the client does not get.
+// discard ends a response that the client does not get. It waits for no more of it than lingerTime.
 func discard(resp *http.Response) {
+	late := time.AfterFunc(lingerTime, func() { resp.Body.Close() })
+	defer late.Stop()
 	io.CopyN(io.Discard, resp.Body, 4<<10) // a short one leaves its connection usable
 	resp.Body.Close()
 }

@@ -281,3 +281,27 @@ func TestActivationHeader(t *testing.T) {
 		t.Error(got.body, a.header(activationHeader))
 	}
 }
+
+// An answer that is dropped for that of another instance is not waited for: its body may never come.
+func TestDroppedResponseIsNotWaitedFor(t *testing.T) {
+	endless := newSwitchable(t, func(c *net.TCPConn, r *http.Request, _ int64) bool {
+		io.WriteString(c, "HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\nbusy")
+		io.Copy(io.Discard, c) // until Holdfast closes
+		return false
+	})
+	good := newOrigin(t, echo("good"))
+	cc := bare(inst("bad", endless.url), inst("good", good.url))
+	cc.Clusters[0].Health.Passive = []string{"5xx"}
+	cc.Clusters[0].Health.PassiveFails = 10
+	r := newRig(t, cc)
+	c := newClient(t)
+	c.Timeout = 5 * time.Second
+	for range 2 {
+		if got := c.do(request(t, "GET", r.url("/"), "")); got.body != "good:" {
+			t.Errorf("%d %q", got.StatusCode, got.body)
+		}
+	}
+	if endless.hits.Load() == 0 {
+		t.Error("the instance that does not end its answer was not asked")
+	}
+}
