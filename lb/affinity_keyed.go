@@ -83,6 +83,7 @@ func (x *exchange) openKeyed(id string) error {
 	if x.s.recorded {
 		return nil
 	}
+	x.leaveOpening() // an earlier record of this request says nothing any more
 	for range maxMoves {
 		co, first := x.b.openings.join(x.s.key, x.beginRecord)
 		if x.commit = co; first {

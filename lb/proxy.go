@@ -152,9 +152,7 @@ func (x *exchange) done() {
 		x.body.finish(clientConnOf(x.r.Context()))
 	}
 	x.leave()
-	if x.opens != nil {
-		x.b.openings.leave(x.opens)
-	}
+	x.leaveOpening()
 	if x.rejected {
 		x.b.metrics.cookiesRejected.Inc()
 	}

@@ -116,6 +116,14 @@ func (o *openings) join(key fsm.Key, begin func() *commit) (co *commit, first bo
 	return co, true
 }
 
+// leaveOpening ends that others may wait for the record that this request has begun.
+func (x *exchange) leaveOpening() {
+	if x.opens != nil {
+		x.b.openings.leave(x.opens)
+		x.opens = nil
+	}
+}
+
 // leave forgets a record.
 func (o *openings) leave(co *commit) {
 	o.mu.Lock()
