@@ -64,11 +64,3 @@ type session struct {
 	// ours: the key was made for this request, so that nobody else can have heard of the session.
 	ours bool
 }
-
-// noAffinity treats every request as unassigned.
-type noAffinity struct{}
-
-func (noAffinity) find(*exchange, *module) bool        { return false }
-func (noAffinity) guess(*exchange, *module) bool       { return false }
-func (noAffinity) open(*exchange) error                { return nil }
-func (noAffinity) settle(*exchange, http.Header) error { return nil }

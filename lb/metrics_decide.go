@@ -14,6 +14,7 @@ type decisions struct {
 	failoversRefused *prometheus.CounterVec
 	sessionsLost     *prometheus.CounterVec
 	unrecognised     *prometheus.CounterVec
+	forsaken         *prometheus.CounterVec
 	waits            *prometheus.CounterVec
 }
 
@@ -28,10 +29,11 @@ func newDecisions(r prometheus.Registerer) (decisions, error) {
 			"version (failoverSameVersion), session (onSessionLost: refuse).", "cluster", "reason"),
 		sessionsLost: vec("holdfast_sessions_lost_total", "Sessions that began anew because what the application kept in them was gone.", "cluster"),
 		unrecognised: vec("holdfast_sessions_unrecognised_total", "Unassigned requests with a session id that is unknown or a cookie that is not authentic.", "cluster"),
+		forsaken:     vec("holdfast_session_cookies_without_affinity_total", "Responses with a well-known session cookie in clusters with affinity none.", "cluster"),
 		waits: vec("holdfast_connection_waits_total", "Requests that waited for a connection of their instance (maxConnections), by outcome: "+
 			"served, timeout, gone.", "cluster", "outcome"),
 	}
-	for _, c := range []prometheus.Collector{d.failovers, d.failoversRefused, d.sessionsLost, d.unrecognised, d.waits} {
+	for _, c := range []prometheus.Collector{d.failovers, d.failoversRefused, d.sessionsLost, d.unrecognised, d.forsaken, d.waits} {
 		if err := r.Register(c); err != nil {
 			return decisions{}, err
 		}
@@ -60,7 +62,7 @@ func (d *decisions) waited(cluster string, err error) {
 }
 
 func (d *decisions) forgetCluster(cluster string) {
-	for _, vec := range []*prometheus.CounterVec{d.failovers, d.failoversRefused, d.sessionsLost, d.unrecognised, d.waits} {
+	for _, vec := range []*prometheus.CounterVec{d.failovers, d.failoversRefused, d.sessionsLost, d.unrecognised, d.forsaken, d.waits} {
 		vec.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
 	}
 }

@@ -36,6 +36,7 @@ type moduleState struct {
 	cluster, host, root string // as configured
 	inFlight            atomic.Int64
 	storm               storm
+	forsaken            seldom // said that its sessions have no affinity
 }
 
 // moduleKey finds a moduleState; host and root are normal.

@@ -9,8 +9,8 @@ const (
 	// stormLimit is how many unassigned requests of a module in one minute may come with a session id that is unknown or does not open. More mean that
 	// clients do not get back what they were given: URLs that are not of one form, a cookie with another path, an application that forgets its sessions.
 	stormLimit = 120
-	// stormQuiet is how long nothing more is said about a module.
-	stormQuiet = time.Hour
+	// moduleQuiet is how long a warning about a module is not repeated.
+	moduleQuiet = time.Hour
 )
 
 // storm notices a module that begins a new session with each request. It counts by the minute, with atomics only: two requests at the turn of a minute
@@ -18,7 +18,16 @@ const (
 type storm struct {
 	minute atomic.Int64
 	count  atomic.Int64
-	told   atomic.Int64 // Unix seconds
+	said   seldom
+}
+
+// seldom spaces out what is said again and again: moduleQuiet. It may be used by any number of goroutines.
+type seldom struct{ last atomic.Int64 } // Unix seconds
+
+// due reports whether it is time to say it, and takes it for said.
+func (s *seldom) due(now time.Time) bool {
+	last := s.last.Load()
+	return now.Unix()-last >= int64(moduleQuiet/time.Second) && s.last.CompareAndSwap(last, now.Unix())
 }
 
 // note counts one such request and reports whether it is time to say so.
@@ -30,8 +39,7 @@ func (s *storm) note(now time.Time) bool {
 	if s.count.Add(1) <= stormLimit {
 		return false
 	}
-	told := s.told.Load()
-	return now.Unix()-told >= int64(stormQuiet/time.Second) && s.told.CompareAndSwap(told, now.Unix())
+	return s.said.due(now)
 }
 
 // noteUnrecognised is called for an unassigned request; it looks whether the client came with something that should have named its session.
