@@ -25,7 +25,7 @@ type headWait struct {
 	limit time.Duration // 0: no bound; fixed before the first attempt
 
 	mu       sync.Mutex
-	timer    *time.Timer
+	alarm    *alarm    // nil while no connection was needed
 	deadline time.Time // zero while it does not run
 	running  bool      // an attempt has a connection and no answer
 	expired  bool
@@ -58,17 +58,17 @@ func (h *headWait) connected() {
 
 func (h *headWait) startLocked() {
 	h.deadline = time.Now().Add(h.limit)
-	if h.timer == nil {
-		h.timer = time.AfterFunc(h.limit, h.fire)
+	if h.alarm == nil {
+		h.alarm = newAlarm(h, h.limit)
 		return
 	}
-	h.timer.Reset(h.limit)
+	h.alarm.timer.Reset(h.limit)
 }
 
 func (h *headWait) stopLocked() {
 	h.deadline = time.Time{}
-	if h.timer != nil {
-		h.timer.Stop()
+	if h.alarm != nil {
+		h.alarm.timer.Stop()
 	}
 }
 
@@ -93,7 +93,8 @@ func (h *headWait) resume() {
 	}
 }
 
-func (h *headWait) fire() {
+// ring is the end of the time.
+func (h *headWait) ring() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.deadline.IsZero() || time.Now().Before(h.deadline) {
@@ -125,8 +126,11 @@ func (h *headWait) close() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.running = false
-	h.stopLocked()
+	h.running, h.deadline = false, time.Time{}
+	if h.alarm != nil {
+		h.alarm.end()
+		h.alarm = nil
+	}
 	if h.cancel != nil {
 		h.cancel(nil)
 	}

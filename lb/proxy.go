@@ -36,6 +36,7 @@ type exchange struct {
 	body     *clientBody // nil without a request body
 	info     informational
 	deliver  delivery
+	out      flushWriter
 	wanted   string // the protocol that the client asks to switch to
 
 	forwarded [3]string // values of the X-Forwarded fields

@@ -66,15 +66,14 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 	}
 	buffer := copyBuffers.Get().(*[copyBufferLen]byte)
 	defer copyBuffers.Put(buffer)
-	out := &flushWriter{w: x.w}
-	if f, ok := x.w.(interface{ FlushError() error }); ok {
-		out.flush = f.FlushError
-	}
+	out := &x.out
+	out.w = x.w
+	out.flusher, _ = x.w.(flusher)
+	defer out.end()
 	if length < 0 || length > copyBufferLen {
-		out.flushHead()
+		out.ring()
 	} else {
-		timer := time.AfterFunc(headDelay, out.flushHead)
-		defer timer.Stop()
+		defer newAlarm(out, headDelay).end()
 	}
 	for {
 		n, err := body.Read(buffer[:])
@@ -85,7 +84,6 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 			}
 		}
 		if err == io.EOF {
-			out.end()
 			return nil
 		}
 		if err != nil {
@@ -94,19 +92,23 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 	}
 }
 
-// flushWriter writes through. Its lock is for the timer that flushes the head of a response whose body is late.
+// flusher is what net/http's ResponseWriter has.
+type flusher interface{ FlushError() error }
+
+// flushWriter writes through. Its lock is for the alarm that flushes the head of a response whose body is late.
 type flushWriter struct {
 	mu      sync.Mutex
 	w       io.Writer
-	flush   func() error
-	started bool
+	flusher flusher // nil when w cannot
+	started bool    // nothing is left to do for the alarm
 }
 
-func (f *flushWriter) flushHead() {
+// ring flushes the head, unless a piece of the body did that.
+func (f *flushWriter) ring() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.started && f.flush != nil {
-		f.flush() // its error comes back from the next write
+	if !f.started && f.flusher != nil {
+		f.flusher.FlushError() // its error comes back from the next write
 	}
 	f.started = true
 }
@@ -119,12 +121,13 @@ func (f *flushWriter) write(p []byte, last bool) error {
 	if _, err := f.w.Write(p); err != nil {
 		return err
 	}
-	if last || f.flush == nil {
+	if last || f.flusher == nil {
 		return nil
 	}
-	return f.flush()
+	return f.flusher.FlushError()
 }
 
+// end comes before the handler returns, whatever became of the response: nobody may touch w after that.
 func (f *flushWriter) end() {
 	f.mu.Lock()
 	f.started = true
