@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -84,24 +85,20 @@ func nodeFlags(f *pflag.FlagSet, c *server.Config, nodeFile *string) {
 	f.StringVar(&c.TLSDir, "tls-dir", c.TLSDir, "`DIR` of the node's key and certificates (default: tls below the data directory)")
 }
 
-// quietLog takes what libraries write to the standard logger (net/http quotes unexpected bytes of an instance there) and drops it: what
-// matters of it is in our own log lines and metrics.
-type quietLog struct{}
-
-func (quietLog) Write(p []byte) (int, error) { return len(p), nil }
-
 // runNode serves until a signal or a failure ends it. A second signal ends the process at once.
 func runNode(ctx context.Context, config server.Config) error {
 	if mutant.Built {
 		fmt.Fprintln(os.Stderr, "BUILT WITH MUTANTS: this binary is broken on purpose, for tests only")
 	}
-	log.SetOutput(quietLog{}) // libraries that log by themselves quote what they received, which may be a session id
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	log.SetFlags(0)
+	log.SetOutput(io.Discard) // until there is a logger that cuts what libraries quote: it may be a session id
 	node, err := server.New(config, os.Stderr)
 	if err != nil {
 		return err
 	}
+	log.SetOutput(node.LibraryLog())
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
