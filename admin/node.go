@@ -84,6 +84,18 @@ type Member struct {
 	// Instances is what it thinks of the instances; nil when it did not say. Modules is what it has in flight for each.
 	Instances []InstanceStatus
 	Modules   []ModuleStatus
+	// Duties are the leader's that it does now; nil for the others.
+	Duties []DutyStatus
+}
+
+// DutyStatus is what a node says about one duty of the leader that it does.
+type DutyStatus struct {
+	Duty   string
+	Since  time.Time // when it began with it
+	Last   time.Time // when it last looked whether something is due; zero: not yet
+	Runs   uint64
+	Error  string    // of the last run that failed
+	Failed time.Time // when that was
 }
 
 // ModuleStatus is what one node has in flight for one module.

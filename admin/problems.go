@@ -55,6 +55,11 @@ func problems(s *wire.Status) []string {
 			add("cluster %s has no enabled instance; 'holdfast cluster start %s' enables them", c.Name, c.Name)
 		}
 	}
+	for _, d := range s.Duties {
+		if d.Failing() {
+			add("the duty %s of the leader fails on node %s: %s; it is tried again", d.Duty, d.Node, d.Error)
+		}
+	}
 	for _, n := range s.Nodes {
 		if skew := time.Duration(n.ClockSkewMillis) * time.Millisecond; skew.Abs() > maxSkew {
 			add("the clock of node %s is %v off that of node %s", n.Name, skew, s.Node)

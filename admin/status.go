@@ -70,6 +70,7 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 	for _, l := range rev.Config.Listeners {
 		s.Listeners = append(s.Listeners, wire.Listener{Name: l.Name, Address: l.Address, Protocol: l.Protocol})
 	}
+	s.Duties = duties(members)
 	s.StateHash = overallHash(s.Nodes)
 	s.Clusters = a.clusters(op, members, flight)
 	s.Problems = problems(&s)

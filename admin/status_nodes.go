@@ -97,3 +97,16 @@ func overallHash(list []wire.Node) string {
 	}
 	return wire.HashEqual
 }
+
+// duties lists what the members that answer do as the leader; two do the same for as long as a leader does not know that it is none any more.
+func duties(members []Member) []wire.Duty {
+	list := []wire.Duty{}
+	for i := range members {
+		m := &members[i]
+		for _, d := range m.Duties {
+			list = append(list, wire.Duty{Duty: d.Duty, Node: m.Name, Since: d.Since, Last: d.Last, Runs: d.Runs, Error: d.Error, Failed: d.Failed})
+		}
+	}
+	slices.SortFunc(list, func(a, b wire.Duty) int { return cmp.Or(cmp.Compare(a.Duty, b.Duty), cmp.Compare(a.Node, b.Node)) })
+	return list
+}

@@ -60,6 +60,38 @@ func TestStatusShowsEverything(t *testing.T) {
 	}
 }
 
+// UCD-23
+func TestStatusShowsTheLeadersDuties(t *testing.T) {
+	r := newRig(t)
+	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	r.node.members = []admin.Member{
+		{Name: "n2", Role: "follower", Reachable: true, Ready: true},
+		{Name: "n1", Self: true, Role: "leader", Reachable: true, Ready: true, Duties: []admin.DutyStatus{
+			{Duty: "shares", Since: at}, // has not run yet
+			{Duty: "quiesce", Since: at, Last: at.Add(time.Minute), Runs: 2, Error: "no quorum", Failed: at.Add(time.Minute)},
+			{Duty: "events", Since: at, Last: at.Add(time.Minute), Runs: 3, Error: "long ago", Failed: at},
+		}},
+	}
+	s := decode[wire.Status](t, read(r.api, "/v1/status"))
+	if len(s.Duties) != 3 {
+		t.Fatalf("duties %+v, want 3", s.Duties)
+	}
+	if d := s.Duties[1]; d.Duty != "quiesce" || d.Node != "n1" || d.Runs != 2 || d.Error != "no quorum" || !d.Failing() || !d.Since.Equal(at) || !d.Last.Equal(at.Add(time.Minute)) {
+		t.Errorf("%+v", d)
+	}
+	if s.Duties[0].Failing() || s.Duties[2].Failing() {
+		t.Errorf("fails: %+v", s.Duties)
+	}
+	all := strings.Join(s.Problems, "\n")
+	if !strings.Contains(all, "the duty quiesce of the leader fails on node n1: no quorum; it is tried again") || strings.Contains(all, "duty events") || strings.Contains(all, "duty shares") {
+		t.Errorf("problems:\n%s", all)
+	}
+	r.node.members = nil
+	if body := read(r.api, "/v1/status").Body.String(); !strings.Contains(body, `"duties":[]`) {
+		t.Errorf("no empty list: %s", body)
+	}
+}
+
 // TestStatusBeforeTheGroupIsFounded: an operator looks at a node that waits for the others.
 func TestStatusBeforeTheGroupIsFounded(t *testing.T) {
 	n := &fakeNode{state: fsm.New()}

@@ -130,6 +130,9 @@ func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
 	out.Applied, out.Revision, out.Sessions = m.Info.DigestIndex, m.Info.Revision, m.Info.Sessions
 	out.ClockSkew, out.Digest, out.Checkpoint = m.Skew, m.Info.Digest, m.Info.Checkpoint
 	out.Instances, out.InForce = instances(d.Instances), d.InForce
+	for _, j := range d.Jobs {
+		out.Duties = append(out.Duties, admin.DutyStatus(j))
+	}
 	for _, m := range d.Modules {
 		out.Modules = append(out.Modules, admin.ModuleStatus(m))
 	}

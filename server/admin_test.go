@@ -2,9 +2,12 @@ package server
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/raftnode"
 )
 
@@ -33,5 +36,19 @@ func TestAllObey(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// UCD-23: what a node says of the duties that it does as the leader is in the status.
+func TestMemberSaysItsDuties(t *testing.T) {
+	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	detail, err := json.Marshal(description{Ready: true, Jobs: []job{{Duty: "lock", Since: at, Last: at.Add(1), Runs: 3, Error: "no quorum", Failed: at}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := adminNode{&Server{}}.member(raftnode.MemberInfo{Name: "n1", Reachable: true, Info: raftnode.Info{Detail: detail}})
+	want := []admin.DutyStatus{{Duty: "lock", Since: at, Last: at.Add(1), Runs: 3, Error: "no quorum", Failed: at}}
+	if !reflect.DeepEqual(m.Duties, want) {
+		t.Errorf("%+v, want %+v", m.Duties, want)
 	}
 }

@@ -19,6 +19,7 @@ type (
 	Problem        = wire.Problem
 	Status         = wire.Status
 	Node           = wire.Node
+	Duty           = wire.Duty
 	Cluster        = wire.Cluster
 	Instance       = wire.Instance
 	Session        = wire.Session

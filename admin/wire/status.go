@@ -33,6 +33,7 @@ type Status struct {
 	Quiesces       []Quiesce  `json:"quiesces" doc:"those that run"`
 	Maintenance    *Lock      `json:"maintenance,omitempty" doc:"the maintenance lock, absent when it is off"`
 	Schedules      []Schedule `json:"schedules" doc:"changes that wait for their time, the next one first"`
+	Duties         []Duty     `json:"duties" doc:"what the leader does for the group, by name; empty while no leader answers"`
 	// Problems says in words what an operator should look at, the most urgent first; empty when all is well.
 	Problems []string `json:"problems" doc:"what an operator should look at, the most urgent first"`
 }
@@ -78,6 +79,20 @@ type Node struct {
 	Hash            string `json:"hash" doc:"state hash at that index, 32 hexadecimal digits"`
 	HashState       string `json:"hashState" enum:"equal,differs,pending,unknown"`
 }
+
+// Duty is something that the leader does for the group. The next leader goes on with it.
+type Duty struct {
+	Duty   string    `json:"duty"`
+	Node   string    `json:"node" doc:"who does it"`
+	Since  time.Time `json:"since" doc:"when that node began with it"`
+	Last   time.Time `json:"last,omitzero" doc:"when it last looked whether something is due; absent: not yet"`
+	Runs   uint64    `json:"runs" doc:"how often that node has looked since then"`
+	Error  string    `json:"error,omitempty" doc:"why the last run that failed did so; a duty that fails is tried again"`
+	Failed time.Time `json:"failed,omitzero" doc:"when that was; the same as last while the duty fails"`
+}
+
+// Failing says whether the last run failed.
+func (d Duty) Failing() bool { return d.Error != "" && d.Failed.Equal(d.Last) }
 
 // NodeList is the members of the group.
 type NodeList struct {

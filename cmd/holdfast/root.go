@@ -35,6 +35,7 @@ func operatorCommands(g *globals) []*cobra.Command {
 		newEventsCommand(g),
 		newTokenCommand(g),
 		newNodeCommand(g),
+		newJobsCommand(g),
 		newVersionCommand(g),
 	}
 }

@@ -208,8 +208,14 @@ func (g *fakeGroup) Members(context.Context) []admin.Member {
 		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len(), InForce: g.state.Operating().Index}
 	other := m
 	other.Name, other.Self, other.Role, other.ClockSkew = "node-with-a-very-long-name-that-does-not-fit-into-its-column", false, "follower", 3*time.Millisecond
+	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	m.Duties = []admin.DutyStatus{{Duty: "quiesce", Since: at, Last: at.Add(time.Minute), Runs: 7, Error: "refused by\x1b the state", Failed: at}, {Duty: "lock", Since: at}}
 	if g.sick.Load() {
 		other.Digest[0]++
+		m.Duties[0].Failed = m.Duties[0].Last
+	}
+	if g.lost.Load() {
+		m.Role, m.Duties = "candidate", nil
 	}
 	if g.whole.Load() {
 		return []admin.Member{m, other}

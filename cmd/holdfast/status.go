@@ -19,7 +19,7 @@ func newStatusCommand(g *globals) *cobra.Command {
 		Short: "Everything on one screen: nodes, clusters, instances, quiesces, what needs attention",
 		Long: `Everything on one screen: the nodes (role, version, lag, clock skew, state hash), the listeners, the clusters and their instances (admin state,
 health, sessions, in flight), the modules, the quiesces that run with what remains, the maintenance lock, changes that wait for their time, the
-configuration revision, and what needs attention.
+configuration revision, the jobs that the leader does ('holdfast jobs' lists them), and what needs attention.
 
 It is answered also without a quorum. A state hash that is not "equal" means that a node holds another state than the leader.`,
 		Example: `  holdfast status
@@ -57,6 +57,9 @@ func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
 	fmt.Fprintf(&b, "%s epoch %d, revision %d, %s, %s\n", paintIf("group "+clean(orDash(s.Group.Name)), heading),
 		s.Group.Epoch, s.Revision.Number, count(s.Sessions, "session"), hash)
 	fmt.Fprintf(&b, "as node %s knows it at log index %d, %s, %s\n", clean(s.Node), s.Applied, when(s.Time), s.Consistency)
+	if line := dutyLine(s.Duties); line != "" {
+		b.WriteString(line + "\n")
+	}
 	for _, p := range s.Problems {
 		b.WriteString(paintIf(wrap(p, "! ", "  "), bad))
 	}
