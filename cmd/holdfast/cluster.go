@@ -52,16 +52,19 @@ func newClusterAddCommand(g *globals) *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Add a cluster, which has no modules and instances yet",
+		Short: "Add a cluster, which has no instances yet, and modules only with --from",
 		Example: `  holdfast cluster add cluster2 --policy least-sessions --health-path /ping
-  holdfast cluster add cluster3 --affinity learn --set 'affinity.names=["JSESSIONID"]' --set health.fall=3`,
+  holdfast cluster add cluster3 --affinity learn --set 'affinity.names=["JSESSIONID"]' --set health.fall=3
+  holdfast cluster add green --from blue     # the modules and all settings of blue, none of its instances`,
 		Args: cobra.ExactArgs(1),
 	}
 	fields := clusterFields(cmd)
+	fields.text(cmd, "from", "template", "copy the modules and what is not given from this `CLUSTER` (but never name and instances)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return g.editClusters(cmd, &f, wait, "add", args, fields)
 	}
 	f.add(cmd)
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("from", g.completeClusters))
 	appliedFlag(cmd, &wait)
 	return cmd
 }

@@ -24,7 +24,8 @@ type Edit struct {
 	// Values are the fields to set, for add and set: an object with the names of the configuration. Fields that are not there keep their value, or
 	// their default with add; so do those of affinity, health, registration and instanceTemplate one by one. A list is replaced as a whole. A null
 	// resets a field to its default. With add of an instance, the further key template names an instance of the cluster: what it has, except name,
-	// listeners and route, comes before the defaults.
+	// listeners and route, comes before the defaults. With add of a cluster it names a cluster: what that has, its modules included, except name and
+	// instances.
 	Values json.RawMessage `json:"values,omitempty"`
 }
 

@@ -81,7 +81,11 @@ func (e *editor) decode(at *path, ed *Edit, values *node) {
 	case "listener":
 		d.listener(values, at)
 	case "cluster":
-		d.cluster(values, at)
+		rest := *values
+		if ed.Op == "add" {
+			rest = e.template(at, values)
+		}
+		d.cluster(&rest, at)
 	case "module":
 		d.module(values, at)
 	case "instance":

@@ -60,7 +60,11 @@ edits[1].contextRoot: context root "shop" must begin with / - write /shop`,
 		`[{"op":"set","kind":"cluster","name":"c1","values":{"affinity":{"type":"header"}}}]`:                                                         "edits[0].values.affinity.name: affinity of type header needs the name of the header field - write name: X-Session-Id",
 		`[{"op":"remove","kind":"instance","cluster":"c1","name":"i1"}]`:                                                                              `clusters[0].instances[0].failoverTo: cluster "c1" has no instance "i1" - there is only "i2"`,
 		`[{"op":"set","kind":"cluster","name":"c1","values":{"backup":["c2"]}},{"op":"set","kind":"cluster","name":"c2","values":{"backup":["c1"]}}]`: "edits[0].values.backup: backup clusters lead back to where they began: c1 -> c2 -> c1 - take one of them out",
-		// The key template belongs to add of an instance alone.
+		// The key template belongs to add of an instance or a cluster alone.
+		`[{"op":"add","kind":"cluster","name":"x","values":{"template":"c7"}}]`:                                                            `edits[0].values.template: there is no cluster "c7" - there are "c1", "c2"`,
+		`[{"op":"add","kind":"cluster","name":"x","values":{"template":["c1"]}}]`:                                                          `edits[0].values.template: must be text, this is a list`,
+		`[{"op":"add","kind":"module","cluster":"c1","contextRoot":"/x","values":{"template":"/"}}]`:                                       `edits[0].values.template: unknown key "template" - allowed are contextRoot, host, enabled, quiesceTimeout, replicated, retries, idempotent, onSessionLost, whenDisabled`,
+		`[{"op":"remove","kind":"cluster","name":"c2"},{"op":"add","kind":"cluster","name":"x","values":{"template":"c2"}}]`:               `edits[1].values.template: there is no cluster "c2" - there is only "c1"`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"x","values":{"template":"i7","listeners":["http://h:1"]}}]`:                 `edits[0].values.template: cluster "c1" has no instance "i7" - there are "i1", "i2"`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"x","values":{"template":5,"listeners":["http://h:1"]}}]`:                    `edits[0].values.template: must be text, this is a number - put it in quotes: "5"`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"x","values":{"template":"i1","template":"i2","listeners":["http://h:1"]}}]`: `edits[0].values.template: key "template" is there twice - keep one of them`,

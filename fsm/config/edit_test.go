@@ -154,6 +154,44 @@ func TestApplyTemplates(t *testing.T) {
 	}
 }
 
+// A new cluster is copied from one that exists, without its instances: name and addresses are its own. (TIP-07d)
+func TestApplyClonesACluster(t *testing.T) {
+	c := parseBase(t)
+	c, _ = applied(t, c, `[{"op":"set","kind":"cluster","name":"c1","values":{"health":{"interval":"7s"},"quiesceTimeout":"40m"}}]`)
+	next, _ := applied(t, c, `[
+		{"op":"add","kind":"module","cluster":"c1","contextRoot":"/gone"},
+		{"op":"add","kind":"module","cluster":"c1","contextRoot":"/kept"},
+		{"op":"remove","kind":"module","cluster":"c1","contextRoot":"/gone"},
+		{"op":"add","kind":"cluster","name":"copy","values":{"template":"c1","health":{"path":"/ping"}}},
+		{"op":"set","kind":"cluster","name":"copy","values":{"affinity":{"idleTimeout":"5m"},"quiesceTimeout":"50m"}},
+		{"op":"set","kind":"module","cluster":"copy","contextRoot":"/kept","values":{"retries":5}},
+		{"op":"add","kind":"instance","cluster":"copy","name":"i1","values":{"listeners":["http://h:1"]}}]`)
+	from, clone := next.Clusters[0], next.Clusters[len(next.Clusters)-1]
+	if clone.Name != "copy" || clone.Health.Interval != Duration(7*time.Second) || clone.Health.Path != "/ping" || clone.Affinity.IdleTimeout != Duration(5*time.Minute) {
+		t.Errorf("the clone is %+v", clone)
+	}
+	if len(clone.Instances) != 1 || clone.Instances[0].Listeners[0] != "http://h:1" || clone.Instances[0].QuiesceTimeout != Duration(50*time.Minute) {
+		t.Errorf("its instances are %+v", clone.Instances)
+	}
+	if len(clone.Modules) != len(from.Modules) {
+		t.Fatalf("modules %+v, want those of %+v", clone.Modules, from.Modules)
+	}
+	for i, m := range clone.Modules {
+		of := from.Modules[i]
+		if m.ContextRoot == "/gone" || of.ContextRoot == "/gone" {
+			t.Errorf("a removed module is there: %+v, %+v", m, of)
+		}
+		if m.ContextRoot == "/kept" { // depends on its own cluster's default, and an edit of it changes no other cluster
+			if m.QuiesceTimeout != Duration(50*time.Minute) || m.Retries != 5 || of.QuiesceTimeout != Duration(40*time.Minute) || of.Retries == 5 {
+				t.Errorf("the clone has %+v, the original %+v", m, of)
+			}
+		}
+	}
+	if before := c.Clusters[0]; !reflect.DeepEqual(from.Health, before.Health) || !reflect.DeepEqual(from.Affinity, before.Affinity) || !reflect.DeepEqual(from.Instances, before.Instances) {
+		t.Errorf("the original has changed: %+v, before %+v", from, before)
+	}
+}
+
 // Edits to anything leave all the rest byte for byte as it is. (product.md, behaviour 8)
 func TestApplyTouchesNothingElse(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {

@@ -76,16 +76,7 @@ func (e *editor) listOf(at *path, ed *Edit) (list *node, ok bool) {
 
 func (e *editor) add(at *path, ed *Edit, list, values *node) {
 	item := &node{kind: kindMap, from: at.child("values")}
-	if kv := firstOf(values.pairs, "template"); kv != nil && ed.Kind == "instance" {
-		t := e.find(list, kv.value.text)
-		if t == nil {
-			e.p.add(at.child("values").child("template"), meant(kv.value.text, e.keys(list)), "cluster %q has no instance %q", clip(ed.Cluster), clip(kv.value.text))
-		} else {
-			item.pairs = slices.Clone(t.pairs)
-			item.drop("name", "listeners", "route")
-		}
-		values.drop("template")
-	}
+	e.copyTemplate(at.child("values").child("template"), ed, list, item, values)
 	merge(item, values, at.child("values"))
 	identity := func(key, text string) {
 		item.set(key, &node{kind: kindString, text: text, from: at.child(key)})
@@ -100,6 +91,43 @@ func (e *editor) add(at *path, ed *Edit, list, values *node) {
 	if index := e.index[list]; index != nil {
 		index[ed.key()] = item
 	}
+}
+
+// copyTemplate puts into an item that is added what its template has, and takes the template out of the values.
+func (e *editor) copyTemplate(at *path, ed *Edit, list, item, values *node) {
+	kv := firstOf(values.pairs, "template")
+	if kv == nil || ed.Kind != "instance" && ed.Kind != "cluster" {
+		return
+	}
+	name := kv.value.text
+	values.drop("template")
+	switch t := e.find(list, name); {
+	case t == nil && ed.Kind == "cluster":
+		e.p.add(at, meant(name, e.keys(list)), "there is no cluster %q", clip(name))
+	case t == nil:
+		e.p.add(at, meant(name, e.keys(list)), "cluster %q has no instance %q", clip(ed.Cluster), clip(name))
+	case ed.Kind == "cluster":
+		item.pairs = e.copyOf(t).pairs
+		item.drop("name", "instances")
+	default:
+		item.pairs = e.copyOf(t).pairs
+		item.drop("name", "listeners", "route")
+	}
+}
+
+// copyOf copies a part of the tree without what has been removed, so that later edits of the copy change nothing else.
+func (e *editor) copyOf(n *node) *node {
+	c := *n
+	c.pairs, c.items = slices.Clone(n.pairs), nil
+	for i := range c.pairs {
+		c.pairs[i].value = e.copyOf(c.pairs[i].value)
+	}
+	for _, item := range n.items {
+		if !e.gone[item] {
+			c.items = append(c.items, e.copyOf(item))
+		}
+	}
+	return &c
 }
 
 func (e *editor) enable(at *path, item *node, ed *Edit) {
