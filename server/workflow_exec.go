@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type programs struct {
 	// dir gives the directory that they are in (--hook-dir); empty: there are none.
 	dir func() string
 	log *slog.Logger
+	// outputDelay is how long the output of a program that has ended may stay open; 0: killDelay.
+	outputDelay time.Duration
 }
 
 const (
@@ -53,10 +56,14 @@ func (p programs) run(ctx context.Context, name string, c *workflow.Call) workfl
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, hookEnv(c), out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = killDelay
+	cmd.WaitDelay = cmp.Or(p.outputDelay, killDelay)
 	err := cmd.Run()
 	for line := range strings.Lines(out.String()) {
 		p.log.Info("output of a workflow's program", "workflow", c.Workflow, "program", name, "line", strings.TrimRight(line, "\r\n"))
+	}
+	if errors.Is(err, exec.ErrWaitDelay) { // it has ended well
+		p.log.Warn("what a workflow's program left behind still has its output open, which is read no more", "workflow", c.Workflow, "program", name)
+		err = nil
 	}
 	var exit *exec.ExitError
 	switch {

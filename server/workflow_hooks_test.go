@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,6 +92,37 @@ func TestProgram(t *testing.T) {
 	log.Reset()
 	if o := h.Call(t.Context(), call("exec:floods")); o.Failure != "" || log.Len() > 40*maxHookOutput {
 		t.Errorf("%+v, %d bytes in the log", o, log.Len())
+	}
+}
+
+// TestProgramThatLeavesAServerBehind: a start hook puts an application server into the background, which keeps the program's output open for good.
+// The program has done its work when it has ended well; one that has failed has failed.
+func TestProgramThatLeavesAServerBehind(t *testing.T) {
+	dir := t.TempDir()
+	program(t, dir, "starts", "echo started; sleep 600 & echo $! > pid; exit 0")
+	program(t, dir, "fails", "sleep 600 & echo $! > pid; exit 4")
+	var log strings.Builder
+	h := caller(dir, slog.New(slog.NewTextHandler(&log, nil)))
+	h.programs.outputDelay = 50 * time.Millisecond
+	for name, failure := range map[string]string{"starts": "", "fails": "exit status 4"} {
+		o := h.Call(t.Context(), call("exec:"+name))
+		if (o.Failure == "") != (failure == "") || !strings.Contains(o.Failure, failure) || o.Unknown {
+			t.Errorf("%s: %+v, want failure %q", name, o, failure)
+		}
+		pid, err := os.ReadFile(filepath.Join(dir, "pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
+			t.Errorf("%s: what it left behind does not run any more: %v", name, err)
+		}
+	}
+	if !strings.Contains(log.String(), "line=started") || !strings.Contains(log.String(), "still has its output open") {
+		t.Errorf("the log:\n%s", log.String())
 	}
 }
 
