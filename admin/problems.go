@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // maxSkew is the clock difference from which on an operator should hear of it: logs of two nodes can no longer be read
@@ -63,6 +64,17 @@ func problems(s *wire.Status) []string {
 	for _, n := range s.Nodes {
 		if skew := time.Duration(n.ClockSkewMillis) * time.Millisecond; skew.Abs() > maxSkew {
 			add("the clock of node %s is %v off that of node %s", n.Name, skew, s.Node)
+		}
+	}
+	return list
+}
+
+// mixedVersions names the clusters whose sessions may fail over from one version to another (SUN-73).
+func mixedVersions(c *config.Config) (list []string) {
+	for i := range c.Clusters {
+		k := &c.Clusters[i]
+		if versions := k.MixedVersions(); len(versions) > 0 && !k.FailoverSameVersion {
+			list = append(list, fmt.Sprintf("enabled instances of cluster %s have versions %s: sessions may fail over from one to another; give them one version, or set failoverSameVersion", k.Name, strings.Join(versions, ", ")))
 		}
 	}
 	return list

@@ -73,6 +73,6 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 	s.Duties = duties(members)
 	s.StateHash = overallHash(s.Nodes)
 	s.Clusters = a.clusters(op, members, flight)
-	s.Problems = problems(&s)
+	s.Problems = append(problems(&s), mixedVersions(op.Config)...)
 	return &statusOutput{headers, s}, nil
 }

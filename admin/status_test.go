@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -89,6 +90,34 @@ func TestStatusShowsTheLeadersDuties(t *testing.T) {
 	r.node.members = nil
 	if body := read(r.api, "/v1/status").Body.String(); !strings.Contains(body, `"duties":[]`) {
 		t.Errorf("no empty list: %s", body)
+	}
+}
+
+// TestMixedVersionsAreAProblem: SUN-73. Both the change and the status say it, until the last instance has the version, or sessions keep to theirs.
+func TestMixedVersionsAreAProblem(t *testing.T) {
+	const cluster = `
+clusters:
+  - name: c
+    failoverSameVersion: %t
+    modules: [{contextRoot: /}]
+    instances:
+      - {name: i1, listeners: ["http://127.0.0.1:9001"], version: "%s"}
+      - {name: i2, listeners: ["http://127.0.0.1:9002"], version: "1.0"}
+`
+	r := newRig(t)
+	for i, tc := range []struct {
+		same    bool
+		version string
+		problem bool
+	}{{false, "1.0", false}, {false, "2.0", true}, {true, "2.0", false}, {false, "2.0", true}, {false, "1.0", false}} {
+		res := decode[wire.ConfigResult](t, put(r.api, "/v1/config", fmt.Sprintf("\"%d\"", i), "", fmt.Sprintf(cluster, tc.same, tc.version)))
+		if warned := strings.Contains(strings.Join(res.Warnings, "\n"), `enabled instances of cluster "c" have different versions ("1.0", "2.0")`); warned != tc.problem {
+			t.Errorf("%+v: warnings %q", tc, res.Warnings)
+		}
+		s := decode[wire.Status](t, read(r.api, "/v1/status"))
+		if told := strings.Contains(strings.Join(s.Problems, "\n"), "enabled instances of cluster c have versions 1.0, 2.0"); told != tc.problem {
+			t.Errorf("%+v: problems %q", tc, s.Problems)
+		}
 	}
 }
 

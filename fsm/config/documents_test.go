@@ -153,3 +153,33 @@ func TestClusterDefaultsAreInherited(t *testing.T) {
 		}
 	}
 }
+
+// Instances of one cluster are upgraded together, or else sessions may fail over between versions: who has that is told. Instances that are disabled, or
+// name no version, do not count, and neither does a cluster that keeps sessions to their version. (SUN-73)
+func TestMixedVersionsAreWarnedOf(t *testing.T) {
+	const three = `clusters: [{name: a, %s modules: [{contextRoot: /a}], instances: [{name: i1, listeners: ['http://h:1'], version: "%s"}, {name: i2, listeners: ['http://h:2'], version: "%s"}, {name: i3, listeners: ['http://h:3'], version: "%s", enabled: %t}]}]`
+	for _, tc := range []struct {
+		key, v1, v2, v3 string
+		enabled         bool
+		want            string
+	}{
+		{"", "1.0", "1.0", "1.0", true, ""},
+		{"", "2.0", "1.0", "", true, `("1.0", "2.0")`},
+		{"", "1.0", "", "2.0", true, `("1.0", "2.0")`},
+		{"", "1.0", "1.0", "2.0", false, ""},
+		{"", "", "", "1.0", true, ""},
+		{"", "", "", "", true, ""},
+		{"failoverSameVersion: false,", "1.0", "2.0", "3.0", true, `("1.0", "2.0", "3.0")`},
+		{"failoverSameVersion: true,", "1.0", "2.0", "3.0", true, ""},
+	} {
+		warned := ""
+		for _, w := range mustParse(t, "listeners: [{name: web, address: ':80'}]\n"+fmt.Sprintf(three, tc.key, tc.v1, tc.v2, tc.v3, tc.enabled)).Warnings() {
+			if strings.Contains(w, "different versions") {
+				warned += w
+			}
+		}
+		if (warned == "") != (tc.want == "") || !strings.Contains(warned, tc.want) || warned != "" && !strings.Contains(warned, `cluster "a"`) {
+			t.Errorf("%+v: warned %q", tc, warned)
+		}
+	}
+}

@@ -32,6 +32,9 @@ func clusterWarnings(k *Cluster, byName map[string]*Cluster, add warn) {
 	if h := &k.Health; h.Type == "none" && h.AgentPort == 0 && len(h.Passive) == 0 {
 		add("health of cluster %q has type none and no passive signs: an instance that fails keeps its requests", k.Name)
 	}
+	if versions := k.MixedVersions(); len(versions) > 0 && !k.FailoverSameVersion {
+		add("enabled instances of cluster %q have different versions (%s): sessions may fail over from one version to another; upgrade all instances of a cluster together, or set failoverSameVersion", k.Name, listNames(versions))
+	}
 	for i := range k.Modules {
 		m := &k.Modules[i]
 		if m.Replicated && m.OnSessionLost != "reassign" {
@@ -41,6 +44,21 @@ func clusterWarnings(k *Cluster, byName map[string]*Cluster, add warn) {
 			add("module %q of cluster %q is not replicated, but affinity of type none sends its sessions to any instance", m.Host+m.ContextRoot, k.Name)
 		}
 	}
+}
+
+// MixedVersions lists the versions of the enabled instances, sorted, when there is more than one; instances that name none do not count. (SUN-73)
+func (c *Cluster) MixedVersions() []string {
+	var list []string
+	for i := range c.Instances {
+		if in := &c.Instances[i]; in.Enabled && in.Version != "" && !slices.Contains(list, in.Version) {
+			list = append(list, in.Version)
+		}
+	}
+	if len(list) < 2 {
+		return nil
+	}
+	slices.Sort(list)
+	return list
 }
 
 func servesAnything(k *Cluster) bool {
