@@ -122,22 +122,27 @@ func (s *clusterState) hasRoom(in *instance) bool {
 
 // pick chooses an instance for an unassigned request that is none of tried; nil when there is none.
 func (s *clusterState) pick(tried []*instanceState) *instance {
-	return s.pickUpTo(rankQuiescing, tried)
+	return s.pickUpTo(rankQuiescing, tried, nil)
 }
 
 // pickPrimary does so among those that are neither backup nor suspect.
 func (s *clusterState) pickPrimary(tried []*instanceState) *instance {
-	return s.pickUpTo(rankFirst, tried)
+	return s.pickUpTo(rankFirst, tried, nil)
 }
 
-func (s *clusterState) pickUpTo(rank int, tried []*instanceState) *instance {
+// pickAway does as pick, and prefers instances that are on none of the hosts.
+func (s *clusterState) pickAway(tried []*instanceState, hosts []string) *instance {
+	return s.pickUpTo(rankQuiescing, tried, hosts)
+}
+
+func (s *clusterState) pickUpTo(rank int, tried []*instanceState, hosts []string) *instance {
 	set := s.set()
 	for i := 0; i < len(set.tiers) && set.tiers[i].rank <= rank; {
 		end := i + 1
 		for end < len(set.tiers) && set.tiers[end].rank == set.tiers[i].rank {
 			end++
 		}
-		if in := s.pickAmong(set, set.tiers[i:end], tried); in != nil {
+		if in := s.pickAmong(set, set.tiers[i:end], tried, hosts); in != nil {
 			return in
 		}
 		i = end
@@ -146,10 +151,10 @@ func (s *clusterState) pickUpTo(rank int, tried []*instanceState) *instance {
 }
 
 // pickAmong chooses from tiers of one rank: from the first that has an instance with a free connection, or else from the first at all.
-func (s *clusterState) pickAmong(set *openSet, tiers []tier, tried []*instanceState) *instance {
+func (s *clusterState) pickAmong(set *openSet, tiers []tier, tried []*instanceState, hosts []string) *instance {
 	if !set.bounded {
 		for i := range tiers {
-			if in := s.pickFrom(set, &tiers[i], tried); in != nil {
+			if in := s.pickFrom(set, &tiers[i], tried, hosts); in != nil {
 				return in
 			}
 		}
@@ -169,7 +174,7 @@ func (s *clusterState) pickAmong(set *openSet, tiers []tier, tried []*instanceSt
 	}
 	for _, skip := range [][]*instanceState{slices.Concat(full, busy), full} {
 		for i := range tiers {
-			if in := s.pickFrom(set, &tiers[i], skip); in != nil {
+			if in := s.pickFrom(set, &tiers[i], skip, hosts); in != nil {
 				return in
 			}
 		}
@@ -178,7 +183,10 @@ func (s *clusterState) pickAmong(set *openSet, tiers []tier, tried []*instanceSt
 }
 
 // pickFrom asks the policy until it names one that is not skipped and takes the request: one that has only a portion of its share lets some pass.
-func (s *clusterState) pickFrom(set *openSet, t *tier, skip []*instanceState) *instance {
+func (s *clusterState) pickFrom(set *openSet, t *tier, skip []*instanceState, hosts []string) *instance {
+	if away := besides(t.list, skip, hosts); away != nil {
+		skip = away
+	}
 	const thinTries = 64 // enough for the smallest of portions
 	if !slices.ContainsFunc(t.list, func(in *instance) bool { return !skipped(in, skip) }) {
 		return nil // and no turn is used up: a pattern of those would favour someone
@@ -220,6 +228,8 @@ type takeover struct {
 	// version binds the choice, if sameVersion is set.
 	version     string
 	sameVersion bool
+	// away are the hosts of instances that have failed; others are preferred.
+	away []string
 }
 
 // pickOther chooses who takes a session over: the preferred instance, else as pick, with the instances of weight 0 as the last resort.
@@ -236,12 +246,15 @@ func (s *clusterState) pickOther(t takeover) *instance {
 	if in := set.cluster.byName[t.preferred]; in != nil && in.serving(set.quorum) && !skipped(in, skip) && s.hasRoom(in) {
 		return in
 	}
-	if in := s.pick(skip); in != nil {
+	if in := s.pickAway(skip, t.away); in != nil {
 		return in
 	}
 	spare := set.spare
 	if set.bounded {
 		spare = slices.DeleteFunc(slices.Clone(spare), func(in *instance) bool { return !s.hasRoom(in) })
+	}
+	if away := besides(spare, skip, t.away); away != nil {
+		skip = away
 	}
 	return firstUntried(spare, s.turn.Load(), skip)
 }

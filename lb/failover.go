@@ -47,6 +47,9 @@ func (x *exchange) takeover() takeover {
 	t := takeover{tried: x.tried, sameVersion: c.sameVersion && x.s.instance != 0 && !x.s.fresh}
 	if old := c.byID[x.s.instance]; old != nil {
 		t.preferred = old.failoverTo
+		if old.hasFailed(c.state.hasQuorum()) {
+			x.failed(old)
+		}
 	}
 	if t.sameVersion {
 		var known bool
@@ -57,6 +60,7 @@ func (x *exchange) takeover() takeover {
 			}
 		}
 	}
+	t.away = x.away
 	return t
 }
 
@@ -160,7 +164,7 @@ func (x *exchange) toAnother() error {
 	if x.s.keyed {
 		return x.failOver(fsm.ReasonHandover)
 	}
-	x.in = x.mod.cluster.state.pick(x.tried)
+	x.in = x.mod.cluster.state.pickAway(x.tried, x.away)
 	if x.in == nil {
 		return errUnavailable
 	}

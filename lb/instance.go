@@ -18,7 +18,8 @@ type instance struct {
 	route   string
 	version string
 	backup  bool
-	near    bool // to this node, by the cluster's locality
+	host    string // of its first listener URL
+	near    bool   // to this node, by the cluster's locality
 	// verdict is the group's, "" for none.
 	verdict     fsm.HealthState
 	maxSessions int  // 0: no bound

@@ -25,6 +25,7 @@ type exchange struct {
 	touched  *commit     // the touch that the response waits for
 	ids      []presented // scratch of learn affinity
 	tried    []*instanceState
+	away     []string // hosts of instances that have failed
 
 	counted  *instanceState // the instance that has the request, or had it last
 	holding  bool           // it is in the counts of counted and of inModule

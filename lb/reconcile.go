@@ -138,7 +138,7 @@ func (b *builder) instance(c *cluster, ci *config.Instance) *instance {
 	}
 	in := &instance{
 		id: id, name: ci.Name, enabled: ci.Enabled, phase: b.o.InstancePhase(c.name, ci), weight: ci.Weight, route: ci.Route, version: ci.Version,
-		backup: ci.Backup, verdict: b.known.verdicts[id], maxSessions: ci.MaxSessions, bounded: ci.MaxConnections > 0, failoverTo: ci.FailoverTo, cluster: c.state, state: state,
+		backup: ci.Backup, host: hostOf(ci.Listeners), verdict: b.known.verdicts[id], maxSessions: ci.MaxSessions, bounded: ci.MaxConnections > 0, failoverTo: ci.FailoverTo, cluster: c.state, state: state,
 	}
 	if in.bounded {
 		in.share = b.known.shares[shareKey{id, b.opts.Node}]

@@ -140,6 +140,7 @@ func (x *exchange) nextTry(why failureKind) (nextPlace, error) {
 	d.repeated(reached)
 	d.listeners, d.same = d.listeners[:0], false
 	x.tried = append(x.tried, s)
+	x.failed(x.in)
 	x.retries++
 	if !reached {
 		x.b.metrics.retries.WithLabelValues(x.mod.cluster.name).Inc()
