@@ -33,6 +33,8 @@ func problems(s *wire.Status) []string {
 			add("node %s does not answer: %s", n.Name, cmp.Or(n.Error, "unknown"))
 		case !n.Ready:
 			add("node %s is not ready: %s", n.Name, cmp.Or(n.Reason, "unknown"))
+		case n.Revision != s.Revision.Number:
+			add("node %s serves revision %d of the configuration, node %s knows of %d: it is behind; if it stays so look at its log", n.Name, n.Revision, s.Node, s.Revision.Number)
 		}
 	}
 	for _, c := range s.Clusters {

@@ -121,6 +121,29 @@ clusters:
 	}
 }
 
+// TestEveryNodeServesOneConfiguration: UCD-15. The status has the revision and the state hash of each node; a node that serves another revision is a problem.
+func TestEveryNodeServesOneConfiguration(t *testing.T) {
+	r := newRig(t)
+	decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", okConfig))
+	applied, digest := r.node.state.DigestAt()
+	node := func(name string, revision uint64) admin.Member {
+		return admin.Member{Name: name, Self: name == "n1", Role: "follower", Reachable: true, Ready: true, Applied: applied, Digest: digest, Revision: revision}
+	}
+	gone := node("n4", 0)
+	gone.Reachable, gone.Err = false, "connection refused"
+	for revision, told := range map[uint64]bool{0: true, 1: false, 2: true} {
+		r.node.members = []admin.Member{node("n1", 1), node("n2", 1), node("n3", revision), gone}
+		s := decode[wire.Status](t, read(r.api, "/v1/status"))
+		if s.Revision.Number != 1 || s.Nodes[0].Revision != 1 || s.Nodes[2].Revision != revision || s.Nodes[0].Hash == "" || s.Nodes[0].Hash != s.Nodes[2].Hash {
+			t.Errorf("%+v", s)
+		}
+		all := strings.Join(s.Problems, "\n")
+		if got := strings.Contains(all, fmt.Sprintf("node n3 serves revision %d of the configuration, node n1 knows of 1", revision)); got != told || strings.Count(all, "of the configuration") > 1 {
+			t.Errorf("node n3 serves revision %d: problems %q", revision, s.Problems)
+		}
+	}
+}
+
 // TestStatusBeforeTheGroupIsFounded: an operator looks at a node that waits for the others.
 func TestStatusBeforeTheGroupIsFounded(t *testing.T) {
 	n := &fakeNode{state: fsm.New()}

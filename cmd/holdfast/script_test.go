@@ -205,7 +205,7 @@ func (g *fakeGroup) Info() admin.Info {
 func (g *fakeGroup) Members(context.Context) []admin.Member {
 	applied, digest := g.state.DigestAt()
 	m := admin.Member{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Version: "v1.2.3", Zone: "z1",
-		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len(), InForce: g.state.Operating().Index}
+		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len(), Revision: g.state.Revision().Number, InForce: g.state.Operating().Index}
 	other := m
 	other.Name, other.Self, other.Role, other.ClockSkew = "node-with-a-very-long-name-that-does-not-fit-into-its-column", false, "follower", 3*time.Millisecond
 	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)

@@ -91,17 +91,17 @@ func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
 }
 
 func (g *globals) nodeTable(s *client.Status) *table {
-	t := g.table("NODE", "ROLE", "READY", "VERSION", "APPLIED>", "LAG>", "SKEW>", "SESSIONS>", "STATE HASH")
+	t := g.table("NODE", "ROLE", "READY", "VERSION", "APPLIED>", "LAG>", "REVISION>", "SKEW>", "SESSIONS>", "STATE HASH")
 	for _, n := range s.Nodes {
 		if !n.Reachable {
-			t.row(n.Name, n.Role, readiness(n), "-", "-", "-", "-", "-", "-")
+			t.row(n.Name, n.Role, readiness(n), "-", "-", "-", "-", "-", "-", "-")
 			continue
 		}
 		hash := n.HashState
 		if len(n.Hash) >= 8 {
 			hash = n.Hash[:8] + " " + n.HashState
 		}
-		t.row(n.Name, n.Role, readiness(n), orDash(n.Version), n.Applied, n.Lag, fmt.Sprintf("%+dms", n.ClockSkewMillis), n.Sessions, cell{hash, hashStyle(n.HashState)})
+		t.row(n.Name, n.Role, readiness(n), orDash(n.Version), n.Applied, n.Lag, n.Revision, fmt.Sprintf("%+dms", n.ClockSkewMillis), n.Sessions, cell{hash, hashStyle(n.HashState)})
 	}
 	return t
 }
