@@ -47,7 +47,7 @@ func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
 	}
 	m.nobody = &instanceCounters{vec: m.requests}
 	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.sessions, m.retries, m.requestRetries, m.commitSeconds,
-		m.cookiesRejected, m.violations, &instanceCollector{b}} {
+		m.cookiesRejected, m.violations, &instanceCollector{b}, &listenerCollector{b}} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
