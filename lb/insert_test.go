@@ -246,7 +246,7 @@ func TestInsertOlderEpochLosesNewerWins(t *testing.T) {
 	}
 }
 
-func TestAffinityNoneRecordsNothing(t *testing.T) {
+func TestAffinityNoneRecordsNothing(t *testing.T) { // UCD-11, UCD-12
 	a, b := newApp(t, "i1", nil), newApp(t, "i2", nil)
 	c := conf(of(a, b)...)
 	c.Clusters[0].Affinity = config.Affinity{Type: "none"}
