@@ -141,7 +141,7 @@ func newClusterStopCommand(g *globals, name string) *cobra.Command {
 		Use:   name + " NAME...",
 		Short: map[string]string{"stop": "Quiesce all instances of clusters, in one transaction", "disable": "The same as stop: all instances quiesce"}[name],
 		Long: `Disable all instances of clusters in one transaction: they quiesce. With --wait the command returns when all of them are safe to stop. New sessions go to
-other clusters that have the modules; when there is none, they get what whenDisabled of the module says.`,
+other clusters that have the modules; when there is none, they get 503, or with onAllQuiescing: serve go on where they quiesce.`,
 		Example: fmt.Sprintf("  holdfast cluster %[1]s cluster1 --wait\n  holdfast cluster %[1]s cluster1 --now", name),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {

@@ -290,7 +290,7 @@ func newQuiesceCancelCommand(g *globals) *cobra.Command {
 		},
 	}
 	hostFlag(cmd, &host)
-	cmd.Flags().StringVar(&lock, "under-lock", "", "do it under the maintenance lock, by its owner")
+	cmd.Flags().StringVar(&lock, "under-lock", "", "do it under the maintenance lock, by its owner; `ID` only when the lock must be that one")
 	cmd.Flags().Lookup("under-lock").NoOptDefVal = lockNow
 	cmd.ValidArgsFunction = g.completeNames(bothNames, &host)
 	return cmd

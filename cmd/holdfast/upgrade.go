@@ -129,7 +129,8 @@ func newUpgradeRunCommand(g *globals) *cobra.Command {
 		Long: `Begin an upgrade. The command returns at once; with --watch it prints every step and returns at the end. Ending the command does not end the upgrade.
 
 A hook that is an address gets a POST with JSON (workflow, kind, step, cluster, attempt) and an Idempotency-Key that is the same for every call of one step;
-2xx and 409 mean done, anything else is tried again five times. A program gets step and cluster as arguments, and HOLDFAST_WORKFLOW_* in its environment.
+2xx and 409 mean done, anything else is tried again, five calls in all. A program gets step and cluster as arguments, and HOLDFAST_WORKFLOW_* in its environment;
+when it fails, it is not run again by itself.
 Both need an admin's token. After a failure the upgrade waits: 'resume' tries again, 'abort' enables what was disabled.`,
 		Example: `  holdfast upgrade run --clusters blue,green --hook stop=exec:stop,upgrade=exec:deploy,start=exec:start --gate soak=5m --version 2.1 --watch
   holdfast upgrade run --clusters blue,green --hook upgrade=manual --gate manual`,
