@@ -59,6 +59,21 @@ func TestFeaturesNameTestsThatExist(t *testing.T) {
 	wantHead(t, text, "of the %d requirements", sum)
 }
 
+// TestReliabilityNamesTestsThatExist: each fault of docs/RELIABILITY.md names tests that are there.
+func TestReliabilityNamesTestsThatExist(t *testing.T) {
+	tests := testsByPackage(t)
+	rows := 0
+	for n, line := range strings.Split(readText(t, "../../docs/RELIABILITY.md"), "\n") {
+		if cells := strings.Split(line, " | "); len(cells) == 3 {
+			rows++
+			namedTestsExist(t, fmt.Sprintf("docs/RELIABILITY.md:%d", n+1), cells[2], tests)
+		}
+	}
+	if rows < 20 {
+		t.Errorf("only %d rows found: the search is broken", rows)
+	}
+}
+
 // namedTestsExist checks each quotation that has the form of a test. One without a package is of the package named before it.
 func namedTestsExist(t *testing.T, where, text string, tests map[string]map[string]bool) {
 	t.Helper()
