@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 const maxName = 128
@@ -146,10 +147,10 @@ func checkContextRoot(root string) (why, hint string) {
 	case len(root) > 1000:
 		return "the context root has more than 1000 characters", ""
 	}
-	for i := 0; i < len(root); i++ {
+	for _, r := range root {
 		// pchar of RFC 3986 3.3 without '%' and ';': escapes have several spellings, and ';' begins a path parameter.
-		if !isAlnum(root[i]) && !strings.ContainsRune("/-._~!$&'()*+,=:@", rune(root[i])) {
-			return fmt.Sprintf("context root %q has the character %q", clip(root), root[i]), "use letters, digits and /-._~ ; no escapes, spaces or query"
+		if (r >= utf8.RuneSelf || !isAlnum(byte(r))) && !strings.ContainsRune("/-._~!$&'()*+,=:@", r) {
+			return fmt.Sprintf("context root %q has the character %q", clip(root), r), "use letters, digits and /-._~ ; no escapes, spaces or query"
 		}
 	}
 	for segment := range strings.SplitSeq(trimRoot(root)[1:], "/") {
