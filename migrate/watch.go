@@ -37,7 +37,9 @@ type watching struct {
 	interval time.Duration
 	good     *config.Config // applied last
 	seen     [sha256.Size]byte
-	done     bool // what has been seen is applied, or has been reported as faulty
+	fresh    [sha256.Size]byte // seen once, at the last look: perhaps somebody is still writing
+	settling bool              // look again after settleTime
+	done     bool              // what has been seen is applied, or has been reported as faulty
 	trouble  string
 }
 
@@ -56,7 +58,10 @@ func (w *Watch) Run(ctx context.Context) error {
 			return nil
 		}
 		wait := s.interval
-		if wait == 0 {
+		switch {
+		case s.settling:
+			wait = settleTime
+		case wait == 0:
 			wait = time.Minute // not known yet: there has been no good file
 		}
 		timer := time.NewTimer(wait)
@@ -69,7 +74,11 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
+// settleTime is how long a changed file must stay the same before it counts: half of workers.properties is a good file with fewer instances.
+const settleTime = 250 * time.Millisecond
+
 func (s *watching) look(ctx context.Context) error {
+	s.settling = false
 	files, err := s.w.Read()
 	if err != nil {
 		s.troubled(fmt.Sprintf("%v; the last good configuration stays in force", err))
@@ -77,7 +86,11 @@ func (s *watching) look(ctx context.Context) error {
 	}
 	sum := fingerprint(files)
 	if sum == s.seen && s.done {
-		s.trouble = ""
+		s.trouble, s.fresh = "", sum
+		return nil
+	}
+	if sum != s.seen && s.seen != [sha256.Size]byte{} && sum != s.fresh {
+		s.fresh, s.settling = sum, true
 		return nil
 	}
 	if sum != s.seen {

@@ -115,6 +115,28 @@ func lbFile(enabled, poll string) string {
 <property name="reload-poll-interval-in-seconds" value="` + poll + `"/></loadbalancer>`
 }
 
+// A file that is being written counts when nobody has written to it for a moment, whatever its first half would mean.
+func TestWatchWaitsForTheWriter(t *testing.T) { // SUN-54
+	synctest.Test(t, func(t *testing.T) {
+		w := startWatch(t, lbFile("true", "20"), 0)
+		w.pass(19 * time.Second)
+		for i := range 20 { // the look at 20 s, and those after it, find a new text each time
+			w.write(strings.Replace(lbFile("false", "20"), "http://h:1", fmt.Sprint("http://h:", i+1), 1))
+			w.pass(200 * time.Millisecond)
+		}
+		w.write(lbFile("true", "30"))
+		w.pass(time.Second)
+		w.want(2, 0)
+		w.mu.Lock()
+		if !slices.Equal(w.applied, []string{"i=true", "i=true"}) {
+			t.Errorf("applied %q: what was there while somebody wrote has been taken", w.applied)
+		}
+		w.mu.Unlock()
+		w.end()
+		<-w.done
+	})
+}
+
 func TestWatchTakesEffectAtTheNextPoll(t *testing.T) { // SUN-25, SUN-54, SUN-62, SUN-53
 	synctest.Test(t, func(t *testing.T) {
 		w := startWatch(t, lbFile("true", "20"), 0)
