@@ -225,6 +225,9 @@ func (j *importJob) check(cmd *cobra.Command) error {
 	if err := j.g.checkOutput(cmd); err != nil {
 		return err
 	}
+	if j.watch {
+		j.apply = false // --watch applies, too
+	}
 	var asked []string
 	for name, set := range map[string]bool{"--plan": j.plan, "--apply": j.apply, "--watch": j.watch, "--out": j.out != ""} {
 		if set {
