@@ -75,6 +75,14 @@ func TestFullSample(t *testing.T) { // SUN-41
 	if len(c.Instances) != 2 || len(c.Modules) != 2 || c.Modules[0].ContextRoot != "/fortune" || c.Modules[1].ContextRoot != "/shopping" {
 		t.Fatalf("cluster %+v", c)
 	}
+	if !slices.Equal(c.Instances[0].Listeners, []string{"http://www.example.com:41", "https://www.example.com:42"}) {
+		t.Errorf("listeners %v", c.Instances[0].Listeners)
+	}
+	for i := range 2 {
+		if !c.Instances[i].Enabled || c.Instances[i].QuiesceTimeout != d(31*time.Minute) || !c.Modules[i].Enabled || c.Modules[i].QuiesceTimeout != d(31*time.Minute) {
+			t.Errorf("%+v, %+v", c.Instances[i], c.Modules[i])
+		}
+	}
 	if !slices.Equal(c.Instances[1].Listeners, []string{"http://www.example.com:43", "https://www.example.com:44"}) {
 		t.Errorf("listeners %v", c.Instances[1].Listeners)
 	}
