@@ -26,6 +26,7 @@ var errClientWrite = errors.New("write to the client")
 // respond sends the response as it comes: each piece leaves when it has been read.
 func (x *exchange) respond(resp *http.Response) error {
 	x.info.close()
+	x.hideInstances(resp.Header)
 	h := x.w.Header()
 	for name, values := range resp.Header {
 		h[name] = values
