@@ -10,26 +10,42 @@ import (
 // enforced is a revision's configuration with the registered instances, and those of them that it lets stay: their cluster exists and allows it,
 // and it has no instance of that name itself. c is not changed.
 func enforced(c *config.Config, registered []Registration) ([]Registration, *config.Config) {
-	stay := registered
-	lost := func(g Registration) bool { return !allowed(c, &g) }
-	if slices.ContainsFunc(registered, lost) {
-		stay = slices.DeleteFunc(slices.Clone(registered), lost)
+	if len(registered) == 0 {
+		return nil, c
 	}
+	// All in one pass: there may be thousands, and each that comes has them put together anew.
+	places, taken := map[string]int{}, map[InstanceRef]bool{}
+	for i := range c.Clusters {
+		cl := &c.Clusters[i]
+		if _, twice := places[cl.Name]; twice {
+			continue // of two with one name, which no valid configuration has, the first one counts
+		}
+		places[cl.Name] = i
+		for j := range cl.Instances {
+			taken[InstanceRef{cl.Name, cl.Instances[j].Name}] = true
+		}
+	}
+	lost := func(g *Registration) bool {
+		i, exists := places[g.Cluster]
+		return !exists || !c.Clusters[i].Registration.Allow || taken[InstanceRef{g.Cluster, g.Instance.Name}]
+	}
+	stay := without(registered, lost)
 	if len(stay) == 0 {
 		return nil, c
 	}
+	added := map[int][]config.Instance{} // by the place of their cluster
+	for i := range stay {
+		place := places[stay[i].Cluster]
+		added[place] = append(added[place], stay[i].Instance)
+	}
 	next := *c
 	next.Clusters = slices.Clone(c.Clusters)
-	for i := range stay {
-		cl := clusterOf(&next, stay[i].Cluster)
-		cl.Instances = append(cl.Instances[:len(cl.Instances):len(cl.Instances)], stay[i].Instance)
+	for i := range next.Clusters {
+		if more := added[i]; len(more) > 0 {
+			next.Clusters[i].Instances = slices.Concat(next.Clusters[i].Instances, more)
+		}
 	}
 	return stay, &next
-}
-
-func allowed(c *config.Config, g *Registration) bool {
-	cl := clusterOf(c, g.Cluster)
-	return cl != nil && cl.Registration.Allow && !hasInstance(cl, g.Instance.Name)
 }
 
 // clusterOf is the first cluster of that name, or nil.
