@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ const (
 	// still: it could not have heard anybody then.
 	dropPoll = 500 * time.Millisecond
 	stalled  = time.Second
+	// maxDrops go with one command: each is an event, of which the group keeps 1000, and all should get their line in the log.
+	maxDrops = 100
 )
 
 // registerDuty keeps the instances that registered themselves: it knows when each was last heard of. That is in the leader's memory only, by its
@@ -60,11 +63,13 @@ func (*registerDuty) name() string { return "registration" }
 func (d *registerDuty) look(ctx context.Context) (time.Duration, error) {
 	op := d.state.Operating()
 	silent, again := d.silent(op, time.Now())
-	for limit, refs := range silent {
-		if _, err := d.do(ctx, &fsm.InstanceDrop{Instances: refs, Reason: fmt.Sprintf("no heartbeat for %v", limit)}); err != nil {
-			return 0, err
+	for limit, all := range silent {
+		for refs := range slices.Chunk(all, maxDrops) {
+			if _, err := d.do(ctx, &fsm.InstanceDrop{Instances: refs, Reason: fmt.Sprintf("no heartbeat for %v", limit)}); err != nil {
+				return 0, err
+			}
+			d.forget(refs)
 		}
-		d.forget(refs)
 	}
 	if len(op.Registered) == 0 {
 		return never, nil

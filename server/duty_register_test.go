@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,6 +145,30 @@ func TestHeartbeatIsRefused(t *testing.T) {
 	if _, err := d.beat(t.Context(), "c1", config.Instance{Name: "bad"}, ""); err != nil || len(g.commands) != 2 {
 		t.Errorf("%d commands after a change of the group, want 2; %v", len(g.commands), err)
 	}
+}
+
+// TestManyAreDroppedInParts: when hundreds fall silent together, no command makes more events than the group keeps.
+func TestManyAreDroppedInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGroup(openCluster())
+		g.change(func(op *fsm.Operating) {
+			for i := range 250 {
+				op.Registered = append(op.Registered, fsm.Registration{Cluster: "c1", Instance: config.Instance{Name: fmt.Sprint("r", i)}})
+			}
+		})
+		tm := g.term("n1")
+		defer g.lead(tm, newRegisterDuty(tm))()
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if n := len(g.Operating().Registered); n != 0 {
+			t.Errorf("%d are left", n)
+		}
+		for _, c := range g.commands {
+			if n := len(c.(*fsm.InstanceDrop).Instances); n > 100 {
+				t.Errorf("%d are dropped with one command", n)
+			}
+		}
+	})
 }
 
 // TestFrozenLeaderDropsNobody: who stood still could not hear anybody.
