@@ -65,6 +65,9 @@ type Node struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	starting sync.Mutex // orders goRun before the wait for what it started, or after it
+	ended    bool
+
 	failOnce sync.Once
 	failed   chan struct{}
 	failErr  error
@@ -160,8 +163,13 @@ func (n *Node) ID() string {
 // self is this node as others must know it.
 func (n *Node) self() founder { return founder{Name: n.opt.Name, ID: *n.id.Load(), Addr: n.addr} }
 
-// goRun runs f until the node ends.
+// goRun runs f until the node ends. On a node that has been stopped, which may be while Run is still on its way, f does not run.
 func (n *Node) goRun(f func(ctx context.Context)) {
+	n.starting.Lock()
+	defer n.starting.Unlock()
+	if n.ended {
+		return
+	}
 	n.wg.Add(1)
 	go func() {
 		defer n.wg.Done()

@@ -69,6 +69,9 @@ func (n *Node) stop(ctx context.Context, handOver bool) {
 		l.wg.Wait()
 	}
 	n.rec.wait()
+	n.starting.Lock()
+	n.ended = true
+	n.starting.Unlock()
 	n.wg.Wait()
 }
 
