@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,12 @@ type groupClock struct {
 	wall func() time.Time
 	mono func() time.Time // only differences count
 
-	mu sync.Mutex
+	writing sync.Mutex
+	fix     atomic.Pointer[clockFix] // nil: nothing known; requests read it
+}
+
+// clockFix is what a groupClock knows. It is immutable.
+type clockFix struct {
 	// known: it was base when the monotonic clock was at. An entry may be applied late, so this is never ahead, but may be behind.
 	known    bool
 	base, at time.Time
@@ -29,30 +35,35 @@ type groupClock struct {
 	offset time.Duration
 }
 
+func (f *clockFix) estimate(mono time.Time) time.Time { return f.base.Add(mono.Sub(f.at)) }
+
+// get gives the zero value when nothing is known.
+func (c *groupClock) get() clockFix {
+	if f := c.fix.Load(); f != nil {
+		return *f
+	}
+	return clockFix{}
+}
+
 // heard takes the time of an entry that has just been applied.
 func (c *groupClock) heard(t time.Time) {
 	now := c.mono()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.known || t.After(c.estimate(now)) {
-		c.known, c.base, c.at = true, t.Round(0), now
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if f := c.get(); !f.known || t.After(f.estimate(now)) {
+		c.fix.Store(&clockFix{known: true, base: t.Round(0), at: now, offset: f.offset})
 	}
 }
 
-// estimate has c.mu held, and c.known.
-func (c *groupClock) estimate(mono time.Time) time.Time { return c.base.Add(mono.Sub(c.at)) }
-
 // now is the group's time. sure is false when the wall clock contradicts what the group's time must be, or there is nothing to compare it with.
 func (c *groupClock) now() (now time.Time, sure bool) {
+	f := c.get()
 	// Without its monotonic part: differences are to show jumps.
-	wall := c.wall().Round(0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	wall = wall.Add(c.offset)
-	if !c.known {
+	wall := c.wall().Round(0).Add(f.offset)
+	if !f.known {
 		return wall, false
 	}
-	if now = c.estimate(c.mono()); wall.Sub(now).Abs() <= maxStep {
+	if now = f.estimate(c.mono()); wall.Sub(now).Abs() <= maxStep {
 		return wall, true
 	}
 	return now, false
@@ -60,37 +71,32 @@ func (c *groupClock) now() (now time.Time, sure bool) {
 
 // said is the group's time if this node knows it from the group, else zero: what it tells others.
 func (c *groupClock) said() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.known {
+	f := c.get()
+	if !f.known {
 		return time.Time{}
 	}
-	return c.estimate(c.mono())
+	return f.estimate(c.mono())
 }
 
 // adopt takes a judgement: that the group's time is the wall clock and offset. The time never goes back; when it is ahead of that, the offset
 // makes up for it.
 func (c *groupClock) adopt(offset time.Duration) {
 	wall, mono := c.wall().Round(0), c.mono()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if offset.Abs() <= maxStep {
 		offset = 0
 	}
-	if c.known {
-		if now := c.estimate(mono); now.Sub(wall.Add(offset)) > maxStep {
+	if f := c.get(); f.known {
+		if now := f.estimate(mono); now.Sub(wall.Add(offset)) > maxStep {
 			offset = now.Sub(wall)
 		}
 	}
-	c.known, c.base, c.at, c.offset = true, wall.Add(offset), mono, offset
+	c.fix.Store(&clockFix{known: true, base: wall.Add(offset), at: mono, offset: offset})
 }
 
 // correction is what is added to the wall clock at present.
-func (c *groupClock) correction() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.offset
-}
+func (c *groupClock) correction() time.Duration { return c.get().offset }
 
 // clockVote is what a node's answer says about time, as differences from this node's wall clock.
 type clockVote struct {
