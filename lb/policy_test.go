@@ -65,6 +65,28 @@ func TestWeightedIsExactInEveryRound(t *testing.T) {
 	}
 }
 
+// What is too long an order to be precomputed is spread: exact after a turn per unit of weight, and close to it at any time before.
+func TestSpreadIsEvenAtAnyTime(t *testing.T) {
+	weights := []int{1000, 1}
+	for i := range 298 {
+		weights = append(weights, 1+i%9)
+	}
+	c, total := weightedCluster("weighted-round-robin", weights...), 0
+	for _, w := range weights {
+		total += w
+	}
+	n := map[string]int{}
+	for turn := 1; turn <= 2*total; turn++ {
+		n[c.state.pick(nil).name]++
+		for i, w := range weights {
+			name := fmt.Sprint("i", i+1)
+			if off := float64(n[name]) - float64(turn*w)/float64(total); math.Abs(off) > 5 || turn%total == 0 && off != 0 {
+				t.Fatalf("%s of weight %d is %.1f off after %d turns", name, w, off, turn)
+			}
+		}
+	}
+}
+
 func TestRoundRobinStaysEvenWhenOneIsDown(t *testing.T) {
 	c := weightedCluster("round-robin", 1, 1, 1)
 	(*c.instances[0].state.endpoints.Load())[0].health.refused("down", time.Now())
