@@ -107,20 +107,25 @@ func (x *exchange) decideAnew() error {
 
 // abandon takes back the record of a new session that no client will hear of: it would only count as one more session of its instance.
 func (x *exchange) abandon() {
-	co, b := x.commit, x.b
+	co, s, m, b := x.commit, x.s, x.mod, x.b
 	x.commit = nil
-	if co == nil || !x.s.ours {
+	if !s.ours || co == nil && !s.recorded {
 		return
 	}
 	b.tasks.start(func() {
-		<-co.done
-		switch {
-		case co.err != nil:
-		case co.out.provisional:
-			b.pending.settled(co.op)
-		case co.out.code == fsm.CodeOK:
-			// Should it fail, the session goes when its idle time is over.
-			b.record(b.ctx, fsm.SessionOp{Kind: fsm.OpDrop, Key: co.op.Key, Expect: co.op.Instance, Reason: fsm.ReasonQuiesced, Module: co.op.Module})
+		holder, provisional := s.instance, s.provisional // where it went when its first instance did not take the request
+		if co != nil {
+			<-co.done
+			if co.err != nil || !co.out.provisional && co.out.code != fsm.CodeOK {
+				return
+			}
+			holder, provisional = co.op.Instance, co.out.provisional
 		}
+		if provisional {
+			b.pending.forget(s.key)
+			return
+		}
+		// Should it fail, the session goes when its idle time is over.
+		b.record(b.ctx, fsm.SessionOp{Kind: fsm.OpDrop, Key: s.key, Expect: holder, Reason: fsm.ReasonQuiesced, Module: m.id})
 	})
 }

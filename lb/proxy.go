@@ -135,6 +135,7 @@ func (x *exchange) fail(err error) {
 		x.status, x.problem = statusClientGone, "the client is gone"
 		panic(http.ErrAbortHandler)
 	}
+	x.abandon()
 	f := failureOf(x.r.Context(), err, bodyErr)
 	if bodyErr != nil {
 		x.problem = f.text
