@@ -31,7 +31,8 @@ type API struct {
 	streams chan struct{} // one for each stream of events
 	leaving chan struct{} // closed when the node leaves: streams end
 	leave   sync.Once
-	beats   beats // of registered instances
+	beats   beats         // of registered instances
+	turns   chan struct{} // holds one: the edit that is being made
 }
 
 // New makes the admin API. The error names what opt lacks.
@@ -40,7 +41,7 @@ func New(opt Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
-	a := &API{opt: opt, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams), leaving: make(chan struct{})}
+	a := &API{opt: opt, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams), leaving: make(chan struct{}), turns: make(chan struct{}, 1)}
 	a.huma = humago.New(a.mux, a.humaConfig())
 	a.huma.UseMiddleware(a.requireRole, a.readBody)
 	a.mux.HandleFunc("/", a.notFound)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,7 +19,10 @@ import (
 )
 
 // maxAttempts is how often edits are made anew when somebody else was faster.
-const maxAttempts = 6
+const maxAttempts = 16
+
+// attemptPause bounds what is waited before the second attempt.
+const attemptPause = 10 * time.Millisecond
 
 type editsInput struct {
 	wire.ChangeParams
@@ -62,7 +67,26 @@ func (a *API) postEdits(ctx context.Context, in *editsInput) (*changeOutput, err
 		return nil, invalidRequest("body.edits", "have a value that is not JSON")
 	}
 	c := &change{params: in.ChangeParams, route: "edit-config", request: append([]byte(in.IfMatch+"\x00"), request...), message: b.Message, edits: b.Edits, lock: b.Lock}
+	if in.At.IsZero() {
+		c.params.Wait = "" // below, when others have their turn
+	}
+	out, err := a.makeEdits(ctx, c, b, must, pinned)
+	if err == nil && in.Wait == "all" && in.At.IsZero() {
+		a.waitAll(ctx, time.Duration(in.WaitSeconds)*time.Second, out)
+	}
+	return out, err
+}
+
+// makeEdits makes the edits to whatever is current, or to revision must.
+func (a *API) makeEdits(ctx context.Context, c *change, b *wire.Edits, must uint64, pinned bool) (*changeOutput, error) {
+	if err := a.sync(ctx); err != nil {
+		return nil, err
+	}
+	if !pinned && c.params.At.IsZero() {
+		defer a.turn(ctx)()
+	}
 	for attempt := range maxAttempts {
+		pause(ctx, attempt)
 		if err := a.sync(ctx); err != nil {
 			return nil, err
 		}
@@ -70,7 +94,7 @@ func (a *API) postEdits(ctx context.Context, in *editsInput) (*changeOutput, err
 		if c.expect = current.Number; pinned {
 			c.expect = must
 		}
-		if err = a.edit(c, b, current); err != nil {
+		if err := a.edit(c, b, current); err != nil {
 			return a.repeated(ctx, c, attempt, err)
 		}
 		out, err := a.commit(ctx, c, attempt)
@@ -81,6 +105,33 @@ func (a *API) postEdits(ctx context.Context, in *editsInput) (*changeOutput, err
 	}
 	return nil, wire.NewProblem(http.StatusConflict, wire.CodeRefused,
 		fmt.Sprintf("The configuration changed %d times while the edits were made; nothing was done. Try again.", maxAttempts))
+}
+
+// turn waits for its turn among the edits that this node makes, so that they do not all but one have to be made anew each time, and gives what ends it.
+// It is a courtesy that makes nothing safer: whoever has waited for long goes on without.
+func (a *API) turn(ctx context.Context) (end func()) {
+	timer := time.NewTimer(a.opt.QuorumWait)
+	defer timer.Stop()
+	select {
+	case a.turns <- struct{}{}:
+		return func() { <-a.turns }
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return func() {}
+}
+
+// pause lets other nodes go first after an attempt that was in vain: for longer each time, and not all for the same time.
+func pause(ctx context.Context, attempt int) {
+	if attempt == 0 {
+		return
+	}
+	timer := time.NewTimer(time.Duration(attempt) * rand.N(attemptPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // edit fills in what the edits make of the current configuration.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,30 @@ func configured(t *testing.T) *rig {
 }
 
 const disable1 = `{"edits":[{"op":"disable","kind":"instance","cluster":"cluster1","name":"instance1"}]}`
+
+// TestEditsOfManyClients: 16 of them at two nodes, all at once. None is lost, none is refused, none is applied twice.
+func TestEditsOfManyClients(t *testing.T) {
+	r := configured(t)
+	r.node.now = r.node.now.Add(-time.Hour)
+	nodes := []http.Handler{r.api, newAPI(t, r.node, &syncBuffer{})}
+	const clients, each = 16, 4
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for k := range each {
+				body := fmt.Sprintf(`{"edits":[{"op":"add","kind":"module","cluster":"cluster1","contextRoot":"/m/%d-%d"}]}`, i, k)
+				if w := post(nodes[i%2], "POST", "/v1/config/edits", body, "Idempotency-Key", fmt.Sprintf("k-%d-%d", i, k)); w.Code != 200 {
+					t.Errorf("client %d: %d %s", i, w.Code, w.Body)
+				}
+			}
+		})
+	}
+	all.Wait()
+	rev := r.node.state.Revision()
+	if n := len(rev.Config.Clusters[0].Modules); n != 1+clients*each || rev.Number != 1+clients*each {
+		t.Errorf("%d modules in revision %d, want %d of each", n, rev.Number, 1+clients*each)
+	}
+}
 
 // TestEditsAreOneTransaction: SUN-85. All hold in one revision, or none does.
 func TestEditsAreOneTransaction(t *testing.T) {
