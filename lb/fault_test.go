@@ -247,3 +247,30 @@ func TestFailureOfTheOnlyInstance(t *testing.T) {
 		}
 	}
 }
+
+// A request that a pattern takes out of repeating is not repeated by net/http either, when a kept connection breaks after it was sent.
+func TestKeptConnectionRepeatsNothingThatMustNotBe(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[net.Conn]int{}
+	closer := newOrigin(t, func(c *net.TCPConn, r *http.Request, nth int64) bool {
+		mu.Lock()
+		seen[c]++
+		again := seen[c] > 1
+		mu.Unlock()
+		return !again && echo("ok")(c, r, nth)
+	})
+	cc := bare(inst("i1", closer.url))
+	cc.Clusters[0].Modules[0].Idempotent = []config.Pattern{{Pattern: "/never", Retries: 0}}
+	r := newRig(t, cc)
+	for _, c := range []struct {
+		method, path string
+		code         int
+		sends        int64
+	}{{"GET", "/never", 200, 1}, {"GET", "/never", 502, 1}, {"GET", "/never", 200, 1}, {"POST", "/never", 502, 1}, {"GET", "/", 200, 1}, {"GET", "/", 200, 2}} {
+		before := closer.hits.Load()
+		got := newClient(t).do(request(t, c.method, r.url(c.path), "", "Idempotency-Key: k"))
+		if sends := closer.hits.Load() - before; got.StatusCode != c.code || sends != c.sends {
+			t.Errorf("%s %s: %d, sent %d times, want %d and %d", c.method, c.path, got.StatusCode, sends, c.code, c.sends)
+		}
+	}
+}

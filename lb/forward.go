@@ -19,6 +19,8 @@ type delivery struct {
 	trace     httptrace.ClientTrace
 	out       *http.Request // of the present attempt, nil before the first
 	firstByte atomic.Bool   // something of an answer to the present attempt has come
+	conn      *instanceConn // that the present attempt has got, nil before
+	before    int64         // bytes that had been written to it before
 
 	listeners []*endpoint // tried ones of the chosen instance
 	scratch   [1]*endpoint
@@ -30,7 +32,7 @@ type delivery struct {
 
 // forward sends the request and returns the response's head. What happens after a failure is in retry.go. When a kept connection breaks
 // before the first byte of the answer, http.Transport itself repeats the request on another one if its method is safe or it has an
-// Idempotency-Key (RFC 9110, 9.2.2), and any request of which not a byte was sent.
+// Idempotency-Key (RFC 9110, 9.2.2) and no pattern says otherwise (see hooks), and any request of which not a byte was sent.
 func (x *exchange) forward() (*http.Response, error) {
 	d := &x.deliver
 	d.begin(x.mod.cluster.responseTimeout)
@@ -126,6 +128,7 @@ func activation(p fsm.Phase) []string {
 func (x *exchange) outAgain(before *http.Request) *http.Request {
 	d := &x.deliver
 	d.firstByte.Store(false)
+	d.conn = nil
 	out := before.WithContext(httptrace.WithClientTrace(d.wait.begin(x.r.Context()), &d.trace))
 	out.URL, out.Header = new(url.URL), maps.Clone(before.Header)
 	*out.URL = *before.URL
@@ -148,11 +151,22 @@ func (x *exchange) hooks() {
 	d.trace.GotFirstResponseByte = func() { d.firstByte.Store(true) }
 	d.trace.GotConn = func(got httptrace.GotConnInfo) {
 		d.wait.connected()
-		if conn, ok := got.Conn.(*instanceConn); ok && got.Reused {
-			conn.quiet(x.r.Context())
+		conn, ok := got.Conn.(*instanceConn)
+		switch {
+		case !ok:
+		case d.hasLeft() && x.rules().never(): // http.Transport repeats it by itself; a pattern of the module has taken it out
+			conn.Close()
+		default:
+			d.conn, d.before = conn, conn.written.Load()
+			if got.Reused {
+				conn.quiet(x.r.Context())
+			}
 		}
 	}
 }
+
+// hasLeft reports whether a byte of the present attempt has been written to a connection.
+func (d *delivery) hasLeft() bool { return d.conn != nil && d.conn.written.Load() != d.before }
 
 // discard ends a response that the client does not get. It waits for no more of it than lingerTime.
 func discard(resp *http.Response) {

@@ -15,6 +15,7 @@ type instanceConn struct {
 	net.Conn
 	reading atomic.Bool // a Read is under way
 	waiting atomic.Bool // somebody waits for the reader
+	written atomic.Int64
 
 	mu      sync.Mutex
 	closed  bool
@@ -29,6 +30,12 @@ func (c *instanceConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.reading.Store(false)
 	return n, err
+}
+
+// Write counts before it writes: what has begun may have arrived.
+func (c *instanceConn) Write(p []byte) (int, error) {
+	c.written.Add(int64(len(p)))
+	return c.Conn.Write(p)
 }
 
 // Close also ends the wait: http.Transport closes what has something left over.

@@ -53,6 +53,9 @@ func (x *exchange) rules() *repeatRules {
 	return &d.rules
 }
 
+// never reports whether a pattern says that the request must not be sent again, although its method would allow it.
+func (r *repeatRules) never() bool { return r.declared && r.repeats == 0 }
+
 // morePermissive is the greater of two bounds; -1 is none.
 func morePermissive(a, b int) int {
 	if a < 0 || b < 0 {
