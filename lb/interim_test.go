@@ -35,6 +35,18 @@ func TestInterimResponsesDoNotSpeakForHoldfast(t *testing.T) {
 	}
 }
 
+// Nor does a trailer speak for Holdfast, announced or not; others pass.
+func TestTrailersDoNotSpeakForHoldfast(t *testing.T) {
+	for _, announced := range []string{"Trailer: X-Holdfast-Session, X-Sum\r\n", "Trailer: X-Sum\r\n", ""} {
+		o := newOrigin(t, answer("HTTP/1.1 200 OK\r\n"+announced+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Holdfast-Session: lost\r\nX-Sum: 7\r\n\r\n"))
+		r := newRig(t, bare(inst("i1", o.url)))
+		got := newClient(t).get(r.url("/"))
+		if got.body != "ok" || len(got.Trailer) != 1 || got.Trailer.Get("X-Sum") != "7" || got.Header.Get(lostHeader) != "" {
+			t.Errorf("%q: %q, trailer %v", announced, got.body, got.Trailer)
+		}
+	}
+}
+
 // lateInterim is a client's connection on which an interim response of the instance comes up while Holdfast writes its own answer. Header maps are not
 // made for that.
 type lateInterim struct {

@@ -34,6 +34,7 @@ func (x *exchange) respond(resp *http.Response) error {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // keeps net/http from guessing one
 	}
+	delete(resp.Trailer, lostHeader) // only Holdfast says so, in the head
 	for name := range resp.Trailer {
 		h.Add("Trailer", name)
 	}
@@ -45,6 +46,7 @@ func (x *exchange) respond(resp *http.Response) error {
 			return err
 		}
 	}
+	delete(resp.Trailer, lostHeader) // it may have come without having been announced
 	if len(resp.Trailer) == 0 {
 		return nil
 	}
