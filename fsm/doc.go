@@ -47,6 +47,9 @@
 //   - skips a kind with the top bit set, so such a kind may change nothing but replicated time;
 //   - stops at any other unknown kind: a leader proposes a new one only when all nodes know it.
 //
+// Messages of results and texts of events are remembered, hence in the digest: a version that words one anew differs from its
+// predecessor at the next checkpoint, so that texts change only together with a new kind or version of an entry.
+//
 // What version 1 wrote is applied as version 1 did, to the same digests, because the digests of its checkpoints are in its logs: a session operation
 // without a reason leaves no index and no history, and an entry of kind 3 (ConfigSet) starts no quiesce, gives out no module ids and emits no event.
 // This version writes neither: Encode makes a ConfigChange of a ConfigSet, and what decides about sessions says why. Nodes of version 1 refuse
