@@ -55,6 +55,9 @@ func (a *API) registerEdits() {
 
 func (a *API) postEdits(ctx context.Context, in *editsInput) (*changeOutput, error) {
 	b := &in.Body
+	if len(b.Edits) == 0 { // null
+		return nil, invalidRequest("body.edits", "are missing: there is nothing to change")
+	}
 	if !in.At.IsZero() && len(b.Stopped) > 0 {
 		return nil, invalidRequest("body.stopped", "cannot be checked for a change that waits for its time")
 	}

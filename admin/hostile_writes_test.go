@@ -78,6 +78,7 @@ func TestHostileEdits(t *testing.T) {
 		status     int
 	}{
 		"no edits":         {`{"edits":[]}`, wire.CodeInvalidRequest, 422},
+		"null for edits":   {`{"edits":null}`, wire.CodeInvalidRequest, 422},
 		"missing":          {`{"message":"x"}`, wire.CodeInvalidRequest, 422},
 		"not a list":       {`{"edits":{}}`, wire.CodeInvalidRequest, 422},
 		"too many":         {`{"edits":[` + many + `]}`, wire.CodeInvalidRequest, 422},
