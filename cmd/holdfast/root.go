@@ -94,12 +94,22 @@ func usageExit(cmd *cobra.Command) {
 			case len(args) > 0 && !cmd.HasSubCommands() && check(cmd, nil) == nil:
 				return usageOf(cmd, surplus(cmd, args))
 			}
-			return usageOf(cmd, err)
+			return usageOf(cmd, argumentsOf(cmd, len(args), err))
 		}
 	}
 	for _, sub := range cmd.Commands() {
 		usageExit(sub)
 	}
+}
+
+// argumentsOf says which arguments a command wants, where cobra only counts them.
+func argumentsOf(cmd *cobra.Command, given int, err error) error {
+	_, names, _ := strings.Cut(cmd.Use, " ")
+	names, _, _ = strings.Cut(names, " -") // flags that must be given are no arguments
+	if !strings.Contains(err.Error(), "arg(s)") || names == "" || names[0] == '-' {
+		return err
+	}
+	return fmt.Errorf("want %s, got %s", names, count(given, "argument"))
 }
 
 // surplus says what an argument too many was probably meant as.
