@@ -110,16 +110,28 @@ func (a *API) makeEdits(ctx context.Context, c *change, b *wire.Edits, must uint
 		fmt.Sprintf("The configuration changed %d times while the edits were made; nothing was done. Try again.", maxAttempts))
 }
 
+// turnWait is how long edits wait for their turn at most, and turnPoll how often they look whether there is still a quorum meanwhile.
+const (
+	turnWait = 5 * time.Second
+	turnPoll = 50 * time.Millisecond
+)
+
 // turn waits for its turn among the edits that this node makes, so that they do not all but one have to be made anew each time, and gives what ends it.
-// It is a courtesy that makes nothing safer: whoever has waited for long goes on without.
+// It is a courtesy that makes nothing safer: whoever has waited for long goes on without, and so does everybody when the quorum is lost, because
+// then all are to be refused at once.
 func (a *API) turn(ctx context.Context) (end func()) {
-	timer := time.NewTimer(a.opt.QuorumWait)
-	defer timer.Stop()
-	select {
-	case a.turns <- struct{}{}:
-		return func() { <-a.turns }
-	case <-timer.C:
-	case <-ctx.Done():
+	ctx, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	look := time.NewTicker(turnPoll)
+	defer look.Stop()
+	for a.opt.Node.Info().Quorum {
+		select {
+		case a.turns <- struct{}{}:
+			return func() { <-a.turns }
+		case <-look.C:
+		case <-ctx.Done():
+			return func() {}
+		}
 	}
 	return func() {}
 }
