@@ -202,3 +202,24 @@ func TestModuleOfASession(t *testing.T) {
 		t.Fatal("counted, and gone")
 	}
 }
+
+// Reasons are numbers on disk in four bits: each keeps its number and its words, in operations and in snapshots.
+func TestReasons(t *testing.T) {
+	words := map[Reason]string{1: "chosen by the policy", 7: "the instance had been quiesced or stopped", 13: "idle for too long", 14: "no client heard of it", 15: "unknown", 255: "unknown"}
+	for reason, want := range words {
+		if got := reason.String(); got != want {
+			t.Errorf("reason %d is %q, want %q", reason, got, want)
+		}
+	}
+	if ReasonExpired != 13 || ReasonUnanswered != 14 || ReasonUnanswered > maxReason {
+		t.Error("numbers of reasons have changed, or do not fit")
+	}
+	r := newReplicaUnderTest(t)
+	r.configure(testCluster("c", time.Hour, "i1", "i2"))
+	r.ops(assign(1, 1))
+	r.ops(SessionOp{Kind: OpDrop, Key: testKey(1), Expect: 1, Reason: ReasonUnanswered})
+	want := []Decision{{Index: 2, To: 1, Reason: ReasonPolicy}, {Index: 3, Time: r.s.Now(), From: 1, Reason: ReasonUnanswered}}
+	r.wantDecisions(1, true, want...)
+	r.survives()
+	r.wantDecisions(1, true, want...)
+}

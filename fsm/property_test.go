@@ -29,7 +29,7 @@ func genOp() *rapid.Generator[SessionOp] {
 			Instance: InstanceID(rapid.IntRange(0, 7).Draw(t, "instance")),
 			Expect:   InstanceID(rapid.IntRange(0, 7).Draw(t, "expect")),
 			Version:  uint32(rapid.IntRange(0, 20).Draw(t, "version")),
-			Reason:   Reason(rapid.IntRange(0, 13).Draw(t, "reason")),
+			Reason:   Reason(rapid.IntRange(0, 14).Draw(t, "reason")),
 			Module:   ModuleID(rapid.IntRange(0, 5).Draw(t, "module")),
 		}
 	})

@@ -361,13 +361,15 @@ const (
 	ReasonRevived     Reason = 11 // it had expired while it was in use
 	ReasonFull        Reason = 12 // the old instance had no room
 	ReasonExpired     Reason = 13 // idle for too long (a drop)
+	// ReasonUnanswered: it was recorded for a request whose client got no session by it, so that it was taken back (a drop).
+	ReasonUnanswered Reason = 14
 )
 
 // String gives the reason in words.
 func (r Reason) String() string {
 	words := [...]string{"unknown", "chosen by the policy", "learned from the application", "named by the client's session id", "named by the client's cookie",
 		"the instance was unavailable", "the instance did not take the request", "the instance had been quiesced or stopped", "the instance was no longer configured",
-		"an operator decided", "served without a quorum and recorded later", "it was in use when it expired", "the instance had no room", "idle for too long"}
+		"an operator decided", "served without a quorum and recorded later", "it was in use when it expired", "the instance had no room", "idle for too long", "no client heard of it"}
 	if int(r) >= len(words) {
 		return words[0]
 	}
