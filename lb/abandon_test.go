@@ -3,6 +3,7 @@ package lb
 import (
 	"testing"
 
+	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
@@ -36,6 +37,15 @@ func TestSessionsThatNobodyHeardOfAreTakenBack(t *testing.T) {
 					t.Errorf("%d, want %d", got.StatusCode, c.code)
 				}
 				r.wait("taken back", func() bool { return len(r.g.sessions()) == 0 })
+			}
+			drops := r.g.recorded(fsm.OpDrop)
+			for _, op := range drops { // session explain says so
+				if op.Reason != fsm.ReasonUnanswered {
+					t.Errorf("taken back because %s", op.Reason)
+				}
+			}
+			if len(drops) == 0 {
+				t.Error("nothing was ever recorded")
 			}
 		})
 	}

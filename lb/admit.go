@@ -126,6 +126,6 @@ func (x *exchange) abandon() {
 			return
 		}
 		// Should it fail, the session goes when its idle time is over.
-		b.record(b.ctx, fsm.SessionOp{Kind: fsm.OpDrop, Key: s.key, Expect: holder, Reason: fsm.ReasonQuiesced, Module: m.id})
+		b.record(b.ctx, fsm.SessionOp{Kind: fsm.OpDrop, Key: s.key, Expect: holder, Reason: fsm.ReasonUnanswered, Module: m.id})
 	})
 }
