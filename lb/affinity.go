@@ -51,6 +51,8 @@ type session struct {
 	// inTable means that it was found in the replicated table; seen is from there.
 	inTable bool
 	seen    uint32
+	// decided is the log index of the decision by which it is on instance (fsm.Assignment.Index), 0 when it is not known.
+	decided uint64
 	// ahead means that the client's cookie is newer than this node's state.
 	ahead bool
 	// reissue means that the client needs a cookie that names instance, recorded at index or provisional.

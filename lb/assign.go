@@ -137,10 +137,10 @@ func (b *Balancer) record(ctx context.Context, op fsm.SessionOp) (fsm.SessionRes
 func (x *exchange) lookup(s *session) bool {
 	a, ok := x.b.view.Lookup(s.key)
 	if ok {
-		s.instance, s.seen, s.inTable, s.recorded = a.Instance, a.Seen, true, true
+		s.instance, s.decided, s.seen, s.inTable, s.recorded = a.Instance, a.Index, a.Seen, true, true
 	}
-	if owed, found := x.b.pending.get(s.key); found && owed.Kind != fsm.OpTouch && (!ok || owed.Kind == fsm.OpMove && owed.Expect == a.Instance && !x.b.recorder.Quorum()) {
-		s.instance, s.recorded, ok = owed.Instance, true, true
+	if owed, found := x.b.pending.get(s.key); found && owed.Kind != fsm.OpTouch && (!ok || isMove(owed.Kind) && owed.Expect == a.Instance && !x.b.recorder.Quorum()) {
+		s.instance, s.decided, s.recorded, ok = owed.Instance, 0, true, true
 	}
 	return ok
 }

@@ -174,7 +174,7 @@ func TestBackupInstances(t *testing.T) { // WAS-25
 				}
 			}
 			if want == "i1" {
-				if ops := r.g.recorded(fsm.OpMove); len(ops) != 1 || ops[0].Reason != fsm.ReasonPolicy || metric(t, r, "holdfast_failovers_total", "reason=failback") != 1 {
+				if ops := r.g.moves(); len(ops) != 1 || ops[0].Reason != fsm.ReasonPolicy || metric(t, r, "holdfast_failovers_total", "reason=failback") != 1 {
 					t.Fatalf("%+v", ops)
 				}
 			}
@@ -219,7 +219,7 @@ func TestBackupCluster(t *testing.T) { // WAS-25, SUN-71
 	if got := cl.get(r.url("/")); got.body != "main" {
 		t.Fatal(got.body)
 	}
-	if n := r.g.count(fsm.OpMove); n != 0 {
+	if n := len(r.g.moves()); n != 0 {
 		t.Fatalf("%d moves", n)
 	}
 }

@@ -12,7 +12,7 @@ func (x *exchange) failOver(reason fsm.Reason) error {
 	if err := x.maySurvive(); err != nil {
 		return err
 	}
-	full := false
+	from, full := x.s.instance, false
 	for range maxMoves {
 		next := x.mod.cluster.state.pickOther(x.takeover())
 		if next == nil {
@@ -27,7 +27,7 @@ func (x *exchange) failOver(reason fsm.Reason) error {
 			return err
 		}
 		if x.moveEnded(next, out) {
-			if !x.s.fresh {
+			if !x.s.fresh && x.in.id != from {
 				x.b.metrics.failover(x.mod.cluster.name, reason)
 			}
 			return nil
@@ -37,8 +37,26 @@ func (x *exchange) failOver(reason fsm.Reason) error {
 	return errUnavailable
 }
 
+// moveTo is the move of the session to next. It goes by the decision that it replaces, where this node knows which that is: sent again after the session
+// was moved away and back, it does nothing then. The group does not hear of Expect in that case, but pending does.
 func (x *exchange) moveTo(next *instance, reason fsm.Reason) fsm.SessionOp {
-	return fsm.SessionOp{Kind: fsm.OpMove, Key: x.s.key, Instance: next.id, Expect: x.s.instance, Reason: reason, Module: x.mod.id}
+	op := fsm.SessionOp{Kind: fsm.OpMove, Key: x.s.key, Instance: next.id, Expect: x.s.instance, Reason: reason, Module: x.mod.id}
+	if at := x.decidedAt(); at != 0 {
+		op.Kind, op.Version = fsm.OpMoveAt, uint32(at)
+	}
+	return op
+}
+
+// decidedAt is the log index of the decision by which the session is on its instance, 0 when it is not known: the session is of an older version, or
+// this node is behind of what it has been told.
+func (x *exchange) decidedAt() uint64 {
+	if x.s.decided != 0 || x.s.provisional || x.b.view.Applied() < x.s.index {
+		return x.s.decided
+	}
+	if a, ok := x.b.view.Lookup(x.s.key); ok && a.Instance == x.s.instance {
+		return a.Index
+	}
+	return 0
 }
 
 // takeover says who may take the session over.
@@ -82,23 +100,27 @@ func (x *exchange) moveEnded(next *instance, out outcome) bool {
 	switch {
 	case out.provisional: // a cookie that the client has goes on being good: the table still names the old instance
 		x.s.instance, x.in = next.id, next
-		x.s.index, x.s.provisional = 0, true
+		x.s.index, x.s.decided, x.s.provisional = 0, 0, true
 		return true
 	case out.code == fsm.CodeOK:
 		x.s.instance, x.in = next.id, next
-		x.s.reissue, x.s.index = true, out.index
+		x.s.reissue, x.s.index, x.s.decided = true, out.index, out.index
 		return true
 	case out.code == fsm.CodeFull:
 		x.tried = append(x.tried, next.state)
 		return false
 	case out.code == fsm.CodeAbsent || out.instance == 0:
-		x.s.recorded, x.s.reissue = false, false
+		x.s.recorded, x.s.reissue, x.s.decided = false, false, 0
 		return false
 	}
-	x.s.reissue, x.s.index = true, out.index
+	x.s.reissue, x.s.index, x.s.decided = true, out.index, 0
 	x.s.instance, x.s.ahead = out.instance, true // somebody else has moved it, this node may not know whereto
 	winner := x.resolve(out.instance)
-	if !winner.takesAssigned() || x.hasTried(winner) {
+	// As long as no instance has been asked, those that were tried have only been out of service or full.
+	if !winner.takesAssigned() || x.counted != nil && x.hasTried(winner) {
+		if x.b.view.Applied() < out.index {
+			x.catchUp() // the next move goes by the decision that this one has met
+		}
 		return false
 	}
 	x.in = winner
@@ -132,7 +154,7 @@ func (x *exchange) failBack() {
 	if err != nil || out.code == fsm.CodeFull || out.code == fsm.CodeAbsent {
 		return
 	}
-	if !x.moveEnded(next, out) {
+	if !x.moveEnded(next, out) || x.in.id == backup.id {
 		x.in = backup
 		return
 	}
@@ -151,7 +173,10 @@ func (x *exchange) toAnother() error {
 		x.commit = nil
 		if out.code != fsm.CodeFull {
 			x.s.recorded, x.s.instance = true, x.in.id
-			x.s.reissue, x.s.index, x.s.provisional = true, out.index, out.provisional
+			x.s.reissue, x.s.index, x.s.decided, x.s.provisional = true, out.index, 0, out.provisional
+			if out.code == fsm.CodeOK && !out.provisional {
+				x.s.decided = out.index
+			}
 		}
 		if out.instance != 0 {
 			x.s.instance = out.instance

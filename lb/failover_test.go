@@ -58,8 +58,8 @@ func TestFailOverMovesOnceInsideTheCluster(t *testing.T) {
 					}
 				}
 			}
-			if g.count(fsm.OpMove) != len(on["i1"]) || moved["i2"] == 0 || moved["i3"] == 0 {
-				t.Fatalf("%d moves of %d sessions: %v", g.count(fsm.OpMove), len(on["i1"]), moved)
+			if len(g.moves()) != len(on["i1"]) || moved["i2"] == 0 || moved["i3"] == 0 {
+				t.Fatalf("%d moves of %d sessions: %v", len(g.moves()), len(on["i1"]), moved)
 			}
 			for _, name := range []string{"i2", "i3"} {
 				for _, cl := range on[name] {
@@ -85,7 +85,7 @@ func TestFailOverGoesWhereTheGroupSays(t *testing.T) {
 	first := true
 	r.g.with(func() {
 		r.g.record = func(op fsm.SessionOp) {
-			if op.Kind == fsm.OpMove && first {
+			if isMove(op.Kind) && first {
 				first = false
 				r.g.with(func() { r.g.applyOp(fsm.SessionOp{Kind: fsm.OpMove, Key: op.Key, Expect: op.Expect, Instance: 3}) })
 			}
@@ -111,7 +111,7 @@ func TestFailOverOfRemovedInstance(t *testing.T) {
 			t.Fatalf("went to %s", got.body)
 		}
 	}
-	if n := r.g.count(fsm.OpMove); n != 2 {
+	if n := len(r.g.moves()); n != 2 {
 		t.Fatalf("%d moves, want 2", n)
 	}
 }

@@ -27,7 +27,8 @@ type fakeGroup struct {
 	now     time.Time
 	ops     []fsm.SessionOp
 	syncs   int
-	record  func(fsm.SessionOp) // called before an operation is applied, without the lock
+	record  func(fsm.SessionOp)      // called before an operation is applied, without the lock
+	lose    func(fsm.SessionOp) bool // called after it was applied, without the lock: whether its outcome never comes
 }
 
 func newFakeGroup(c *config.Config) *fakeGroup {
@@ -160,6 +161,18 @@ func (g *fakeGroup) count(kind fsm.OpKind) int {
 	return n
 }
 
+// moves are the moves that were recorded or tried, whatever they went by.
+func (g *fakeGroup) moves() (list []fsm.SessionOp) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, op := range g.ops {
+		if isMove(op.Kind) {
+			list = append(list, op)
+		}
+	}
+	return list
+}
+
 func (g *fakeGroup) sessions() map[fsm.Key]fsm.Assignment {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -187,24 +200,57 @@ func (g *fakeGroup) applyOp(op fsm.SessionOp) fsm.SessionResult {
 	case op.Kind == fsm.OpDrop:
 		delete(g.table, op.Key)
 		return res
-	case op.Kind == fsm.OpAssign && !g.room(op.Instance), op.Kind == fsm.OpMove && ok && a.Instance == op.Expect && a.Instance != op.Instance && !g.room(op.Instance):
-		res.Code, res.Instance = fsm.CodeFull, a.Instance
+	case isMove(op.Kind):
+		if res.Code = g.moveCode(op, a); res.Code != fsm.CodeOK {
+			res.Instance = a.Instance
+			return res
+		}
+		if a.Seen = seen; a.Instance != op.Instance {
+			a = g.decide(op, seen)
+		}
+	case op.Kind == fsm.OpAssign && !g.room(op.Instance):
+		res.Code = fsm.CodeFull
 		return res
 	case op.Kind == fsm.OpAssign:
-		a = fsm.Assignment{Instance: op.Instance, Seen: seen}
-	case op.Kind == fsm.OpTouch && !ok, op.Kind == fsm.OpMove && !ok && op.Expect != 0:
+		a = g.decide(op, seen)
+	case op.Kind == fsm.OpTouch && !ok:
 		res.Code = fsm.CodeAbsent
 		return res
 	case op.Kind == fsm.OpTouch:
 		a.Seen = seen
-	case op.Kind == fsm.OpMove && a.Instance != op.Expect && a.Instance != op.Instance:
-		res.Code = fsm.CodeMismatch
-	case op.Kind == fsm.OpMove:
-		a = fsm.Assignment{Instance: op.Instance, Seen: seen}
 	}
 	g.table[op.Key] = a
 	res.Instance = a.Instance
 	return res
+}
+
+// decide is the assignment that an operation makes; one without a reason leaves no index, as in fsm.
+func (g *fakeGroup) decide(op fsm.SessionOp, seen uint32) fsm.Assignment {
+	a := fsm.Assignment{Instance: op.Instance, Seen: seen, Module: op.Module}
+	if op.Reason != fsm.ReasonUnknown {
+		a.Reason, a.Index = op.Reason, g.index
+	}
+	return a
+}
+
+// moveCode is fsm's rule for a move of a, which is zero for none. It sees of the operation what the log would have of it.
+func (g *fakeGroup) moveCode(op fsm.SessionOp, a fsm.Assignment) fsm.Code {
+	op, _ = fsm.ParseSessionOp(fsm.AppendSessionOp(nil, op))
+	expected := a.Instance == op.Expect
+	if op.Kind == fsm.OpMoveAt {
+		expected = a.Index != 0 && uint32(a.Index) == op.Version
+	}
+	switch {
+	case a.Instance == op.Instance:
+		return fsm.CodeOK
+	case !expected && a.Instance == 0:
+		return fsm.CodeAbsent
+	case !expected:
+		return fsm.CodeMismatch
+	case !g.room(op.Instance):
+		return fsm.CodeFull
+	}
+	return fsm.CodeOK
 }
 
 // fakeNode is one node's View and Recorder.
@@ -344,7 +390,10 @@ func (n *fakeNode) Quorum() bool {
 	return n.g.quorum && !cut
 }
 
-var errFakeNoQuorum = errors.New("fake: no quorum")
+var (
+	errFakeNoQuorum = errors.New("fake: no quorum")
+	errFakeLost     = errors.New("fake: the outcome is unknown")
+)
 
 func (n *fakeNode) Record(ctx context.Context, op fsm.SessionOp) (fsm.SessionResult, error) {
 	if !n.Quorum() {
@@ -366,9 +415,13 @@ func (n *fakeNode) Record(ctx context.Context, op fsm.SessionOp) (fsm.SessionRes
 			return fsm.SessionResult{}, ctx.Err()
 		}
 	}
-	n.g.mu.Lock()
-	defer n.g.mu.Unlock()
-	return n.g.applyOp(op), nil
+	var res fsm.SessionResult
+	var lose func(fsm.SessionOp) bool
+	n.g.with(func() { res, lose = n.g.applyOp(op), n.g.lose })
+	if lose != nil && lose(op) {
+		return fsm.SessionResult{}, errFakeLost
+	}
+	return res, nil
 }
 
 func (n *fakeNode) Sync(ctx context.Context) error {

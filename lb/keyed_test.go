@@ -196,7 +196,7 @@ func TestSourceAffinity(t *testing.T) {
 	}
 	a.Close()
 	want := from("127.0.0.1").get(r.url("/")).body
-	if want == on["127.0.0.1"] || from("127.0.0.1").get(r.url("/")).body != want || r.g.count(fsm.OpMove) != 1 {
+	if want == on["127.0.0.1"] || from("127.0.0.1").get(r.url("/")).body != want || len(r.g.moves()) != 1 {
 		t.Errorf("fail-over to %s", want)
 	}
 }

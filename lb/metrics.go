@@ -69,7 +69,7 @@ func (m *metrics) recorded(cluster string, kind fsm.OpKind, code fsm.Code) {
 		outcome = "full"
 	case code == fsm.CodeOK && kind == fsm.OpAssign:
 		outcome = "assigned"
-	case code == fsm.CodeOK && kind == fsm.OpMove:
+	case code == fsm.CodeOK && isMove(kind):
 		outcome = "moved"
 	}
 	m.sessions.WithLabelValues(cluster, outcome).Inc()

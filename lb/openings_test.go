@@ -5,8 +5,6 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
-
-	"github.com/holdfast-lb/holdfast/fsm"
 )
 
 // opener is an exchange about to open a session of header affinity on the first instance.
@@ -66,7 +64,7 @@ func TestOwnRecordThatIsGoneIsNotJoined(t *testing.T) {
 	if got := r.g.sessions()[x.s.key]; x.in == first || got.Instance != x.in.id {
 		t.Errorf("on %s, recorded for %d", x.in.name, got.Instance)
 	}
-	if n := r.g.count(fsm.OpMove); n > maxMoves {
+	if n := len(r.g.moves()); n > maxMoves {
 		t.Errorf("%d moves", n)
 	}
 	x.done()

@@ -18,7 +18,7 @@ const (
 )
 
 // pending holds what was decided while no majority could record it. A new session (OpAssign) is a debt, recorded when the quorum is back, and so is
-// the touch of a session that was in use. The fail-over of a session that the group has on record (OpMove) is only a pin: this node keeps to it while there is no quorum, and drops it
+// the touch of a session that was in use. The fail-over of a session that the group has on record (OpMove, OpMoveAt) is only a pin: this node keeps to it while there is no quorum, and drops it
 // then, because the majority may have gone on with the session meanwhile and a late move would override what it has acknowledged.
 type pending struct {
 	count atomic.Int64 // len(ops): lets look-ups pass without the lock
@@ -32,7 +32,10 @@ func newPending() *pending {
 	return &pending{ops: make(map[fsm.Key]fsm.SessionOp), wake: make(chan struct{}, 1)}
 }
 
-// put notes an OpAssign, OpMove or OpTouch. A move of a session that is itself owed changes what is owed. When the map is full, new
+// isMove reports whether a kind is that of a fail-over, whatever the move goes by.
+func isMove(kind fsm.OpKind) bool { return kind == fsm.OpMove || kind == fsm.OpMoveAt }
+
+// put notes an OpAssign, a move (with Expect, whatever it goes by) or an OpTouch. A move of a session that is itself owed changes what is owed. When the map is full, new
 // keys are left out, touches when it is half full.
 func (p *pending) put(op fsm.SessionOp) {
 	p.mu.Lock()
@@ -42,7 +45,7 @@ func (p *pending) put(op fsm.SessionOp) {
 	case ok && op.Kind == fsm.OpTouch:
 		return // whatever is owed marks the session as in use
 	case ok && old.Kind != fsm.OpTouch:
-		op.Kind, op.Expect = old.Kind, old.Expect
+		op.Kind, op.Expect, op.Version = old.Kind, old.Expect, old.Version
 	case !ok && (len(p.ops) >= maxPending || op.Kind == fsm.OpTouch && len(p.ops) >= maxPending/2):
 		return
 	}
@@ -128,7 +131,7 @@ func (b *Balancer) recordOwed(ctx context.Context) {
 	for range min(pendingWorkers, len(ops)) {
 		workers.Go(func() {
 			for op := range work {
-				if op.Kind == fsm.OpMove {
+				if isMove(op.Kind) {
 					b.pending.settled(op)
 					continue
 				}

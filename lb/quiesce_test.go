@@ -68,10 +68,10 @@ func TestQuiescePhases(t *testing.T) { // SUN-45 to SUN-48, SUN-56
 			if a.count() != before {
 				t.Fatal("a request reached the stopped instance")
 			}
-			if n := r.g.count(fsm.OpMove); n != len(on["i1"]) {
+			if n := len(r.g.moves()); n != len(on["i1"]) {
 				t.Fatalf("%d moves of %d sessions", n, len(on["i1"]))
 			}
-			for _, op := range r.g.recorded(fsm.OpMove) {
+			for _, op := range r.g.moves() {
 				if op.Reason != fsm.ReasonQuiesced || op.Module == 0 {
 					t.Fatalf("%+v", op)
 				}
@@ -200,7 +200,7 @@ func TestModuleQuiescesIntoAnotherCluster(t *testing.T) { // SUN-59 to SUN-62
 					t.Fatalf("the next: %s %v", got.body, got.Header)
 				}
 			}
-			if n := r.g.count(fsm.OpMove); n != 0 {
+			if n := len(r.g.moves()); n != 0 {
 				t.Fatalf("%d sessions moved: none may cross clusters", n) // SUN-71
 			}
 			if got := metric(t, r, "holdfast_sessions_lost_total", "cluster=c1"); got != float64(len(on["blue"])) {

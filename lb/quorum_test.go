@@ -152,12 +152,12 @@ func TestFailOverWithoutQuorumIsAPin(t *testing.T) {
 	}
 	r.node.setCut(false)
 	r.wait("debts paid", func() bool { return r.b.pending.count.Load() == 0 })
-	if n := r.g.count(fsm.OpMove); n != 0 {
+	if n := len(r.g.moves()); n != 0 {
 		t.Fatalf("%d moves were made up for", n)
 	}
 	// The instance is still down, so now the session moves, once and on record.
-	if got := cl.get(r.url("/")); got.body != "i2" || r.g.count(fsm.OpMove) != 1 {
-		t.Fatalf("%s, %d moves", got.body, r.g.count(fsm.OpMove))
+	if got := cl.get(r.url("/")); got.body != "i2" || len(r.g.moves()) != 1 {
+		t.Fatalf("%s, %d moves", got.body, len(r.g.moves()))
 	}
 }
 

@@ -82,7 +82,7 @@ func (x *exchange) toWinner() error {
 	if out.instance == 0 || out.instance == x.in.id {
 		return nil
 	}
-	x.s.recorded, x.s.instance, x.s.ahead = true, out.instance, true
+	x.s.recorded, x.s.instance, x.s.index, x.s.ahead = true, out.instance, out.index, true
 	in := x.resolve(out.instance)
 	if in.takesAssigned() && !x.hasTried(in) {
 		x.in = in

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
@@ -188,7 +187,7 @@ func TestInstanceDiesWhileProcessing(t *testing.T) { // WAS-23
 				t.Fatal(got.body)
 			}
 		}
-		if n := r.g.count(fsm.OpMove); n != 1 {
+		if n := len(r.g.moves()); n != 1 {
 			t.Errorf("%d moves", n)
 		}
 		if got := on["i1:"][1].do(request(t, "POST", r.url("/"), "x")); got.body != "i2:x" {
@@ -227,7 +226,7 @@ func TestAssignedStaysWhileTheInstanceLives(t *testing.T) {
 	if got := cl.get(r.url("/always")); got.StatusCode != 502 || a.hits.Load() != hits+2 {
 		t.Fatalf("%d after %d", got.StatusCode, a.hits.Load()-hits)
 	}
-	if b.hits.Load() != 0 || r.g.count(fsm.OpMove) != 0 {
+	if b.hits.Load() != 0 || len(r.g.moves()) != 0 {
 		t.Error("the session left an instance that is available")
 	}
 }
@@ -248,7 +247,7 @@ func TestAssignedTriesOtherListenersFirst(t *testing.T) {
 			t.Fatalf("%d %s", got.StatusCode, got.body)
 		}
 	}
-	if a.hits.Load() == 0 || b.hits.Load() != 0 || r.g.count(fsm.OpMove) != 0 {
+	if a.hits.Load() == 0 || b.hits.Load() != 0 || len(r.g.moves()) != 0 {
 		t.Error(a.hits.Load(), b.hits.Load())
 	}
 }

@@ -80,7 +80,7 @@ func TestSessionsOfVirtualHostsAndClustersAreApart(t *testing.T) { // TC-24, SUN
 			}
 		}
 	}
-	if n := r.g.count(fsm.OpMove); n != 0 {
+	if n := len(r.g.moves()); n != 0 {
 		t.Errorf("%d sessions were moved", n)
 	}
 }
