@@ -88,7 +88,7 @@ type SessionOp struct {
 	Key      Key
 	Instance InstanceID
 	Expect   InstanceID
-	// Version is the last 32 bits of the Assignment.Index that OpMoveAt expects; it stands in the place of Expect.
+	// Version is the last 32 bits of the Assignment.Index that OpMoveAt expects; it stands in the place of Expect, which is not encoded then.
 	Version uint32
 	// Reason says why, for OpAssign, OpMove, OpMoveAt and OpDrop. Without one the decision is recorded as an older version did: no index, no history.
 	Reason Reason
