@@ -46,11 +46,16 @@ func (s *Server) ready() error {
 	if s.leaving.Load() {
 		return errLeaving
 	}
-	errs := []error{s.balancer.Ready()}
+	var errs []error
 	// Without a leader the node goes on serving (known sessions, provisional ones), so that is no reason to leave the pool: only
-	// a node that has not entered its group yet must not get traffic.
-	if s.state.Group() == nil {
-		errs = append(errs, s.node.Ready())
+	// a node that has not entered its group yet, or has just come back to it, must not get traffic.
+	switch {
+	case s.state.Group() == nil:
+		errs = append(errs, s.balancer.Ready(), s.node.Ready())
+	case !s.caughtUp.Load():
+		errs = append(errs, errCatchingUp)
+	default:
+		errs = append(errs, s.balancer.Ready())
 	}
 	if c := s.state.Checkpoint(); c.Diverged != 0 {
 		errs = append(errs, errors.New("the state of this node differs from the leader's"))

@@ -44,6 +44,7 @@ type Server struct {
 	api      *admin.API
 	adminLn  net.Listener
 	leaving  atomic.Bool
+	caughtUp atomic.Bool // see catchUp
 	jobs     *jobs
 	skew     *prometheus.GaugeVec
 	mark     *eventMark
@@ -169,7 +170,10 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	start("admin API", func() error { return admin.Serve(adminCtx, s.adminLn, s.api, s.log) })
-	start("data plane", func() error { return s.balancer.Run(balancerCtx) })
+	start("data plane", func() error {
+		s.catchUp(balancerCtx)
+		return s.balancer.Run(balancerCtx)
+	})
 	discoverCtx, endDiscovery := context.WithCancel(context.WithoutCancel(ctx))
 	defer endDiscovery()
 	if s.found != nil {
