@@ -28,8 +28,18 @@ const grpcIsServing = 1
 // checkGRPC asks grpc.health.v1.Health/Check for a service, "" for the server as a whole: over HTTP/2 in clear text for http listeners,
 // over TLS for https ones. The two messages of the protocol are small enough to do without a gRPC library.
 func (e *endpoint) checkGRPC(ctx context.Context, service string) error {
+	first := &firstWords{}
 	t := e.grpcTransport() // a connection of its own proves that the instance still accepts
 	defer t.CloseIdleConnections()
+	if e.scheme == "http" { // those of TLS are no frames
+		t.DialContext = func(dialCtx context.Context, network, address string) (net.Conn, error) {
+			conn, err := e.dial(dialCtx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return first.listenTo(ctx, conn), nil
+		}
+	}
 	r := &http.Request{
 		Method: http.MethodPost, URL: &url.URL{Scheme: e.scheme, Host: e.hostPort, Path: grpcHealthPath}, Host: e.hostPort,
 		Header: http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "User-Agent": {healthUserAgent}},
@@ -38,9 +48,12 @@ func (e *endpoint) checkGRPC(ctx context.Context, service string) error {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(message)), int64(len(message))
 	resp, err := t.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		return err
+		return explainHTTP2(err, first)
 	}
 	defer resp.Body.Close()
+	if resp.ProtoMajor != 2 { // a TLS server that negotiates no protocol gets HTTP/1.1
+		return fmt.Errorf("%s: it answered with %s, status %d", noHTTP2, resp.Proto, resp.StatusCode)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("gRPC health check answered HTTP status %d", resp.StatusCode)
 	}

@@ -2,9 +2,11 @@ package lb
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -131,15 +133,78 @@ func TestGRPCHealth(t *testing.T) { // SUN-10
 			t.Error("a closed port is healthy")
 		}
 	}
+}
+
+// TestGRPCHealthOfOtherServers: the reason says that the check does not suit the server, and keeps the cause; what may as well be a fault of a
+// gRPC server is not taken for that.
+func TestGRPCHealthOfOtherServers(t *testing.T) { // SUN-10
+	const no = "does not speak gRPC (HTTP/2): "
+	answer := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	plain := newApp(t, "http1", nil)
-	e, err := newEndpoint(plain.URL)
+	secure, bare := httptest.NewTLSServer(answer), httptest.NewUnstartedServer(answer)
+	bare.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	bare.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{Certificates: bare.TLS.Certificates}, nil // without ALPN
+	}}
+	bare.StartTLS()
+	t.Cleanup(secure.Close)
+	t.Cleanup(bare.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	gone := newGRPCServer(t, false)
+	gone.Close()
+	for _, c := range []struct {
+		url  string
+		told bool
+		has  string
+	}{
+		{plain.URL, true, ""},
+		{secure.URL, true, "no application protocol"},
+		{bare.URL, true, "it answered with HTTP/1.1, status 200"},
+		{"http://" + newBanner(t, "SSH-2.0-OpenSSH_9.2p1\r\n"), true, ""},
+		{"http://" + newBanner(t, "+OK\r\n"), true, ""},
+		{"http://" + newBanner(t, "\x15\x03\x01\x00\x02\x02\x46"), true, ""}, // a TLS alert
+		{"http://" + newBanner(t, "\x00\x00\x00\x01\x00\x00\x00\x00\x00"), true, ""},
+		{"http://" + newBanner(t, "\x00\x00\x00\x04\x00\x00\x00\x00\x00\xff\xff\xff\x00\x00\x00\x00\x00\x00"), false, ""}, // SETTINGS first
+		{"http://" + newBanner(t, "\x00\x00"), false, ""},
+		{"http://" + newBanner(t, ""), false, ""},
+		{"https" + strings.TrimPrefix(plain.URL, "http"), false, "TLS handshake"},
+		{gone.URL, false, "refused"},
+	} {
+		e, err := newEndpoint(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.roots = roots
+		h := newHealthSettings(config.Health{Type: "grpc"})
+		got := e.checkListener(t.Context(), &h)
+		if cause := strings.TrimPrefix(got, no); got == "" || cause == "" || (cause != got) != c.told || !strings.Contains(cause, c.has) {
+			t.Errorf("%s: %q, want told %v, %q", c.url, got, c.told, c.has)
+		}
+	}
+}
+
+// newBanner is the address of a server that says the same to everybody, whatever it is asked, and hangs up.
+func newBanner(t *testing.T, text string) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHealthSettings(config.Health{Type: "grpc"})
-	if got := e.checkListener(t.Context(), &h); got == "" {
-		t.Error("an HTTP/1.1 server is healthy")
-	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 4<<10))
+			io.WriteString(c, text)
+			c.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	}()
+	return ln.Addr().String()
 }
 
 func FuzzGRPCHealthStatus(f *testing.F) {
