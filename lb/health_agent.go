@@ -213,3 +213,23 @@ func (s *instanceState) agentDrains() bool {
 	}
 	return false
 }
+
+// agentWord is what the agents of all listeners come to for those who look at the instance, and the part of its share that it does not get by that.
+func (s *instanceState) agentWord() (word string, withheld float64) {
+	drain, less := false, 0.0
+	for _, e := range *s.endpoints.Load() {
+		says := e.agent.get()
+		drain, less = drain || says.drain, max(less, says.less)
+	}
+	var words []string
+	if drain {
+		words = append(words, "drain")
+	}
+	if less > 0 {
+		words = append(words, fmt.Sprintf("%.0f%%", (1-less)*100))
+	}
+	if drain {
+		less = 1
+	}
+	return strings.Join(words, ", "), less
+}

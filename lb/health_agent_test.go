@@ -186,6 +186,56 @@ func TestAgentBesideCheckEitherTakesOut(t *testing.T) {
 	}
 }
 
+// TestAgentIsSeen: an instance that is available and gets nothing, or less, by its agent's word says so.
+func TestAgentIsSeen(t *testing.T) { // SUN-10
+	a := newAgent(t, "up\n")
+	cc := conf(of(newApp(t, "i1", nil))...)
+	cc.Clusters[0].Health.AgentPort, cc.Clusters[0].Health.Interval = a.port, config.Duration(5*time.Millisecond)
+	r := newRig(t, cc)
+	for _, c := range []struct {
+		line, word string
+		withheld   float64
+	}{
+		{"drain", "drain", 1}, {"ready 50%", "50%", 0.5}, {"drain", "drain, 50%", 1}, {"ready 0% # asleep", "0%", 1}, {"drain 29%", "drain, 29%", 1}, {"ready", "29%", 0.71},
+		{"100%", "", 0}, {"up 256%", "", 0}, {"1%", "1%", 0.99},
+	} {
+		a.say(c.line + "\n")
+		var s InstanceStatus
+		r.wait(c.line, func() bool { s = r.status("c1", "i1"); return s.Agent == c.word })
+		if diff := s.Withheld - c.withheld; s.Health != "up" || diff > 1e-9 || diff < -1e-9 {
+			t.Errorf("%q: %+v, want %v withheld", c.line, s, c.withheld)
+		}
+	}
+	without := clone(cc)
+	without.Clusters[0].Health.AgentPort = 0
+	r.apply(without)
+	if s := r.status("c1", "i1"); s.Agent != "" || s.Withheld != 0 {
+		t.Errorf("an agent that is gone still counts: %+v", s)
+	}
+}
+
+// TestAgentsOfSeveralListeners: one that drains drains the instance, and the smallest percentage counts.
+func TestAgentsOfSeveralListeners(t *testing.T) {
+	s := weightedCluster("round-robin", 1).instances[0].state
+	e := (*s.endpoints.Load())[0]
+	s.endpoints.Store(&[]*endpoint{e, {}, {}})
+	list := *s.endpoints.Load()
+	for _, c := range []struct {
+		says [3]agentSays
+		word string
+	}{
+		{[3]agentSays{}, ""}, {[3]agentSays{1: {less: 0.5}, 2: {less: 0.25}}, "50%"}, {[3]agentSays{0: {less: 0.75}, 2: {drain: true}}, "drain, 25%"},
+		{[3]agentSays{2: {drain: true, less: 1}}, "drain, 0%"}, {[3]agentSays{1: {maint: "maint", down: "down"}}, ""},
+	} {
+		for i := range list {
+			list[i].agent.set(c.says[i])
+		}
+		if word, withheld := s.agentWord(); word != c.word || (withheld == 1) != s.agentDrains() || withheld < 1 && withheld != 1-s.agentShare() {
+			t.Errorf("%+v: %q, %v withheld", c.says, word, withheld)
+		}
+	}
+}
+
 func TestAgentTakenAwayGivesTheWholeShare(t *testing.T) {
 	for _, kind := range []string{"none", "http"} {
 		a := newAgent(t, "drain 10%\n")

@@ -108,6 +108,10 @@ type InstanceStatus struct {
 	Waiting int64 `json:"waiting,omitempty"`
 	// Suspect: checks have failed, but not yet as many in a row as take the instance out.
 	Suspect bool `json:"suspect,omitempty"`
+	// Agent is what the instance's agents have said of unassigned requests: "drain", "50%", "drain, 50%"; empty while they leave it all of them.
+	Agent string `json:"agent,omitempty"`
+	// Withheld is the part of its share that the instance does not get by their word, from 0 to 1; 1 with "drain".
+	Withheld float64 `json:"withheld,omitempty"`
 	// Since is when Health took its value.
 	Since time.Time `json:"since"`
 }
@@ -125,6 +129,7 @@ func (in *instance) status() InstanceStatus {
 		Cluster: in.state.cluster, Instance: in.name, Enabled: in.enabled,
 		InFlight: in.state.inFlight.Load(), Waiting: in.state.waiting.Load(), Since: in.state.created,
 	}
+	s.Agent, s.Withheld = in.state.agentWord()
 	list := *in.state.endpoints.Load()
 	var reasons []string
 	for _, e := range list {
