@@ -115,8 +115,10 @@ type InstanceStatus struct {
 	Reason   string // why it is not up, or only partially
 	Since    time.Time
 	InFlight int64
-	Waiting  int64 // requests that wait for a connection
-	Suspect  bool  // checks have failed, but not yet enough in a row
+	Waiting  int64   // requests that wait for a connection
+	Suspect  bool    // checks have failed, but not yet enough in a row
+	Agent    string  // what its agent says of unassigned requests ("drain", "50%", "drain, 50%"), "" for nothing
+	Withheld float64 // the part of its share that it does not get by that, from 0 to 1
 }
 
 // State is the view of the replicated state that the API reads; *fsm.State satisfies it.

@@ -226,6 +226,66 @@ func TestStates(t *testing.T) {
 	check("only the backup is left", 0, 0, 0, 0, 100)
 }
 
+// TestAgentInStatus: an instance that is up and gets nothing, or less, by its agent's word says so, by the word in the middle of what the nodes have
+// heard, and its share goes by it.
+func TestAgentInStatus(t *testing.T) { // SUN-10, WAS-13
+	drain, half, none := admin.InstanceStatus{Agent: "drain", Withheld: 1}, admin.InstanceStatus{Agent: "50%", Withheld: 0.5}, admin.InstanceStatus{}
+	of := func(name string, s admin.InstanceStatus) admin.InstanceStatus {
+		s.Cluster, s.Instance, s.Up = "w", name, true
+		return s
+	}
+	for _, tc := range []struct {
+		policy string
+		first  []admin.InstanceStatus // what n1, n2, n3 say of i1; n3 does not answer when it is not there
+		second admin.InstanceStatus   // what all say of i2
+		agent  string
+		shares [5]float64 // of i1 to i5
+	}{
+		{"weighted-round-robin", []admin.InstanceStatus{none, none, none}, none, "", [5]float64{25, 50, 25, 0, 0}},
+		{"weighted-round-robin", []admin.InstanceStatus{drain, drain, drain}, none, "drain", [5]float64{0, 66.7, 33.3, 0, 0}},
+		{"weighted-round-robin", []admin.InstanceStatus{none, none, none}, half, "", [5]float64{33.3, 33.3, 33.3, 0, 0}},
+		{"round-robin", []admin.InstanceStatus{half, half, half}, drain, "50%", [5]float64{33.3, 0, 66.7, 0, 0}},
+		{"round-robin", []admin.InstanceStatus{none, drain, drain}, drain, "drain", [5]float64{0, 0, 100, 0, 0}},
+		{"round-robin", []admin.InstanceStatus{drain, none, none}, drain, "", [5]float64{50, 0, 50, 0, 0}},
+		{"round-robin", []admin.InstanceStatus{drain, none, half}, drain, "50%", [5]float64{33.3, 0, 66.7, 0, 0}},
+		{"round-robin", []admin.InstanceStatus{none, half}, drain, "50%", [5]float64{33.3, 0, 66.7, 0, 0}},
+		{"least-sessions", []admin.InstanceStatus{drain, drain}, drain, "drain", [5]float64{}}, // the load decides
+	} {
+		r := configured(t)
+		decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"1"`, "", strings.Replace(weighted, "weighted-round-robin", tc.policy, 1)))
+		r.node.members = nil
+		for n, s := range tc.first {
+			says := []admin.InstanceStatus{of("i1", s), of("i2", tc.second), of("i3", none), of("i5", none)}
+			if n == 0 {
+				r.node.health = says
+			}
+			r.node.members = append(r.node.members, admin.Member{Name: fmt.Sprint("n", n+1), Self: n == 0, Reachable: true, Instances: says})
+		}
+		list := decode[wire.Status](t, read(r.api, "/v1/status")).Clusters[0].Instances
+		i1 := list[0]
+		if i1.Agent != tc.agent || i1.Health != wire.HealthUp || list[1].Agent != tc.second.Agent || len(i1.Nodes) != len(tc.first) {
+			t.Errorf("%+v: %+v", tc, i1)
+			continue
+		}
+		for n, s := range tc.first {
+			if got := i1.Nodes[n]; got.Agent != s.Agent || got.Withheld != s.Withheld {
+				t.Errorf("%+v: node %d: %+v", tc, n+1, got)
+			}
+		}
+		for i, want := range tc.shares {
+			if got := list[i].Share; (got == nil) != (tc.policy == "least-sessions") || got != nil && *got != want {
+				t.Errorf("%+v: share of %s is %v, want %v", tc, list[i].Name, got, want)
+			}
+		}
+	}
+	r := configured(t)
+	decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"1"`, "", weighted))
+	r.node.health = []admin.InstanceStatus{of("i1", drain), of("i2", drain), of("i3", drain), of("i5", none)}
+	if got := decode[wire.Status](t, read(r.api, "/v1/status")).Clusters[0].Instances[4].Share; got == nil || *got != 100 {
+		t.Errorf("all but the backup drain: its share is %v, want 100", got)
+	}
+}
+
 const weighted = `
 clusters:
   - name: w

@@ -16,7 +16,8 @@ func (a *API) reports(members []Member) map[fsm.InstanceRef][]wire.NodeHealth {
 	add := func(node string, list []InstanceStatus) {
 		for _, i := range list {
 			ref := fsm.InstanceRef{Cluster: i.Cluster, Instance: i.Instance}
-			by[ref] = append(by[ref], wire.NodeHealth{Node: node, Health: i.health(), Reason: i.Reason, Since: i.Since, InFlight: i.InFlight, Waiting: i.Waiting, Suspect: i.Suspect})
+			by[ref] = append(by[ref], wire.NodeHealth{Node: node, Health: i.health(), Reason: i.Reason, Since: i.Since, InFlight: i.InFlight, Waiting: i.Waiting, Suspect: i.Suspect,
+				Agent: i.Agent, Withheld: i.Withheld})
 		}
 	}
 	add(a.opt.Node.Info().Name, a.opt.Node.Instances())
@@ -96,6 +97,7 @@ func (a *API) instance(v *overview, cluster string, c *config.Instance) wire.Ins
 		}
 	}
 	out.Health = overallHealth(out.Nodes)
+	out.Agent, _ = agentWord(out.Nodes)
 	return out
 }
 
@@ -122,19 +124,20 @@ func overallHealth(nodes []wire.NodeHealth) string {
 }
 
 // shares says which percentage of the new sessions each instance gets, where weights alone decide: equal parts with round-robin, by weight with
-// weighted-round-robin. Backup instances get some only while no other is there.
+// weighted-round-robin, and of that what the agent leaves. Backup instances get some only while no other is there.
 func shares(policy string, list []wire.Instance) {
 	if policy != "round-robin" && policy != "weighted-round-robin" {
 		return
 	}
 	part := func(i *wire.Instance, backup bool) float64 {
+		_, withheld := agentWord(i.Nodes)
 		switch {
 		case i.Admin != wire.AdminEnabled || i.Health == wire.HealthDown || i.Verdict == string(fsm.HealthFailed) || i.Backup != backup || i.Weight == 0:
 			return 0
 		case policy == "round-robin":
-			return 1
+			return 1 - withheld
 		}
-		return float64(i.Weight)
+		return float64(i.Weight) * (1 - withheld)
 	}
 	sum := func(backup bool) (all float64) {
 		for i := range list {

@@ -144,7 +144,7 @@ func instances(list []lb.InstanceStatus) []admin.InstanceStatus {
 	for i, s := range list {
 		out[i] = admin.InstanceStatus{
 			Cluster: s.Cluster, Instance: s.Instance, Up: s.Health != "down", Partial: s.Health == "partial", Reason: s.Reason, Since: s.Since, InFlight: s.InFlight,
-			Waiting: s.Waiting, Suspect: s.Suspect,
+			Waiting: s.Waiting, Suspect: s.Suspect, Agent: s.Agent, Withheld: s.Withheld,
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/lb"
 	"github.com/holdfast-lb/holdfast/raftnode"
 )
 
@@ -50,5 +51,22 @@ func TestMemberSaysItsDuties(t *testing.T) {
 	want := []admin.DutyStatus{{Duty: "lock", Since: at, Last: at.Add(1), Runs: 3, Error: "no quorum", Failed: at}}
 	if !reflect.DeepEqual(m.Duties, want) {
 		t.Errorf("%+v, want %+v", m.Duties, want)
+	}
+}
+
+// TestAgentReachesAdmin: what an agent says goes from the data plane, also of another node, to the administration.
+func TestAgentReachesAdmin(t *testing.T) {
+	says := lb.InstanceStatus{Cluster: "c1", Instance: "i1", Health: "up", Agent: "drain, 50%", Withheld: 1}
+	detail, err := json.Marshal(description{Instances: []lb.InstanceStatus{says, {Cluster: "c1", Instance: "i2", Health: "partial"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d description
+	if err := json.Unmarshal(detail, &d); err != nil {
+		t.Fatal(err)
+	}
+	got := instances(d.Instances)
+	if want := (admin.InstanceStatus{Cluster: "c1", Instance: "i1", Up: true, Agent: "drain, 50%", Withheld: 1}); got[0] != want || got[1].Agent != "" || got[1].Withheld != 0 {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

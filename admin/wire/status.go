@@ -141,11 +141,12 @@ type Instance struct {
 	URLs    []string `json:"urls"`
 	Admin   string   `json:"admin" enum:"enabled,quiescing,stopped" doc:"what the configuration and the quiesces make of it"`
 	Weight  int      `json:"weight"`
-	Share   *float64 `json:"share,omitempty" doc:"percent of the cluster's new sessions that it gets now; absent where the load decides"`
+	Share   *float64 `json:"share,omitempty" doc:"percent of the cluster's new sessions that it gets now; absent where the load decides; what its agent says counts: none with drain, half of its part with 50%"`
 	Backup  bool     `json:"backup,omitempty"`
 	Zone    string   `json:"zone"`
 	Version string   `json:"version"`
 	Health  string   `json:"health" enum:"up,down,partial,unknown"`
+	Agent   string   `json:"agent,omitempty" doc:"what its agent (health.agentPort) says of unassigned requests, as the middle one of the nodes that answer has heard it (with three that is a majority): drain, a percentage of its share, or both; absent while it gets all of its share"`
 	// Verdict is the group's, by a majority of the nodes.
 	Verdict       string       `json:"verdict" enum:"up,suspect,failed" doc:"the group's verdict, by a majority of the nodes that report"`
 	VerdictReason string       `json:"verdictReason,omitempty"`
@@ -165,6 +166,8 @@ type NodeHealth struct {
 	InFlight int64     `json:"inFlight"`
 	Waiting  int64     `json:"waiting,omitempty" doc:"requests that wait for a connection (maxConnections)"`
 	Suspect  bool      `json:"suspect,omitempty" doc:"checks have failed, but not as many in a row as take it out"`
+	Agent    string    `json:"agent,omitempty" doc:"what its agent (health.agentPort) says of unassigned requests: drain, a percentage of its share, or both; absent while it gets all of its share"`
+	Withheld float64   `json:"withheld,omitempty" doc:"the part of its share that it does not get by its agent's word, from 0 to 1; 1 with drain"`
 }
 
 // Health is the answer of /healthz and /readyz.
