@@ -42,6 +42,9 @@ func newInstanceListCommand(g *globals) *cobra.Command {
 			return g.print(list, func(w io.Writer) error {
 				t := g.table("CLUSTER", "INSTANCE", "ADMIN", "HEALTH", "WEIGHT>", "SHARE>", "SESSIONS>", "IN FLIGHT>", "VERSION", "URL")
 				for _, i := range list {
+					if i.Agent != "" {
+						t.first = "URL" // for what the agent says
+					}
 					t.row(i.Cluster, nameOf(&i.Instance), adminCell(i.Admin), healthCell(&i.Instance), i.Weight, share(i.Share), i.Sessions, i.InFlight, orDash(i.Version),
 						orDash(strings.Join(i.URLs, " ")))
 				}
@@ -102,8 +105,21 @@ func adminCell(admin string) cell {
 	return cell{admin, warning}
 }
 
-// healthCell is the group's verdict when there is one that is not good, else what the nodes see.
+// healthCell is the group's verdict when there is one that is not good, else what the nodes see, and what the agent says.
 func healthCell(i *client.Instance) cell {
+	c := healthOf(i)
+	if i.Agent == "" {
+		return c
+	}
+	c.text += ", agent: " + i.Agent
+	if c.style != bad {
+		c.style = warning
+	}
+	return c
+}
+
+// healthOf leaves the agent out.
+func healthOf(i *client.Instance) cell {
 	if i.Verdict != "" && i.Verdict != "up" {
 		return cell{i.Verdict, map[string]style{"failed": bad}[i.Verdict] + map[string]style{"suspect": warning}[i.Verdict]}
 	}
@@ -182,6 +198,9 @@ func (g *globals) writeInstance(w io.Writer, s *client.Status, cluster string, o
 		}
 	}
 	t.line("health", i.Health+", verdict "+i.Verdict+" "+i.VerdictReason)
+	if i.Agent != "" {
+		t.line("agent", i.Agent+" (of unassigned requests)")
+	}
 	t.line("listeners", strings.Join(i.URLs, " "))
 	t.line("weight", fmt.Sprintf("%d, share of new sessions %s", i.Weight, share(i.Share)))
 	t.line("sessions", i.Sessions)
@@ -195,7 +214,11 @@ func (g *globals) writeInstance(w io.Writer, s *client.Status, cluster string, o
 		t.line("fails over to", cmp.Or(c.FailoverTo, "whom the policy chooses"))
 	}
 	for _, n := range i.Nodes {
-		t.line("node "+n.Node, strings.TrimSpace(fmt.Sprintf("%s since %s, %d in flight, %d waiting %s", n.Health, when(n.Since), n.InFlight, n.Waiting, n.Reason)))
+		agent := ""
+		if n.Agent != "" {
+			agent = ", agent: " + n.Agent
+		}
+		t.line("node "+n.Node, strings.TrimSpace(fmt.Sprintf("%s since %s%s, %d in flight, %d waiting %s", n.Health, when(n.Since), agent, n.InFlight, n.Waiting, n.Reason)))
 	}
 	return t.err
 }

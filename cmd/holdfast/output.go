@@ -70,6 +70,7 @@ type table struct {
 	columns []string
 	rows    [][]cell
 	colour  bool
+	first   string // title of the column that gives way before all others, "" for none
 }
 
 func (g *globals) table(columns ...string) *table {
@@ -102,9 +103,14 @@ func (t *table) write(w io.Writer) error {
 		}
 		total += widths[i]
 	}
+	first := slices.Index(t.columns, t.first)
 	for ; total > maxWidth; total-- {
 		widest := 0
 		for i := range widths {
+			if i == first && widths[i] > 1 {
+				widest = i
+				break
+			}
 			if widths[i] > widths[widest] {
 				widest = i
 			}

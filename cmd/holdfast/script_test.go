@@ -80,6 +80,8 @@ func groupDoes(ts *testscript.TestScript, _ bool, args []string) {
 		g.idle.Store(true)
 	case "up":
 		g.up.Store(true)
+	case "drains":
+		g.drains.Store(true)
 	case "quiesced":
 		ts.Check(g.endQuiesces())
 	case "interfere":
@@ -108,7 +110,7 @@ type fakeGroup struct {
 	index uint64
 	now   time.Time
 
-	lost, lagging, sick, whole, idle, up atomic.Bool
+	lost, lagging, sick, whole, idle, up, drains atomic.Bool
 }
 
 func newFakeGroup() *fakeGroup {
@@ -233,6 +235,9 @@ func (g *fakeGroup) Instances() []admin.InstanceStatus {
 	}
 	if g.up.Load() {
 		two.Up, two.Reason = true, ""
+	}
+	if g.drains.Load() { // by its agent
+		two.Agent, two.Withheld = "drain, 50%", 1
 	}
 	return []admin.InstanceStatus{one, two}
 }

@@ -140,6 +140,9 @@ func (g *globals) instanceTable(s *client.Status) *table {
 	for _, c := range s.Clusters {
 		for i := range c.Instances {
 			in := &c.Instances[i]
+			if in.Agent != "" {
+				t.first = "URL" // for what the agent says
+			}
 			url := "-"
 			if len(in.URLs) > 0 {
 				url = in.URLs[0]
