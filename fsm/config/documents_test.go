@@ -183,3 +183,33 @@ func TestMixedVersionsAreWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// TestWeightsThatNobodyGoesBy: round-robin, also as the default, with weights that differ is probably meant to be weighted-round-robin.
+func TestWeightsThatNobodyGoesBy(t *testing.T) { // WAS-10, WAS-21
+	const three = `clusters: [{name: a, %s modules: [{contextRoot: /a}], instances: [{name: i1, listeners: ['http://h:1'] %s}, {name: i2, listeners: ['http://h:2'] %s}, {name: i3, listeners: ['http://h:3'] %s}]}]`
+	for _, tc := range []struct{ policy, w1, w2, w3, want string }{
+		{"", "", "", "", ""},
+		{"", ", weight: 3", ", weight: 3", ", weight: 3", ""},
+		{"", ", weight: 0", ", weight: 0", "", ""}, // 0 counts with every policy
+		{"", ", weight: 0", ", weight: 7", ", weight: 7", ""},
+		{"", ", weight: 2", "", "", "(1 to 2)"},
+		{"policy: round-robin,", "", ", weight: 0", ", weight: 1000, enabled: false", "(1 to 1000)"},
+		{"policy: round-robin, instanceTemplate: {weight: 4},", "", ", weight: 5", "", "(4 to 5)"},
+		{"policy: weighted-round-robin,", ", weight: 2", "", "", ""},
+		{"policy: least-sessions,", ", weight: 2", "", "", ""},
+	} {
+		warned := ""
+		for _, w := range mustParse(t, "listeners: [{name: web, address: ':80'}]\n"+fmt.Sprintf(three, tc.policy, tc.w1, tc.w2, tc.w3)).Warnings() {
+			if strings.Contains(w, "round-robin") {
+				warned += w
+			}
+		}
+		want := ""
+		if tc.want != "" {
+			want = `instances of cluster "a" have different weights ` + tc.want + `, which policy round-robin ignores; weighted-round-robin goes by them`
+		}
+		if warned != want {
+			t.Errorf("%+v: warned %q, want %q", tc, warned, want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ type warn func(format string, args ...any)
 // clusterWarnings names what keeps a cluster from doing what its configuration seems to want.
 func clusterWarnings(k *Cluster, byName map[string]*Cluster, add warn) {
 	enabled, weights, backups := 0, 0, 0
+	least, most := 0, 0 // of the weights above 0
 	for i := range k.Instances {
 		in := &k.Instances[i]
 		if in.Enabled {
@@ -19,6 +20,13 @@ func clusterWarnings(k *Cluster, byName map[string]*Cluster, add warn) {
 		if in.Backup {
 			backups++
 		}
+		if in.Weight > 0 && (least == 0 || in.Weight < least) {
+			least = in.Weight
+		}
+		most = max(most, in.Weight)
+	}
+	if k.Policy == "round-robin" && least != most {
+		add("instances of cluster %q have different weights (%d to %d), which policy round-robin ignores; weighted-round-robin goes by them", k.Name, least, most)
 	}
 	if enabled > 0 && weights == 0 {
 		add("all enabled instances of cluster %q have weight 0: it gets assigned requests only", k.Name)
