@@ -53,7 +53,8 @@
 // What version 1 wrote is applied as version 1 did, to the same digests, because the digests of its checkpoints are in its logs: a session operation
 // without a reason leaves no index and no history, and an entry of kind 3 (ConfigSet) starts no quiesce, gives out no module ids and emits no event.
 // This version writes neither: Encode makes a ConfigChange of a ConfigSet, and what decides about sessions says why. Nodes of version 1 refuse
-// operations with a reason and stop at kinds from 9 on, so all nodes of a group change from version 1 to this one together.
+// operations with a reason and stop at kinds from 9 on, so all nodes of a group change
+// from version 1 to this one together: nodes of another Schema are not let into a group.
 //
 // Snapshots are written as version 2. Version 1 (28-byte assignments, items up to 6) is read for ever; a reader refuses a version that it does
 // not know, and a section that it does not know, as ErrSnapshotUnknown before it changes anything.
