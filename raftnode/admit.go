@@ -96,15 +96,22 @@ func (n *Node) handleJoin(ctx context.Context, from caller, payload []byte) ([]b
 	if err := f.check(from); err != nil {
 		return nil, err
 	}
+	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.admissible(f.Name, f.release); err != nil {
+		return nil, err
+	}
 	if err := n.checkClock(f); err != nil {
 		return nil, err
 	}
 	return nil, n.admit(ctx, f.founder)
 }
 
-// joinRequest is what a node sends that wants to be a member.
+// joinRequest is what a node sends that wants to be a member, or comes back.
 type joinRequest struct {
 	founder
+	release
 	// Now is the node's clock; older versions do not say.
 	Now time.Time `json:"now,omitzero"`
 }
@@ -144,9 +151,9 @@ func (n *Node) handlePromote(ctx context.Context, from caller, _ []byte) ([]byte
 	return nil, nil
 }
 
-// handleAnnounce takes a member's new address.
+// handleAnnounce takes what a member runs, and its address if that is a new one.
 func (n *Node) handleAnnounce(ctx context.Context, from caller, payload []byte) ([]byte, error) {
-	f, err := decodeJSON[founder](payload)
+	f, err := decodeJSON[joinRequest](payload)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
@@ -161,6 +168,9 @@ func (n *Node) handleAnnounce(ctx context.Context, from caller, payload []byte) 
 	s, ok := memberByID(n.membership(), f.ID)
 	if !ok {
 		return nil, refused("node %s is not a member", f.Name)
+	}
+	if err := n.admissible(f.Name, f.release); err != nil {
+		return nil, err
 	}
 	if string(s.Address) == f.Addr {
 		return nil, nil

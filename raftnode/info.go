@@ -19,8 +19,10 @@ type Info struct {
 	GroupID string `json:"groupId"`
 	Zone    string `json:"zone"`
 	Version string `json:"version"`
-	Addr    string `json:"addr"` // advertised peer address
-	Admin   string `json:"admin"`
+	// Schema is the version of the state's schema that its program has.
+	Schema int    `json:"schema,omitempty"`
+	Addr   string `json:"addr"` // advertised peer address
+	Admin  string `json:"admin"`
 	// Role is starting, forming, joining, follower, candidate, leader or stopped.
 	Role  string `json:"role"`
 	Voter bool   `json:"voter"`
@@ -52,11 +54,13 @@ type Info struct {
 	GroupTime time.Time `json:"groupTime,omitzero"`
 }
 
+func (i Info) release() release { return release{i.Version, i.Schema} }
+
 // Info never blocks.
 func (n *Node) Info() Info {
 	index, digest := n.state.DigestAt()
 	i := Info{
-		Name: n.opt.Name, ID: n.ID(), Zone: n.opt.Zone, Version: n.opt.Version, Addr: n.addr, Admin: n.opt.AdminAddr,
+		Name: n.opt.Name, ID: n.ID(), Zone: n.opt.Zone, Version: n.says.Version, Schema: n.says.Schema, Addr: n.addr, Admin: n.opt.AdminAddr,
 		Role: *n.phase.Load(), Quorum: n.Quorum(), Applied: n.state.Applied(), Revision: n.state.Revision().Number,
 		Sessions: n.state.Len(), Digest: digest, DigestIndex: index, Checkpoint: n.state.Checkpoint(),
 		Started: n.started, Now: n.opt.Now(), GroupTime: n.clock.said(),

@@ -44,16 +44,32 @@ func (n *Node) joinGroup(ctx context.Context) error {
 
 // askJoin asks one node, and the leader that it names.
 func (n *Node) askJoin(ctx context.Context, addr string) error {
-	return n.askLeader(ctx, addr, callJoin, encodeJSON(joinRequest{n.self(), n.opt.Now()}))
+	return n.askLeader(ctx, addr, callJoin, encodeJSON(n.request()))
 }
 
 func (n *Node) askLeader(ctx context.Context, addr string, kind callKind, payload []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
-	_, err := n.pool.call(ctx, addr, "", kind, payload)
+	err := n.askOne(ctx, addr, "", kind, payload)
 	var f *failure
 	if errors.As(err, &f) && f.code == failNotLeader && f.leader != "" && f.leader != addr && f.leader != n.addr {
-		_, err = n.pool.call(ctx, f.leader, nameOf(f.leaderID), kind, payload)
+		err = n.askOne(ctx, f.leader, nameOf(f.leaderID), kind, payload)
+	}
+	return err
+}
+
+// askOne asks a node that may lead. One of schema 2 or later judges what this node says about its program; those before let everybody in, so that
+// this node has to refuse itself.
+func (n *Node) askOne(ctx context.Context, addr, name string, kind callKind, payload []byte) error {
+	info, err := n.askInfo(ctx, addr, name)
+	if err != nil {
+		return err
+	}
+	if text := n.says.apart(n.opt.Name, info.release(), info.Name); text != "" && info.Schema < 2 {
+		return retryLater(text)
+	}
+	if _, err = n.pool.call(ctx, addr, name, kind, payload); err == nil {
+		n.noteVersion(info.Name, info.release())
 	}
 	return err
 }
@@ -101,6 +117,11 @@ func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
 	if string(s.Address) != n.addr {
 		return false, n.announce(ctx)
 	}
+	if at, _ := n.watch.get(); at.known {
+		if err := n.exchange(ctx, at); err != nil {
+			return false, err
+		}
+	}
 	if s.Suffrage != raft.Voter {
 		if err := n.Sync(ctx); err != nil {
 			return false, err
@@ -112,14 +133,14 @@ func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
 		_, err := n.pool.call(ctx, at.addr, nameOf(at.id), callPromote, nil)
 		return false, err
 	}
-	return n.state.Group() != nil && len(n.creds.Load().CAKeyDER) == 0, nil
+	return n.exchanged && n.state.Group() != nil && len(n.creds.Load().CAKeyDER) == 0, nil
 }
 
 // announce tells the leader this node's new address. The leader cannot reach it at the old one, so that this node does not
 // know who leads: it asks all members in turn. A node that leads although it has moved (it is alone, or the others have
 // kept their connections) tells itself.
 func (n *Node) announce(ctx context.Context) error {
-	request := encodeJSON(n.self())
+	request := encodeJSON(n.request())
 	if n.lead.Load() != nil {
 		_, err := n.handleAnnounce(ctx, caller{n.opt.Name, *n.id.Load()}, request)
 		return err

@@ -43,7 +43,7 @@ func TestCheckClock(t *testing.T) {
 		"stricter": {time.Millisecond, now.Add(2 * time.Millisecond), false},
 	} {
 		n := &Node{opt: Options{MaxJoinSkew: c.limit, Now: func() time.Time { return now }}}
-		if err := n.checkClock(joinRequest{founder{Name: "n9"}, c.said}); (err == nil) != c.ok {
+		if err := n.checkClock(joinRequest{founder: founder{Name: "n9"}, Now: c.said}); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -169,7 +169,7 @@ func TestTokenRetryWithTheSameKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := encodeJSON(tokenRequest{ID: tok.ID, Secret: tok.Secret[:], CSR: csr})
+	request := encodeJSON(tokenRequest{ID: tok.ID, Secret: tok.Secret[:], CSR: csr, release: g[0].node.says})
 	if _, err := g[0].node.handleToken(ctxFor(t, 10*time.Second), caller{}, request); err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,10 @@ func (n *Node) askInfo(ctx context.Context, addr, name string) (Info, error) {
 	if err := json.Unmarshal(b, &i); err != nil { // as large as a frame may be: hundreds of instances are described in it
 		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
 	}
+	if err := i.release().valid(); err != nil {
+		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
+	}
+	i.Schema = i.release().schema()
 	return i, nil
 }
 

@@ -53,6 +53,9 @@ type Node struct {
 	formation        formation
 	removed          removedNodes
 	troubles         troubles
+	says             release // what this node tells others about its program
+	said             remarks
+	exchanged        bool       // with the leader, since the start; of keepPlace
 	admitting        sync.Mutex // one change of the membership at a time
 
 	raftStart sync.Mutex // held while raft starts
@@ -86,7 +89,7 @@ func Open(opt Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	n := &Node{opt: opt, timing: t, log: opt.Logger, state: opt.State, started: opt.Now(),
+	n := &Node{opt: opt, timing: t, log: opt.Logger, state: opt.State, started: opt.Now(), says: release{opt.Version, fsm.Schema},
 		clock: &groupClock{wall: opt.Now, mono: time.Now}, doubt: make(chan struct{}, 1), notify: make(chan bool, 16), failed: make(chan struct{}), stopped: make(chan struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(); err != nil {
@@ -163,6 +166,9 @@ func (n *Node) ID() string {
 // self is this node as others must know it.
 func (n *Node) self() founder { return founder{Name: n.opt.Name, ID: *n.id.Load(), Addr: n.addr} }
 
+// request is what this node tells a leader about itself.
+func (n *Node) request() joinRequest { return joinRequest{n.self(), n.says, n.opt.Now()} }
+
 // goRun runs f until the node ends. On a node that has been stopped, which may be while Run is still on its way, f does not run.
 func (n *Node) goRun(f func(ctx context.Context)) {
 	n.starting.Lock()
@@ -217,6 +223,8 @@ func (n *Node) enter(ctx context.Context) error {
 		if err := n.enterGroup(ctx); err != nil {
 			return err
 		}
+	} else if err := n.comeBack(ctx); err != nil {
+		return err
 	}
 	if err := n.startRaft(); err != nil {
 		return err

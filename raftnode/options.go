@@ -79,6 +79,9 @@ func (o *Options) fill() error {
 			errs = append(errs, err)
 		}
 	}
+	if err := (release{Version: o.Version}).valid(); err != nil {
+		errs = append(errs, err)
+	}
 	if o.Dir == nil || o.State == nil {
 		errs = append(errs, errors.New("data directory or state is missing"))
 	}

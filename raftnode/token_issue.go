@@ -96,6 +96,9 @@ func (n *Node) handleToken(ctx context.Context, _ caller, payload []byte) ([]byt
 	if err != nil {
 		return nil, refused("%v", err)
 	}
+	if err := n.admissible(name, req.release); err != nil { // before the token is used up
+		return nil, err
+	}
 	nodeID, err := nodeIDOf(pub)
 	if err != nil {
 		return nil, refused("%v", err)

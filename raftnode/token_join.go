@@ -20,6 +20,7 @@ type tokenRequest struct {
 	ID     string `json:"id"`
 	Secret []byte `json:"secret"`
 	CSR    []byte `json:"csr"` // PKCS #10, DER
+	release
 }
 
 // tokenReply has it.
@@ -83,7 +84,7 @@ func (n *Node) redeemAt(ctx context.Context, addr string, tok *pki.JoinToken, ke
 	}
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	reply, err := exchange(c, frame{id: 1, kind: callToken, deadline: joinWait,
-		payload: encodeJSON(tokenRequest{ID: tok.ID, Secret: tok.Secret[:], CSR: csr})})
+		payload: encodeJSON(tokenRequest{ID: tok.ID, Secret: tok.Secret[:], CSR: csr, release: n.says})})
 	if err != nil {
 		return err
 	}
