@@ -162,6 +162,7 @@ func (n *Node) found(ctx context.Context, members []founder) error {
 func (n *Node) tellOthers(ctx context.Context, kind callKind, p promise) error {
 	ctx, cancel := context.WithTimeout(ctx, greetFresh)
 	defer cancel()
+	p.release = n.says
 	errs := make(chan error, len(p.Members))
 	asked := 0
 	for _, m := range p.Members {

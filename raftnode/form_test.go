@@ -103,10 +103,12 @@ func TestPromiseIsExclusive(t *testing.T) {
 	all := []founder{g[0].node.self(), rival.self(), n.self()}
 	first := promise{Proposer: *g[0].node.id.Load(), Attempt: 1, Members: all}
 	ask := func(from *Node, p promise) error {
+		p.release = from.says
 		_, err := n.handlePromise(context.Background(), who(from), encodeJSON(p))
 		return err
 	}
 	form := func(from *Node, p promise) error {
+		p.release = from.says
 		_, err := n.handleForm(context.Background(), who(from), encodeJSON(p))
 		return err
 	}

@@ -23,13 +23,14 @@ type hello struct {
 	// Formed says that From is a member of the group already; Members are the founders if it knows them.
 	Formed  bool      `json:"formed"`
 	Members []founder `json:"members,omitempty"`
+	release
 }
 
 func (h hello) valid() bool {
-	if len(h.View) > maxGreeted || len(h.Members) > maxGreeted {
+	if len(h.View) > maxGreeted || len(h.Members) > maxGreeted || h.release.valid() != nil {
 		return false
 	}
-	for _, m := range slices.Concat(h.View, h.Members) {
+	for _, m := range slices.Concat([]founder{h.From}, h.View, h.Members) {
 		if checkDialable("peer address", m.Addr) != nil || nameOf(m.ID) != m.Name || len(m.ID) > 80 {
 			return false
 		}
@@ -148,8 +149,14 @@ func (f *formation) addresses(join []string, self string) []string {
 	return out
 }
 
-// otherExpectation says that a greeting's sender waits for another number of nodes than this one.
-func (n *Node) otherExpectation(h hello) error {
+// unlike says that this node cannot found a group with a greeting's sender, which has another schema or waits for another number of nodes.
+// In a group that is there already its leader judges.
+func (n *Node) unlike(h hello) error {
+	if !h.Formed {
+		if err := n.admissible(h.From.Name, h.release); err != nil {
+			return err
+		}
+	}
 	if h.Formed || h.Expect == n.opt.BootstrapExpect || h.Expect == 0 {
 		return nil
 	}
@@ -161,7 +168,7 @@ func (n *Node) greetAll(ctx context.Context) (formed []founder) {
 	ctx, cancel := context.WithTimeout(ctx, greetFresh/2)
 	defer cancel()
 	f := &n.formation
-	request := encodeJSON(hello{From: n.self(), Expect: n.opt.BootstrapExpect, View: f.view(n.self(), time.Now())})
+	request := encodeJSON(hello{From: n.self(), Expect: n.opt.BootstrapExpect, View: f.view(n.self(), time.Now()), release: n.says})
 	addrs := f.addresses(n.known(), n.addr)
 	replies := make(chan *hello, len(addrs))
 	for _, addr := range addrs {
@@ -178,7 +185,7 @@ func (n *Node) greetAll(ctx context.Context) (formed []founder) {
 				replies <- nil
 				return
 			}
-			n.inTrouble(addr, n.otherExpectation(h))
+			n.inTrouble(addr, n.unlike(h))
 			replies <- &h
 		}()
 	}
@@ -188,7 +195,7 @@ func (n *Node) greetAll(ctx context.Context) (formed []founder) {
 		case h == nil || h.From.ID == *n.id.Load(): // nobody, or this node by another address
 		case h.Formed:
 			formed = append([]founder{}, h.Members...)
-		case h.Expect > 0:
+		case h.Expect > 0 && h.schema() == n.says.schema():
 			f.note(*h, time.Now())
 		}
 	}
@@ -205,15 +212,22 @@ func (n *Node) handleHello(_ context.Context, from caller, payload []byte) ([]by
 		return nil, err
 	}
 	if !h.valid() {
-		return nil, refused("greeting: names nodes that cannot be")
+		return nil, refused("greeting: names nodes or a program that cannot be")
 	}
 	now := time.Now()
 	f := &n.formation
-	f.note(h, now)
-	reply := hello{From: n.self()}
-	if blank, err := n.blank(); err != nil {
+	reply := hello{From: n.self(), release: n.says}
+	blank, err := n.blank()
+	if err != nil {
 		return nil, err
-	} else if !blank {
+	}
+	if blank {
+		if err := n.admissible(h.From.Name, h.release); err != nil {
+			return nil, err
+		}
+	}
+	f.note(h, now)
+	if !blank {
 		reply.Formed = true
 		if p, err := n.loadPromise(); err == nil {
 			reply.Members = p.Members

@@ -20,6 +20,7 @@ type promise struct {
 	Attempt  uint64        `json:"attempt"`
 	Members  []founder     `json:"members"` // by name
 	Phase    string        `json:"phase"`
+	release                // of the proposer, when it sends it
 }
 
 // The phases of the proposer's own promise; that of the others is phasePromised throughout.
@@ -87,7 +88,7 @@ func (n *Node) checkProposal(from caller, payload []byte) (promise, error) {
 	}) {
 		return p, refused("the proposed membership is not one that this node could belong to")
 	}
-	return p, nil
+	return p, n.admissible(from.name, p.release)
 }
 
 // handlePromise gives this node's promise to the first who asks for it.
