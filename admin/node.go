@@ -65,6 +65,7 @@ type Member struct {
 	Reachable bool
 	Err       string // why it did not answer
 	Version   string
+	Schema    int // version of the state's schema that its program has; 0 when it does not answer
 	Zone      string
 	PeerAddr  string
 	AdminAddr string

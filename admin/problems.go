@@ -27,6 +27,7 @@ func problems(s *wire.Status) []string {
 			add("node %s has another state than the leader (log index %d): stop it, and let it join again with an empty data directory", n.Name, n.HashIndex)
 		}
 	}
+	list = append(list, mixedPrograms(s.Nodes)...)
 	for _, n := range s.Nodes {
 		switch {
 		case !n.Reachable:
@@ -67,6 +68,30 @@ func problems(s *wire.Status) []string {
 		if skew := time.Duration(n.ClockSkewMillis) * time.Millisecond; skew.Abs() > maxSkew {
 			add("the clock of node %s is %v off that of node %s", n.Name, skew, s.Node)
 		}
+	}
+	return list
+}
+
+// mixedPrograms says that the nodes that answer do not run the same program: UCD-01, TIP-29.
+func mixedPrograms(nodes []wire.Node) (list []string) {
+	var versions, schemas []string
+	first, sameVersion, sameSchema := (*wire.Node)(nil), true, true
+	for i := range nodes {
+		n := &nodes[i]
+		if !n.Reachable {
+			continue
+		}
+		first = cmp.Or(first, n)
+		sameVersion = sameVersion && n.Version == first.Version
+		sameSchema = sameSchema && n.Schema == first.Schema
+		versions = append(versions, n.Name+" "+cmp.Or(n.Version, "unknown"))
+		schemas = append(schemas, fmt.Sprintf("%s %d", n.Name, n.Schema))
+	}
+	if !sameSchema {
+		list = append(list, "nodes run programs with different schemas of the state: "+strings.Join(schemas, ", ")+": install the same version on all of them")
+	}
+	if !sameVersion {
+		list = append(list, "nodes run different versions: "+strings.Join(versions, ", "))
 	}
 	return list
 }

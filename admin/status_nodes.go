@@ -20,7 +20,7 @@ func nodes(members []Member) []wire.Node {
 		m := &members[i]
 		n := wire.Node{
 			Name: m.Name, Self: m.Self, Role: cmp.Or(m.Role, "unknown"), Voter: m.Voter, Reachable: m.Reachable, Error: m.Err,
-			Version: m.Version, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Ready: m.Ready, Reason: m.Reason,
+			Version: m.Version, Schema: m.Schema, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Ready: m.Ready, Reason: m.Reason,
 			Applied: m.Applied, ClockSkewMillis: m.ClockSkew.Milliseconds(), Revision: m.Revision, InForce: m.InForce, Sessions: m.Sessions, HashState: wire.HashUnknown,
 		}
 		if m.Reachable {

@@ -216,3 +216,39 @@ func TestAccessIsLogged(t *testing.T) {
 		t.Errorf("the log has a session id or a token:\n%s", log)
 	}
 }
+
+// TestNodesOfDifferentVersionsAreAProblem: UCD-01, TIP-29. Nodes that do not answer say nothing about their version.
+func TestNodesOfDifferentVersionsAreAProblem(t *testing.T) {
+	r := newRig(t)
+	node := func(name, version string, schema int) admin.Member {
+		return admin.Member{Name: name, Self: name == "n1", Role: "follower", Reachable: version != "gone", Ready: true, Version: version, Schema: schema}
+	}
+	for name, c := range map[string]struct {
+		members       []admin.Member
+		version, both string
+	}{
+		"same":              {[]admin.Member{node("n1", "1.2", 2), node("n3", "1.2", 2)}, "", ""},
+		"one is gone":       {[]admin.Member{node("n1", "1.2", 2), node("n3", "gone", 0)}, "", ""},
+		"all are gone":      {[]admin.Member{node("n3", "gone", 0)}, "", ""},
+		"different":         {[]admin.Member{node("n2", "gone", 0), node("n3", "1.3", 2), node("n1", "1.2", 2)}, "nodes run different versions: n1 1.2, n3 1.3", ""},
+		"unknown":           {[]admin.Member{node("n1", "1.2", 2), node("n3", "", 2)}, "nodes run different versions: n1 1.2, n3 unknown", ""},
+		"different schemas": {[]admin.Member{node("n1", "1.2", 2), node("n3", "1.2", 1)}, "", "nodes run programs with different schemas of the state: n1 2, n3 1: install the same version on all of them"},
+	} {
+		r.node.members = c.members
+		s := decode[wire.Status](t, read(r.api, "/v1/status"))
+		for word, want := range map[string]string{"different versions": c.version, "different schemas": c.both} {
+			got := ""
+			for _, p := range s.Problems {
+				if strings.Contains(p, word) {
+					got = p
+				}
+			}
+			if got != want {
+				t.Errorf("%s: the problems say %q, want %q", name, got, want)
+			}
+		}
+		if got := decode[wire.NodeList](t, read(r.api, "/v1/nodes")).Nodes[0]; got.Reachable && (got.Schema != 2 || got.Version != "1.2") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

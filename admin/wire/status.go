@@ -63,6 +63,7 @@ type Node struct {
 	Reachable bool   `json:"reachable" doc:"whether it answered within a second"`
 	Error     string `json:"error,omitempty" doc:"why it did not answer"`
 	Version   string `json:"version"`
+	Schema    int    `json:"schema" doc:"version of the state's schema that its program has; 0 when it does not answer"`
 	Zone      string `json:"zone"`
 	PeerAddr  string `json:"peerAddr"`
 	AdminAddr string `json:"adminAddr"`

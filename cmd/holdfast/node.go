@@ -40,13 +40,17 @@ func newNodeListCommand(g *globals) *cobra.Command {
 				return fmt.Errorf("list nodes: %w", err)
 			}
 			return g.print(wire.NodeList{Nodes: nodes}, func(w io.Writer) error {
-				t := g.table("NODE", "ROLE", "VOTER", "READY", "ZONE", "PEER ADDRESS", "ADMIN ADDRESS", "VERSION")
+				t := g.table("NODE", "ROLE", "VOTER", "READY", "ZONE", "PEER ADDRESS", "ADMIN ADDRESS", "VERSION", "SCHEMA>")
 				for _, n := range nodes {
+					schema := "-" // it does not answer
+					if n.Schema > 0 {
+						schema = fmt.Sprint(n.Schema)
+					}
 					voter := "no"
 					if n.Voter {
 						voter = "yes"
 					}
-					t.row(n.Name, n.Role, voter, readiness(n), orDash(n.Zone), orDash(n.PeerAddr), orDash(n.AdminAddr), orDash(n.Version))
+					t.row(n.Name, n.Role, voter, readiness(n), orDash(n.Zone), orDash(n.PeerAddr), orDash(n.AdminAddr), orDash(n.Version), schema)
 				}
 				return t.write(w)
 			})

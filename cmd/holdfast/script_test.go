@@ -206,7 +206,7 @@ func (g *fakeGroup) Info() admin.Info {
 
 func (g *fakeGroup) Members(context.Context) []admin.Member {
 	applied, digest := g.state.DigestAt()
-	m := admin.Member{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Version: "v1.2.3", Zone: "z1",
+	m := admin.Member{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Version: "v1.2.3", Schema: fsm.Schema, Zone: "z1",
 		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len(), Revision: g.state.Revision().Number, InForce: g.state.Operating().Index}
 	other := m
 	other.Name, other.Self, other.Role, other.ClockSkew = "node-with-a-very-long-name-that-does-not-fit-into-its-column", false, "follower", 3*time.Millisecond
@@ -214,6 +214,7 @@ func (g *fakeGroup) Members(context.Context) []admin.Member {
 	m.Duties = []admin.DutyStatus{{Duty: "quiesce", Since: at, Last: at.Add(time.Minute), Runs: 7, Error: "refused by\x1b the state", Failed: at}, {Duty: "lock", Since: at}}
 	if g.sick.Load() {
 		other.Digest[0]++
+		other.Version = "v1.3.0"
 		m.Duties[0].Failed = m.Duties[0].Last
 	}
 	if g.lost.Load() {
