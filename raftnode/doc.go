@@ -19,6 +19,6 @@
 // once. The caller owns Options.Dir and closes it after Stop.
 //
 // How it works, by file: listener, stream (the peer port), call_* (requests between nodes), batch and commit (group
-// commit), leader and duties (what a term brings), form, greet and promise (a new group), join (an existing one), replay
-// and fsm_adapter (log to state).
+// commit), leader and duties (what a term brings), form, greet and promise (a new group), join (an existing one), release
+// and comeback (which programs may be in one group), replay and fsm_adapter (log to state).
 package raftnode

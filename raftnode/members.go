@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/raftnode/pki"
 )
 
 // MemberInfo is a member by the membership, and what it says about itself if it answers.
@@ -77,7 +79,7 @@ func (n *Node) askInfo(ctx context.Context, addr, name string) (Info, error) {
 	if err := json.Unmarshal(b, &i); err != nil { // as large as a frame may be: hundreds of instances are described in it
 		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
 	}
-	if err := i.release().valid(); err != nil {
+	if err := errors.Join(i.release().valid(), pki.CheckName("node name", i.Name)); err != nil {
 		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
 	}
 	i.Schema = i.release().schema()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -290,6 +291,35 @@ func TestHostileReleases(t *testing.T) {
 	}
 	if _, err := Open(Options{Name: "n1", Version: huge}); err == nil || !strings.Contains(err.Error(), "at most 128 bytes") {
 		t.Errorf("own version: %v", err)
+	}
+}
+
+// TestHostileInfo: what a node answers that is asked how it is.
+func TestHostileInfo(t *testing.T) {
+	g := expectGroup(t, 2)
+	var says atomic.Pointer[Info]
+	g[1].node.server.handlers[callInfo] = func(context.Context, caller, []byte) ([]byte, error) { return encodeJSON(says.Load()), nil }
+	for _, m := range g {
+		if err := m.node.obtainCredentials(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g[1].node.servePort(); err != nil {
+		t.Fatal(err)
+	}
+	huge := strings.Repeat("9", 10_000)
+	for name, info := range map[string]Info{
+		"negative": {Name: "n2", Schema: -1}, "long": {Name: "n2", Version: huge}, "long name": {Name: huge}, "escape": {Name: "n2", Version: "\x1b"}, "": {Name: "n2"},
+	} {
+		says.Store(&info)
+		got, err := g[0].node.askInfo(ctxFor(t, 10*time.Second), g[1].node.Addr(), "n2")
+		if name == "" {
+			if err != nil || got.Schema != 1 {
+				t.Errorf("an older node: schema %d, want 1: %v", got.Schema, err)
+			}
+		} else if !errors.Is(err, errFrame) || len(err.Error()) > 300 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
