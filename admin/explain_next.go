@@ -105,14 +105,9 @@ func (e *explainer) atModule(cl *config.Cluster, m *config.Module) (n wire.Next,
 		e.say("module %s quiesces: known sessions are served until %s", name, e.deadline(fsm.Subject{Cluster: cl.Name, Host: m.Host, ContextRoot: m.ContextRoot}))
 	case fsm.PhaseStopped:
 		e.say("module %s of cluster %s is stopped", name, cl.Name)
-		for i := range e.o.Config.Clusters {
-			other := &e.o.Config.Clusters[i]
-			for j := range other.Modules {
-				if o := &other.Modules[j]; other.Name != cl.Name && o.Host == m.Host && o.ContextRoot == m.ContextRoot && o.Enabled {
-					e.say("cluster %s has it too: there a request is one of a new session", other.Name)
-					return e.end(wire.NextNew, ""), true
-				}
-			}
+		if other := e.elsewhere(cl, m); other != "" {
+			e.say("cluster %s has it too: there a request is one of a new session", other)
+			return e.end(wire.NextNew, ""), true
 		}
 		status := "503"
 		if m.WhenDisabled == "not-found" {
@@ -122,6 +117,29 @@ func (e *explainer) atModule(cl *config.Cluster, m *config.Module) (n wire.Next,
 		return e.end(wire.NextRefused, ""), true
 	}
 	return wire.Next{}, false
+}
+
+// elsewhere names another cluster that has the module enabled, "" for none.
+func (e *explainer) elsewhere(cl *config.Cluster, m *config.Module) string {
+	for i := range e.o.Config.Clusters {
+		other := &e.o.Config.Clusters[i]
+		for j := range other.Modules {
+			if o := &other.Modules[j]; other.Name != cl.Name && o.Host == m.Host && o.ContextRoot == m.ContextRoot && o.Enabled {
+				return other.Name
+			}
+		}
+	}
+	return ""
+}
+
+// allStopped tells whether every instance of the cluster is disabled and quiesced.
+func (e *explainer) allStopped(cl *config.Cluster) bool {
+	for i := range cl.Instances {
+		if e.o.InstancePhase(cl.Name, &cl.Instances[i]) != fsm.PhaseStopped {
+			return false
+		}
+	}
+	return true
 }
 
 // deadline of a running quiesce in words.
@@ -196,6 +214,12 @@ func (e *explainer) failOver(cl *config.Cluster, but string, m *config.Module) w
 	}
 	switch len(candidates) {
 	case 0:
+		if m != nil && e.allStopped(cl) {
+			if other := e.elsewhere(cl, m); other != "" {
+				e.say("every instance of cluster %s is stopped, and cluster %s has the module too: there a request is one of a new session", cl.Name, other)
+				return e.end(wire.NextNew, "")
+			}
+		}
 		e.say("cluster %s has no other instance that takes sessions, and sessions never leave their cluster: the request gets 503", cl.Name)
 		return e.end(wire.NextRefused, "")
 	case 1:

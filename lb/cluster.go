@@ -20,6 +20,7 @@ type cluster struct {
 	serveQuiescing bool // unassigned requests are served when all instances quiesce
 	failBack       bool // sessions leave backup instances as soon as others are available
 	sameVersion    bool // sessions fail over to instances of their version only
+	stopped        bool // every instance has been stopped, or there is none
 	health         healthSettings
 	affinity       affinity
 	instances      []*instance

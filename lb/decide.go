@@ -26,6 +26,10 @@ func (x *exchange) decide(s *site) error {
 		}
 	}
 	ended := x.endedWith(s)
+	if ended != nil && ended.phase != fsm.PhaseStopped && !ended.replicated && ended.refuseLost {
+		x.b.metrics.failoversRefused.WithLabelValues(ended.cluster.name, "session").Inc()
+		return errSessionLost
+	}
 	x.s, x.assigned = session{}, false
 	m := s.choose()
 	if m == nil {

@@ -29,7 +29,9 @@ type module struct {
 	state      *moduleState
 }
 
-func (m *module) stopped() bool { return m.phase == fsm.PhaseStopped }
+// stopped reports whether the module's sessions have ended in this cluster: the module has been stopped there, or every instance has. Sessions never leave
+// their cluster, so their requests begin anew wherever else the module is served.
+func (m *module) stopped() bool { return m.phase == fsm.PhaseStopped || m.cluster.stopped }
 
 // moduleState is the long-lived part of a module, found again by cluster, host and context root.
 type moduleState struct {

@@ -210,6 +210,57 @@ func TestModuleQuiescesIntoAnotherCluster(t *testing.T) { // SUN-59 to SUN-62
 	}
 }
 
+// TestSessionsOfAStoppedClusterBeginAnew: when every instance of a cluster has been stopped, as in an upgrade, its sessions begin anew in the other cluster that
+// has the module; they do not cross over, and without another cluster they get 503 and are there again when an instance is.
+func TestSessionsOfAStoppedClusterBeginAnew(t *testing.T) { // SUN-69, SUN-71, SUN-78, SUN-80
+	for _, kind := range []string{"insert", "learn"} {
+		t.Run(kind, func(t *testing.T) {
+			a, b := newApp(t, "blue", nil), newApp(t, "green", nil)
+			cc := conf(inst("i1", a.URL))
+			if kind == "learn" {
+				a, b = newApp(t, "blue", tomcat("blue")), newApp(t, "green", tomcat("green"))
+				cc = learnConf(inst("i1", a.URL))
+			}
+			alone := clone(cc)
+			other := clone(cc).Clusters[0]
+			other.Name, other.Instances = "c2", []config.Instance{inst("i1", b.URL)}
+			cc.Clusters = append(cc.Clusters, other)
+			r := newRig(t, cc)
+			on := sessionsOn(t, r, 8)
+			stop := func(c *config.Config) *config.Config {
+				c = clone(c)
+				c.Clusters[0].Instances[0].Enabled = false
+				return c
+			}
+			r.apply(stop(alone))
+			r.inForce()
+			r.endQuiesces()
+			if got := on["blue"][0].get(r.url("/")); got.StatusCode != 503 {
+				t.Fatalf("nobody else has the module: %d %s", got.StatusCode, got.body)
+			}
+			r.apply(stop(cc))
+			r.inForce()
+			for _, cl := range on["blue"] {
+				got := cl.get(r.url("/"))
+				if got.body != "green" || got.Header.Get("X-Holdfast-Session") != "lost" {
+					t.Fatalf("%d %s %v", got.StatusCode, got.body, got.Header)
+				}
+				if got := cl.get(r.url("/")); got.body != "green" || got.Header.Get("X-Holdfast-Session") != "" {
+					t.Fatalf("the next: %s %v", got.body, got.Header)
+				}
+			}
+			if n := len(r.g.moves()); n != 0 {
+				t.Fatalf("%d sessions moved: none may cross clusters", n)
+			}
+			r.apply(alone)
+			r.inForce()
+			if got := newClient(t).get(r.url("/")); got.body != "blue" {
+				t.Fatalf("enabled again: %d %s", got.StatusCode, got.body)
+			}
+		})
+	}
+}
+
 func TestModuleDisabledEverywhere(t *testing.T) { // SUN-61
 	for policy, want := range map[string]int{"unavailable": 503, "not-found": 404} {
 		a := newApp(t, "i1", nil)

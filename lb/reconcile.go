@@ -105,8 +105,10 @@ func (b *builder) cluster(cc *config.Cluster) *cluster {
 		c.idle = 30 * time.Minute
 	}
 	near := b.nearness(cc.Locality)
+	c.stopped = true
 	for i := range cc.Instances {
 		in := b.instance(c, &cc.Instances[i])
+		c.stopped = c.stopped && in.phase == fsm.PhaseStopped
 		in.near = near.near(&cc.Instances[i])
 		c.instances = append(c.instances, in)
 		c.byName[in.name], c.byRoute[in.route] = in, in
