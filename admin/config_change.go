@@ -70,6 +70,9 @@ func (a *API) commit(ctx context.Context, c *change, attempt int) (*changeOutput
 	if err := checkSize(c.next); err != nil {
 		return nil, err
 	}
+	if err := a.checkOwner(ctx, c.lock, c.params.Owner); err != nil {
+		return nil, err
+	}
 	if !c.params.At.IsZero() {
 		return a.schedule(ctx, c)
 	}

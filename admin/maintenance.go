@@ -49,7 +49,7 @@ func (a *API) registerMaintenance() {
 	register(a, route{
 		method: http.MethodPut, path: "/v1/maintenance", id: "lock", role: wire.RoleOperator,
 		summary: "Turn the maintenance lock on",
-		about: "While it is on, the configuration can be changed only under it: other changes get 423 with its owner, reason and time. Traffic, assignments, health and running quiesces go on, " +
+		about: "While it is on, the configuration can be changed only under it (lock with its id) and by its owner: other changes get 423 with its owner, reason and time. Traffic, assignments, health and running quiesces go on, " +
 			"and tokens can be made and revoked. Its owner may turn it on again, which gives it another reason and time-out.",
 		edit: refusals,
 	}, a.putMaintenance)
@@ -74,6 +74,15 @@ func wireLock(l *fsm.Lock) *wire.Lock {
 
 // locked is the problem of whoever meets the maintenance lock.
 func locked(l *fsm.Lock) *wire.Problem {
+	return lockedTo(l, "wait, or ask the owner; when it is yours, make the change under it with --under-lock, and with --owner NAME when you took it under another name")
+}
+
+// notOwner is the problem of a caller that acts for the owner of the lock and is somebody else, by the name of caller.
+func notOwner(l *fsm.Lock, caller string) *wire.Problem {
+	return lockedTo(l, fmt.Sprintf("you are %s here; when it is yours under another name, give that with --owner NAME", caller))
+}
+
+func lockedTo(l *fsm.Lock, advice string) *wire.Problem {
 	if l == nil {
 		l = &fsm.Lock{Owner: "somebody"}
 	}
@@ -82,10 +91,23 @@ func locked(l *fsm.Lock) *wire.Problem {
 		until = ", until " + l.Until.UTC().Format(time.RFC3339)
 	}
 	p := wire.NewProblem(http.StatusLocked, wire.CodeLocked, fmt.Sprintf(
-		"The configuration is locked for maintenance by %s since %s%s (%s), so nothing was changed. Wait, or ask the owner; 'holdfast maintenance off --force' takes the lock away.",
-		l.Owner, l.Since.UTC().Format(time.RFC3339), until, cmp.Or(l.Reason, "no reason given")))
+		"The configuration is locked for maintenance by %s since %s%s (%s), so nothing was changed: %s. 'holdfast maintenance off --force' takes the lock away.",
+		l.Owner, l.Since.UTC().Format(time.RFC3339), until, cmp.Or(l.Reason, "no reason given"), advice))
 	p.Lock = wireLock(l)
 	return p
+}
+
+// checkOwner refuses a change under the lock of that id by anybody but its owner, given or by default. Which lock is on, the group decides with the
+// change itself; whose an id is never changes.
+func (a *API) checkOwner(ctx context.Context, lock uint64, given string) error {
+	l := a.opt.State.Operating().Lock
+	if lock == 0 || l == nil || l.ID != lock {
+		return nil
+	}
+	if caller := a.owner(ctx, given); caller != l.Owner {
+		return notOwner(l, caller)
+	}
+	return nil
 }
 
 // owner is who the caller is for the lock: the note of the token says more than its id.
@@ -144,7 +166,7 @@ func (a *API) deleteMaintenance(ctx context.Context, in *unlockInput) (*struct{}
 	actor, owner := callOf(ctx).who.actor, a.owner(ctx, in.Owner)
 	l := a.opt.State.Operating().Lock
 	if l != nil && l.Owner != owner && !in.Force {
-		return nil, locked(l)
+		return nil, notOwner(l, owner)
 	}
 	if l == nil && in.IdempotencyKey == "" {
 		return nil, off

@@ -150,9 +150,72 @@ func TestMaintenanceLock(t *testing.T) {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
-	decode[wire.ConfigResult](t, put(r.api, "/v1/config?lock=12", `"1"`, "", renamed("a")))
-	decode[wire.ConfigResult](t, post(r.api, "POST", "/v1/config/edits", `{"lock":12,`+disable1[1:]))
+	decode[wire.ConfigResult](t, put(r.api, "/v1/config?lock=12&owner=alice", `"1"`, "", renamed("a")))
+	decode[wire.ConfigResult](t, post(r.api, "POST", "/v1/config/edits?owner=alice", `{"lock":12,`+disable1[1:]))
 	decode[wire.NewToken](t, post(r.api, "POST", "/v1/tokens", `{"role":"viewer"}`)) // TIP-19: tokens are no configuration
+}
+
+// TestLockKeepsToItsOwner: TIP-18. The id of the lock is no secret, so it alone lets nobody through: a change under it must be its owner's, by default or by name.
+func TestLockKeepsToItsOwner(t *testing.T) {
+	r := twoQuiesces(t)
+	r.node.apply(t, &fsm.ConfigSet{RequestID: fsm.RequestID{99}, Expect: 1, Config: r.node.view.Operating().Config})
+	secret := func(note string) []string {
+		return []string{"Authorization", "Bearer " + decode[wire.NewToken](t, post(r.api, "POST", "/v1/tokens", `{"role":"operator","note":"`+note+`"}`)).Secret}
+	}
+	bob, carol := secret("bob"), secret("carol")
+	quiesces := r.node.view.Operating().Quiesces
+	r.node.view.operating(func(o *fsm.Operating) {
+		o.Quiesces, o.Lock = quiesces, &fsm.Lock{ID: 12, Owner: "bob", Reason: "new release", Since: r.node.now}
+	})
+	yaml := func(query string, who []string) *httptest.ResponseRecorder {
+		return post(r.api, "PUT", "/v1/config?lock=12"+query, renamed("a"), append([]string{"If-Match", `"2"`, "Content-Type", "application/yaml"}, who...)...)
+	}
+	calls := map[string]func(query string, who []string) *httptest.ResponseRecorder{
+		"PUT config": yaml,
+		"PUT config later": func(query string, who []string) *httptest.ResponseRecorder {
+			return yaml("&at="+r.node.view.Now().Add(time.Hour).Format(time.RFC3339)+query, who)
+		},
+		"edits": func(query string, who []string) *httptest.ResponseRecorder {
+			return post(r.api, "POST", "/v1/config/edits?wait=all"+query, `{"lock":12,"edits":[{"op":"add","kind":"cluster","name":"c9"}]}`, who...)
+		},
+		"rollback": func(query string, who []string) *httptest.ResponseRecorder {
+			return post(r.api, "POST", "/v1/config/rollback?wait=all"+query, `{"lock":12,"revision":1}`, who...)
+		},
+		"quiesce cancel": func(query string, who []string) *httptest.ResponseRecorder {
+			return post(r.api, "DELETE", "/v1/quiesces/7?lock=12"+query, "", who...)
+		},
+		"maintenance off": func(query string, who []string) *httptest.ResponseRecorder {
+			return post(r.api, "DELETE", "/v1/maintenance?force=false"+query, "", who...)
+		},
+	}
+	r.node.answer = func(fsm.Command) (fsm.Result, bool) { return fsm.Result{Revision: 3}, true }
+	for name, call := range calls {
+		for _, tc := range []struct {
+			query string
+			who   []string
+			is    string
+		}{{"", carol, "carol"}, {"", nil, "local"}, {"&owner=alice", bob, "alice"}} {
+			before := len(r.node.commands)
+			p := wantProblem(t, call(tc.query, tc.who), http.StatusLocked, wire.CodeLocked)
+			for _, text := range []string{"by bob", "new release", "you are " + tc.is, "--owner", "maintenance off --force"} {
+				if !strings.Contains(p.Detail, text) {
+					t.Errorf("%s as %s: %q says nothing of %q", name, tc.is, p.Detail, text)
+				}
+			}
+			if p.Lock == nil || p.Lock.Owner != "bob" || len(r.node.commands) != before {
+				t.Errorf("%s as %s: %+v, or something was proposed", name, tc.is, p.Lock)
+			}
+		}
+		for _, tc := range []struct {
+			query string
+			who   []string
+		}{{"", bob}, {"&owner=bob", carol}, {"&owner=bob", nil}} {
+			before := len(r.node.commands)
+			if w := call(tc.query, tc.who); w.Code >= 300 || len(r.node.commands) == before {
+				t.Errorf("%s of the owner (%s): %d %s, or nothing was proposed", name, tc.query, w.Code, w.Body)
+			}
+		}
+	}
 }
 
 // TestWhoOwnsTheLock: by default whom the token is for.

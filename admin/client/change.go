@@ -19,12 +19,17 @@ type ChangeOptions struct {
 	// Pinned: only when Expect is the current revision, else a *Problem with revision-conflict. Otherwise the change is made to whatever is current.
 	Pinned bool
 	Expect uint64
+	// Owner is the name under which the caller took the maintenance lock, for a change under it; empty: whom the token is for.
+	Owner string
 	// IdempotencyKey makes a repeated change harmless, also across calls; empty: one of this call's own.
 	IdempotencyKey string
 }
 
-func changeQuery(wait time.Duration, at time.Time) url.Values {
+func changeQuery(wait time.Duration, at time.Time, owner string) url.Values {
 	q := url.Values{}
+	if owner != "" {
+		q.Set("owner", owner)
+	}
 	if wait > 0 {
 		q.Set("wait", "all")
 		q.Set("waitSeconds", strconv.Itoa(max(1, int(wait.Seconds()))))
@@ -54,7 +59,7 @@ func (c *Client) change(ctx context.Context, path string, v any, o ChangeOptions
 	if o.Pinned {
 		header.Set("If-Match", `"`+strconv.FormatUint(o.Expect, 10)+`"`)
 	}
-	r, _, err := call[ConfigResult](ctx, c, request{method: http.MethodPost, path: path, query: changeQuery(o.Wait, o.At), body: body, header: header, repeatable: true, extra: o.Wait})
+	r, _, err := call[ConfigResult](ctx, c, request{method: http.MethodPost, path: path, query: changeQuery(o.Wait, o.At, o.Owner), body: body, header: header, repeatable: true, extra: o.Wait})
 	return r, err
 }
 

@@ -64,13 +64,15 @@ type PutConfig struct {
 	At time.Time
 	// Lock is the id of the maintenance lock under which the change is made, 0 for none.
 	Lock uint64
+	// Owner is the name under which the caller took that lock; empty: whom the token is for.
+	Owner string
 	// IdempotencyKey makes a repeated change harmless, also across calls; empty: one of this call's own.
 	IdempotencyKey string
 }
 
 // PutConfig replaces the configuration. With Wait, AppliedBy of the result says whether all nodes made it in time.
 func (c *Client) PutConfig(ctx context.Context, p PutConfig) (*ConfigResult, error) {
-	q := changeQuery(p.Wait, p.At)
+	q := changeQuery(p.Wait, p.At, p.Owner)
 	for name, value := range map[string]string{"message": p.Message, "now": p.Now} {
 		if value != "" {
 			q.Set(name, value)

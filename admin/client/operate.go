@@ -28,8 +28,8 @@ func (c *Client) SetQuiesce(ctx context.Context, id uint64, u QuiesceUpdate) ([]
 }
 
 // CancelQuiesce enables again what a quiesce has disabled: all that has this id, or subject alone. lock is the id of the maintenance lock under which
-// it is done, 0 for none.
-func (c *Client) CancelQuiesce(ctx context.Context, id uint64, subject *Subject, lock uint64) (*ConfigResult, error) {
+// it is done, 0 for none, owner the name under which the caller took it, empty for whom the token is for.
+func (c *Client) CancelQuiesce(ctx context.Context, id uint64, subject *Subject, lock uint64, owner string) (*ConfigResult, error) {
 	q := url.Values{}
 	if subject != nil {
 		for name, value := range map[string]string{"cluster": subject.Cluster, "instance": subject.Instance, "host": subject.Host, "contextRoot": subject.ContextRoot} {
@@ -40,6 +40,9 @@ func (c *Client) CancelQuiesce(ctx context.Context, id uint64, subject *Subject,
 	}
 	if lock != 0 {
 		q.Set("lock", strconv.FormatUint(lock, 10))
+	}
+	if owner != "" {
+		q.Set("owner", owner)
 	}
 	r, _, err := call[ConfigResult](ctx, c, request{method: http.MethodDelete, path: quiescePath(id), query: q,
 		header: http.Header{"Idempotency-Key": {keyOr("")}}, repeatable: true})

@@ -218,7 +218,7 @@ func TestOperatingAgainstTheRealAPI(t *testing.T) {
 	if len(list) != 1 || list[0].Deadline.Sub(started) != 15*time.Minute { // SUN-66
 		t.Errorf("%+v", list)
 	}
-	res, err = c.CancelQuiesce(ctx, list[0].ID, &list[0].Subject, 0)
+	res, err = c.CancelQuiesce(ctx, list[0].ID, &list[0].Subject, 0, "")
 	must(err)
 	if len(res.Effect.Canceled) != 1 {
 		t.Errorf("%+v", res.Effect)
@@ -240,7 +240,7 @@ func TestOperatingAgainstTheRealAPI(t *testing.T) {
 	if !errors.As(err, &p) || p.Code != wire.CodeLocked || p.Lock == nil || p.Lock.Owner != "alice" {
 		t.Errorf("got %v", err)
 	}
-	_, err = c.EditConfig(ctx, client.Edits{Edits: disable, Lock: m.Lock.ID}, client.ChangeOptions{})
+	_, err = c.EditConfig(ctx, client.Edits{Edits: disable, Lock: m.Lock.ID}, client.ChangeOptions{Owner: "alice"})
 	must(err)
 	if err := c.Unlock(ctx, "bob", false); !errors.As(err, &p) || p.Code != wire.CodeLocked {
 		t.Errorf("got %v", err)

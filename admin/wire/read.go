@@ -19,4 +19,5 @@ type ChangeParams struct {
 	Wait           string    `query:"wait" enum:"all" doc:"all: answer when every node has applied it"`
 	WaitSeconds    int       `query:"waitSeconds" minimum:"1" maximum:"60" default:"10" doc:"how long to wait for every node"`
 	At             time.Time `query:"at" doc:"RFC 3339: not now, but at this replicated time; the answer is 202 with the schedule"`
+	Owner          string    `query:"owner" maxLength:"128" doc:"of a change under the maintenance lock (lock): the name under which the lock was taken; absent: the note of the caller's token, or what the log calls the caller"`
 }

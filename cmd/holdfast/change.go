@@ -34,6 +34,7 @@ type changeFlags struct {
 	message string
 	at      string
 	lock    string
+	owner   string
 	expect  int64
 	// unpinned: --expect has been met by an earlier change of the same command.
 	unpinned bool
@@ -46,9 +47,16 @@ func (f *changeFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVarP(&f.message, "message", "m", "", "`TEXT` for the history: why")
 	fl.StringVar(&f.at, "at", "", "not now, but at this `TIME`, as in 2026-03-01T02:00:00Z")
+	f.addLock(cmd)
+	fl.Int64Var(&f.expect, "expect", 0, "only when this `REVISION` is current (default: change whatever is current)")
+}
+
+// addLock adds the flags of changes under the maintenance lock.
+func (f *changeFlags) addLock(cmd *cobra.Command) {
+	fl := cmd.Flags()
 	fl.StringVar(&f.lock, "under-lock", "", "make the change under the maintenance lock, by its owner; `ID` only when the lock must be that one")
 	fl.Lookup("under-lock").NoOptDefVal = lockNow
-	fl.Int64Var(&f.expect, "expect", 0, "only when this `REVISION` is current (default: change whatever is current)")
+	fl.StringVar(&f.owner, "owner", "", "`NAME` under which the lock of --under-lock was taken; default: as with 'holdfast maintenance on'")
 }
 
 // check says what is wrong with the flags. now is the clock.
@@ -56,8 +64,19 @@ func (f *changeFlags) check(cmd *cobra.Command, now time.Time) error {
 	if cmd.Flags().Changed("expect") && f.expect < 0 {
 		return usagef(cmd, "--expect %d: a revision is 0 or more", f.expect)
 	}
+	if err := f.checkOwner(cmd); err != nil {
+		return err
+	}
 	_, err := f.time(cmd, now)
 	return err
+}
+
+// checkOwner: the owner of a lock under which nothing is done would be a mistake.
+func (f *changeFlags) checkOwner(cmd *cobra.Command) error {
+	if f.owner != "" && f.lock == "" {
+		return usagef(cmd, "--owner goes with --under-lock")
+	}
+	return nil
 }
 
 // time gives the time of --at, zero without one.
@@ -77,6 +96,7 @@ func (f *changeFlags) time(cmd *cobra.Command, now time.Time) (time.Time, error)
 
 // options are the client's for these flags.
 func (f *changeFlags) options(cmd *cobra.Command) (o client.ChangeOptions, err error) {
+	o.Owner = f.owner
 	o.At, err = f.time(cmd, time.Now())
 	if cmd.Flags().Changed("expect") && !f.unpinned {
 		o.Pinned, o.Expect = true, uint64(f.expect)

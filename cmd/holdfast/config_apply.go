@@ -83,7 +83,7 @@ func (g *globals) applyConfig(cmd *cobra.Command, ch applying) error {
 		}
 		o.Expect = current.Revision
 	}
-	put := client.PutConfig{Data: data, Expect: o.Expect, Message: ch.message, Wait: ch.wait, Now: ch.now, At: o.At}
+	put := client.PutConfig{Data: data, Expect: o.Expect, Message: ch.message, Wait: ch.wait, Now: ch.now, At: o.At, Owner: o.Owner}
 	if put.Lock, err = ch.lockID(ctx, cmd, c); err != nil {
 		return err
 	}

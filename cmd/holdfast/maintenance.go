@@ -18,6 +18,7 @@ func newMaintenanceCommand(g *globals) *cobra.Command {
 made under it (--under-lock). Traffic, assignments, health checks and quiesces go on, and so do access tokens.`,
 		Example: `  holdfast maintenance on --reason "new release of fortune" --timeout 2h
   holdfast config apply -f shop.yaml --under-lock
+  holdfast instance set cluster1 instance1 --weight 3 --under-lock --owner alice   # taken under that name
   holdfast maintenance off`,
 		Args: cobra.ArbitraryArgs,
 		RunE: groupOnly,

@@ -252,7 +252,8 @@ func checkSubjects(ctx context.Context, c *client.Client, subjects []client.Subj
 }
 
 func newQuiesceCancelCommand(g *globals) *cobra.Command {
-	var host, lock string
+	var host string
+	f := changeFlags{message: "quiesce cancelled"}
 	cmd := &cobra.Command{
 		Use:   "cancel ID|CLUSTER [NAME...]",
 		Short: "Cancel quiesces: what they are about is enabled again",
@@ -260,6 +261,9 @@ func newQuiesceCancelCommand(g *globals) *cobra.Command {
   holdfast quiesce cancel 1234`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.checkOwner(cmd); err != nil {
+				return err
+			}
 			ctx, c, done, err := g.connect(cmd)
 			if err != nil {
 				return err
@@ -269,7 +273,6 @@ func newQuiesceCancelCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := changeFlags{lock: lock, message: "quiesce cancelled"}
 			var e client.Edits
 			for _, q := range list {
 				if q.Kind == wire.KindModule {
@@ -282,7 +285,7 @@ func newQuiesceCancelCommand(g *globals) *cobra.Command {
 				return err
 			}
 			e.Message = f.message
-			res, err := c.EditConfig(ctx, e, client.ChangeOptions{})
+			res, err := c.EditConfig(ctx, e, client.ChangeOptions{Owner: f.owner})
 			if err != nil {
 				return fmt.Errorf("cancel the quiesce: %w", err)
 			}
@@ -290,8 +293,7 @@ func newQuiesceCancelCommand(g *globals) *cobra.Command {
 		},
 	}
 	hostFlag(cmd, &host)
-	cmd.Flags().StringVar(&lock, "under-lock", "", "do it under the maintenance lock, by its owner; `ID` only when the lock must be that one")
-	cmd.Flags().Lookup("under-lock").NoOptDefVal = lockNow
+	f.addLock(cmd)
 	cmd.ValidArgsFunction = g.completeNames(bothNames, &host)
 	return cmd
 }
