@@ -86,15 +86,19 @@ func lockedTo(l *fsm.Lock, advice string) *wire.Problem {
 	if l == nil {
 		l = &fsm.Lock{Owner: "somebody"}
 	}
-	until := ""
-	if !l.Until.IsZero() {
-		until = ", until " + l.Until.UTC().Format(time.RFC3339)
-	}
 	p := wire.NewProblem(http.StatusLocked, wire.CodeLocked, fmt.Sprintf(
 		"The configuration is locked for maintenance by %s since %s%s (%s), so nothing was changed: %s. 'holdfast maintenance off --force' takes the lock away.",
-		l.Owner, l.Since.UTC().Format(time.RFC3339), until, cmp.Or(l.Reason, "no reason given"), advice))
+		l.Owner, l.Since.UTC().Format(time.RFC3339), untilOf(l.Until), cmp.Or(l.Reason, "no reason given"), advice))
 	p.Lock = wireLock(l)
 	return p
+}
+
+// untilOf says when a lock ends by itself, if it does.
+func untilOf(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return ", until " + t.UTC().Format(time.RFC3339)
 }
 
 // checkOwner refuses a change under the lock of that id by anybody but its owner, given or by default. Which lock is on, the group decides with the

@@ -22,6 +22,14 @@ func problems(s *wire.Status) []string {
 	if !s.Quorum || s.Leader == "" {
 		add("no quorum: known sessions are served, nothing can be recorded or changed until a majority of the nodes is back")
 	}
+	if l := s.Maintenance; l != nil {
+		add("the maintenance lock is on, by %s since %s%s: nobody else changes the configuration (%s)", l.Owner, l.Since.UTC().Format(time.RFC3339), untilOf(l.Until), cmp.Or(l.Reason, "no reason given"))
+	}
+	for i := range s.Workflows {
+		if text := halted(&s.Workflows[i]); text != "" {
+			add("%s", text)
+		}
+	}
 	for _, n := range s.Nodes {
 		if n.HashState == wire.HashDiffers {
 			add("node %s has another state than the leader (log index %d): stop it, and let it join again with an empty data directory", n.Name, n.HashIndex)
@@ -55,7 +63,7 @@ func problems(s *wire.Status) []string {
 		if down > 0 && down == len(c.Instances) {
 			add("cluster %s has no available instance", c.Name)
 		}
-		if enabled := slices.ContainsFunc(c.Instances, func(i wire.Instance) bool { return i.Admin == wire.AdminEnabled }); !enabled && len(c.Instances) > 0 {
+		if enabled := slices.ContainsFunc(c.Instances, func(i wire.Instance) bool { return i.Admin == wire.AdminEnabled }); !enabled && len(c.Instances) > 0 && !workedAt(s, c.Name) {
 			add("cluster %s has no enabled instance; 'holdfast cluster start %s' enables them", c.Name, c.Name)
 		}
 	}

@@ -63,6 +63,7 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 		Node: info.Name, Version: info.Version, Consistency: headers.Consistency, Quorum: info.Quorum, Leader: info.Leader, Term: info.Term,
 		Applied: headers.Index, Time: a.opt.State.Now(), Revision: describe(rev), Sessions: a.opt.State.Len(),
 		Nodes: nodes(members), Listeners: []wire.Listener{}, OperatingIndex: op.Index, Quiesces: a.quiesces(flight), Maintenance: wireLock(op.Lock), Schedules: a.schedules(),
+		Workflows: workflowStates(op),
 	}
 	if g := a.opt.State.Group(); g != nil {
 		s.Group = wire.Group{ID: g.ID, Name: g.Name, Epoch: g.Epoch, Created: g.Created}

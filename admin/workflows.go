@@ -302,7 +302,7 @@ func (a *API) describeWorkflow(w *fsm.Workflow) wire.Workflow {
 	if err != nil {
 		return out
 	}
-	out.Step = p.Step
+	out.Step, out.NeedsPerson = p.Step, w.State == workflow.Waiting && p.NeedsPerson()
 	for i, step := range workflow.Steps(w.Kind, s) {
 		state := "later"
 		switch {

@@ -33,7 +33,9 @@ type Status struct {
 	Quiesces       []Quiesce  `json:"quiesces" doc:"those that run"`
 	Maintenance    *Lock      `json:"maintenance,omitempty" doc:"the maintenance lock, absent when it is off"`
 	Schedules      []Schedule `json:"schedules" doc:"changes that wait for their time, the next one first"`
-	Duties         []Duty     `json:"duties" doc:"what the leader does for the group, by name; empty while no leader answers"`
+	// Workflows are in the order in which they began.
+	Workflows []WorkflowState `json:"workflows" doc:"upgrades and cycles that have not ended, the oldest first"`
+	Duties    []Duty          `json:"duties" doc:"what the leader does for the group, by name; empty while no leader answers"`
 	// Problems says in words what an operator should look at, the most urgent first; empty when all is well.
 	Problems []string `json:"problems" doc:"what an operator should look at, the most urgent first"`
 }

@@ -50,18 +50,31 @@ type WorkflowTimeouts struct {
 
 // Workflow is a piece of long work and how far it is.
 type Workflow struct {
-	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`
-	State   string    `json:"state" doc:"running, paused, waiting, aborting, done, failed or aborted"`
-	Note    string    `json:"note,omitempty" doc:"where it stands, in words"`
-	Actor   string    `json:"actor"`
-	Created time.Time `json:"created,omitzero"`
-	Updated time.Time `json:"updated,omitzero"`
-	Version uint64    `json:"version" doc:"log index of its last change"`
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	State string `json:"state" doc:"running, paused, waiting, aborting, done, failed or aborted"`
+	Note  string `json:"note,omitempty" doc:"where it stands, in words"`
+	// NeedsPerson is only of those that wait; the others go on by themselves when they can.
+	NeedsPerson bool      `json:"needsPerson,omitempty" doc:"it waits for a person, who resumes or aborts it"`
+	Actor       string    `json:"actor"`
+	Created     time.Time `json:"created,omitzero"`
+	Updated     time.Time `json:"updated,omitzero"`
+	Version     uint64    `json:"version" doc:"log index of its last change"`
 	// Request is what was asked for, without the queries of its addresses, which may hold secrets.
 	Request WorkflowRequest `json:"request"`
 	Step    int             `json:"step" doc:"place of the present step in steps, from 0"`
 	Steps   []WorkflowStep  `json:"steps"`
+}
+
+// WorkflowState is where a workflow stands that has not ended, in one line.
+type WorkflowState struct {
+	ID          string `json:"id"`
+	Kind        string `json:"kind"`
+	State       string `json:"state" doc:"running, paused, waiting or aborting"`
+	Note        string `json:"note,omitempty" doc:"where it stands, in words"`
+	NeedsPerson bool   `json:"needsPerson,omitempty" doc:"it waits for a person, who resumes or aborts it"`
+	// Clusters are those that it is at: the one of its step, and those of which it has disabled something.
+	Clusters []string `json:"clusters" doc:"the clusters that it is at"`
 }
 
 // WorkflowStep is one step of a workflow.

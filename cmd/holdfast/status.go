@@ -18,8 +18,8 @@ func newStatusCommand(g *globals) *cobra.Command {
 		Use:   "status",
 		Short: "Everything on one screen: nodes, clusters, instances, quiesces, what needs attention",
 		Long: `Everything on one screen: the nodes (role, version, lag, clock skew, state hash), the listeners, the clusters and their instances (admin state,
-health, sessions, in flight), the modules, the quiesces that run with what remains, the maintenance lock, changes that wait for their time, the
-configuration revision, the jobs that the leader does ('holdfast jobs' lists them), and what needs attention.
+health, sessions, in flight), the modules, the quiesces that run with what remains, the maintenance lock, upgrades and cycles that have not ended, changes that
+wait for their time, the configuration revision, the jobs that the leader does ('holdfast jobs' lists them), and what needs attention.
 
 It is answered also without a quorum. A state hash that is not "equal" means that a node holds another state than the leader.`,
 		Example: `  holdfast status
@@ -153,11 +153,17 @@ func (g *globals) instanceTable(s *client.Status) *table {
 	return t
 }
 
-// writeOperating prints what is not as it always is: the maintenance lock, quiesces, changes that wait for their time.
+// writeOperating prints what is not as it always is: the maintenance lock, workflows, quiesces, changes that wait for their time.
 func (g *globals) writeOperating(b *strings.Builder, s *client.Status) {
 	if s.Maintenance != nil {
 		b.WriteString("\n")
 		writeMaintenance(b, &client.Maintenance{On: true, Lock: s.Maintenance})
+	}
+	if len(s.Workflows) > 0 {
+		b.WriteString("\n")
+		for _, w := range s.Workflows {
+			fmt.Fprintf(b, "workflow %s (%s) is %s: %s\n", clean(w.ID), clean(w.Kind), paint(clean(w.State), workflowStyle(w.State), g.colour()), clean(w.Note))
+		}
 	}
 	if len(s.Quiesces) > 0 {
 		b.WriteString("\n")

@@ -53,6 +53,9 @@ type Progress struct {
 	StoppedAt uint64 `json:"stoppedAt,omitempty"`
 }
 
+// NeedsPerson tells whether what a waiting workflow waits for is a person, who resumes or aborts it. Otherwise it goes on by itself.
+func (p *Progress) NeedsPerson() bool { return p.Wait == waitManual || p.Wait == waitPerson }
+
 // DecodeProgress reads what Encode wrote; nothing at all is the beginning.
 func DecodeProgress(raw []byte) (Progress, error) {
 	var p Progress
