@@ -93,7 +93,7 @@ func (a *API) commit(ctx context.Context, c *change, attempt int) (*changeOutput
 		}
 		out.Body.Revision, out.Body.Index = res.Revision, res.Index
 		if res.Effect != nil {
-			e := a.effect(*res.Effect)
+			e := a.effect(*res.Effect, current.Config, c.next)
 			out.Body.Effect = &e
 		}
 	}

@@ -142,6 +142,6 @@ func (a *API) plan(current *fsm.Revision, next *config.Config, now []fsm.Subject
 	return wire.Plan{
 		Revision: current.Number, Unchanged: bytes.Equal(current.Config.Canonical(), next.Canonical()) && !a.quiescing(now),
 		Changes: append([]config.Change{}, changes[:min(len(changes), maxChanges)]...), ChangeCount: len(changes),
-		Effect: a.effect(a.opt.State.Plan(next, now)), Warnings: a.warnings(current.Config, next),
+		Effect: a.effect(a.opt.State.Plan(next, now), current.Config, next), Warnings: a.warnings(current.Config, next),
 	}
 }

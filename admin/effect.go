@@ -5,13 +5,14 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // maxEffect bounds each list of an effect in an answer. The counts are of all.
 const maxEffect = 100
 
-// effect describes what a change does or did. A quiesce that runs has its own end; of one that does not, it is the end that it would have from now.
-func (a *API) effect(e fsm.Effect) wire.Effect {
+// effect describes what a change from one configuration to the next does or did. A quiesce that runs has its own end; of one that does not, it is the end that it would have from now.
+func (a *API) effect(e fsm.Effect, from, next *config.Config) wire.Effect {
 	op, now := a.opt.State.Operating(), a.clock()
 	ends := make(map[fsm.Subject]time.Time, len(op.Quiesces))
 	for i := range op.Quiesces {
@@ -36,8 +37,9 @@ func (a *API) effect(e fsm.Effect) wire.Effect {
 	for _, d := range e.Stopped {
 		out.Counts.Sessions += d.Sessions
 	}
+	turning := a.turning(from, next)
 	for _, d := range first(e.Stopped) {
-		out.Stopped = append(out.Stopped, wire.Displaced{Subject: wireSubject(d.Subject), Why: d.Why, Sessions: d.Sessions})
+		out.Stopped = append(out.Stopped, wire.Displaced{Subject: wireSubject(d.Subject), Why: d.Why, Sessions: d.Sessions, Goes: turning.goes(d.Subject)})
 	}
 	return out
 }

@@ -109,11 +109,20 @@ type QuiesceChange struct {
 	Until     time.Time       `json:"until"`
 }
 
+// Where the sessions go of what is taken out at once.
+const (
+	GoesToInstances = "instances" // to other instances of the cluster
+	GoesToClusters  = "clusters"  // they begin anew in other clusters, which serve all the modules that they can be of
+	GoesToSome      = "some"      // they begin anew where another cluster serves the module, else they are refused
+	GoesNowhere     = "nowhere"   // they are refused: nobody else serves the module
+)
+
 // Displaced is an instance or a module that a change takes out at once.
 type Displaced struct {
 	Subject
 	Why      string `json:"why" doc:"removed or stopped"`
 	Sessions int    `json:"sessions" doc:"assignments that go elsewhere at their next request"`
+	Goes     string `json:"goes,omitempty" enum:"instances,clusters,some,nowhere" doc:"where they go: to other instances of the cluster, to other clusters as new ones, to those for some modules only, or nowhere (503)"`
 }
 
 // Quiesce is one that runs.

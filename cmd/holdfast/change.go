@@ -204,7 +204,7 @@ func writeEffect(w io.Writer, e *client.Effect, planned bool) error {
 		fmt.Fprintf(&b, "%s: the quiesce %s cancelled\n", titled(s), verb("is", "would be"))
 	}
 	for _, s := range e.Stopped {
-		fmt.Fprintf(&b, "%s %s %s: %s to other instances at the next request\n", titled(s.Subject), verb("is", "would be"), clean(s.Why), goes(s.Sessions))
+		fmt.Fprintf(&b, "%s %s %s: %s\n", titled(s.Subject), verb("is", "would be"), clean(s.Why), goes(s))
 	}
 	shown := len(e.Started) + len(e.Changed) + len(e.Canceled) + len(e.Stopped)
 	if all := e.Counts.Started + e.Counts.Changed + e.Counts.Canceled + e.Counts.Stopped; all > shown {
@@ -215,11 +215,24 @@ func writeEffect(w io.Writer, e *client.Effect, planned bool) error {
 	return err
 }
 
-func goes(n int) string {
-	if n == 1 {
-		return "1 session goes"
+// goes says what the next request of the sessions finds.
+func goes(d wire.Displaced) string {
+	sessions, end := count(d.Sessions, "session")+" ", "s"
+	if d.Sessions != 1 {
+		end = ""
 	}
-	return fmt.Sprintf("%d sessions go", n)
+	begin, get := "begin"+end+" anew in another cluster", "get"+end+" 503"
+	switch d.Goes {
+	case wire.GoesToInstances:
+		return sessions + map[string]string{"s": "goes", "": "go"}[end] + " to other instances at the next request"
+	case wire.GoesToClusters:
+		return sessions + begin + " at the next request, for there is no other instance in this one"
+	case wire.GoesToSome:
+		return sessions + begin + " that serves the module, or " + get + " where there is none"
+	case wire.GoesNowhere:
+		return sessions + get + " at the next request, for nothing else serves it"
+	}
+	return sessions + map[string]string{"s": "goes", "": "go"}[end] + " elsewhere at the next request"
 }
 
 // titled names a subject at the beginning of a line.

@@ -19,7 +19,7 @@ type stopping struct {
 
 func (s *stopping) flags(cmd *cobra.Command) {
 	s.add(cmd)
-	cmd.Flags().BoolVar(&s.now, "now", false, "stop at once, without a quiesce: sessions go to other instances at their next request")
+	cmd.Flags().BoolVar(&s.now, "now", false, "stop at once, without a quiesce: sessions go elsewhere at their next request: to other instances, or to another cluster as new ones")
 	s.wait.add(cmd, "wait until it is safe to stop: quiesced, and nothing in flight on any node; `TIME`: that long at most")
 }
 

@@ -1,0 +1,97 @@
+package admin_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/holdfast-lb/holdfast/admin/wire"
+	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
+)
+
+const blueGreen = `
+clusters:
+  - name: blue
+    modules: [{contextRoot: /shop}, {contextRoot: /only}]
+    instances: [{name: b1, listeners: ["http://127.0.0.1:9001"]}, {name: b2, listeners: ["http://127.0.0.1:9002"]}]
+  - name: green
+    modules: [{contextRoot: /shop}]
+    instances: [{name: g1, listeners: ["http://127.0.0.1:9003"]}]
+  - name: alone
+    modules: [{contextRoot: /alone}]
+    instances: [{name: a1, listeners: ["http://127.0.0.1:9004"]}]
+`
+
+// TestEffectSaysWhereSessionsGo: with plan and change alike. Other instances of the cluster come first, then other clusters that serve the module;
+// without any of them there is nowhere to go.
+func TestEffectSaysWhereSessionsGo(t *testing.T) {
+	const edits = `{"edits":[`
+	off := func(cluster, instance string) string {
+		return `{"op":"disable","kind":"instance","cluster":"` + cluster + `","name":"` + instance + `"}`
+	}
+	module := func(cluster, root string) string {
+		return `{"op":"disable","kind":"module","cluster":"` + cluster + `","contextRoot":"` + root + `"}`
+	}
+	at := func(cluster, instance, root string) fsm.Subject {
+		return fsm.Subject{Cluster: cluster, Instance: instance, ContextRoot: root}
+	}
+	register := func(o *fsm.Operating) {
+		o.Registered = []fsm.Registration{{Cluster: "alone", Instance: config.Instance{Name: "r1", Enabled: true}}}
+	}
+	for name, tc := range map[string]struct {
+		edits   string
+		subject fsm.Subject
+		shape   func(*fsm.Operating)
+		want    string
+	}{
+		"others in the cluster":           {off("blue", "b1"), at("blue", "b1", ""), nil, wire.GoesToInstances},
+		"the whole cluster, for a part":   {off("blue", "b1") + "," + off("blue", "b2"), at("blue", "b1", ""), nil, wire.GoesToSome},
+		"the whole cluster":               {off("green", "g1"), at("green", "g1", ""), nil, wire.GoesToClusters},
+		"nobody else":                     {off("alone", "a1"), at("alone", "a1", ""), nil, wire.GoesNowhere},
+		"one that registered itself":      {off("alone", "a1"), at("alone", "a1", ""), register, wire.GoesToInstances},
+		"both clusters":                   {off("green", "g1") + "," + off("blue", "b1") + "," + off("blue", "b2"), at("green", "g1", ""), nil, wire.GoesNowhere},
+		"module, another cluster":         {module("blue", "/shop"), at("blue", "", "/shop"), nil, wire.GoesToClusters},
+		"module, nobody else":             {module("blue", "/only"), at("blue", "", "/only"), nil, wire.GoesNowhere},
+		"module, the other is without":    {module("blue", "/shop") + "," + off("green", "g1"), at("blue", "", "/shop"), nil, wire.GoesNowhere},
+		"module, disabled there as well":  {module("blue", "/shop") + "," + module("green", "/shop"), at("blue", "", "/shop"), nil, wire.GoesNowhere},
+		"removed with its cluster":        {`{"op":"remove","kind":"cluster","name":"green"}`, at("green", "g1", ""), nil, wire.GoesToClusters},
+		"removed with its cluster, alone": {`{"op":"remove","kind":"cluster","name":"alone"}`, at("alone", "a1", ""), nil, wire.GoesNowhere},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			r := newRig(t)
+			decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", blueGreen))
+			if tc.shape != nil {
+				r.node.view.operating(tc.shape)
+			}
+			effect := fsm.Effect{Stopped: []fsm.Displaced{{Subject: tc.subject, Why: "stopped", Sessions: 3}}}
+			r.node.view.plan = func(*config.Config, []fsm.Subject) fsm.Effect { return effect }
+			r.node.answer = func(fsm.Command) (fsm.Result, bool) { return fsm.Result{Revision: 2, Effect: &effect}, true }
+			p := decode[wire.Plan](t, post(r.api, "POST", "/v1/config/plan", edits+tc.edits+`]}`))
+			if got := p.Effect.Stopped[0].Goes; got != tc.want {
+				t.Errorf("planned: sessions go %q, want %q", got, tc.want)
+			}
+			res := decode[wire.ConfigResult](t, post(r.api, "POST", "/v1/config/edits", edits+tc.edits+`]}`))
+			if got := res.Effect.Stopped[0].Goes; got != tc.want {
+				t.Errorf("done: sessions go %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestFailedInstancesTakeNoSessions: what the group has found failed is nowhere to go.
+func TestFailedInstancesTakeNoSessions(t *testing.T) {
+	r := newRig(t)
+	decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", blueGreen))
+	b2, _ := r.node.state.InstanceID("blue", "b2")
+	g1, _ := r.node.state.InstanceID("green", "g1")
+	r.node.view.operating(func(o *fsm.Operating) {
+		o.Verdicts = []fsm.Verdict{{Instance: b2, State: fsm.HealthFailed}, {Instance: g1, State: fsm.HealthFailed}}
+	})
+	r.node.view.plan = func(*config.Config, []fsm.Subject) fsm.Effect {
+		return fsm.Effect{Stopped: []fsm.Displaced{{Subject: fsm.Subject{Cluster: "blue", Instance: "b1"}, Why: "stopped"}}}
+	}
+	body := `{"edits":[{"op":"disable","kind":"instance","cluster":"blue","name":"b1"}]}`
+	if got := decode[wire.Plan](t, post(r.api, "POST", "/v1/config/plan", body)).Effect.Stopped[0].Goes; got != wire.GoesNowhere {
+		t.Errorf("sessions go %q", got)
+	}
+}
