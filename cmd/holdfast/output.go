@@ -46,7 +46,7 @@ func (g *globals) print(v any, table func(w io.Writer) error) error {
 	return err
 }
 
-// maxWidth is how wide tables get, whatever the terminal: they end up in tickets and mails.
+// maxWidth is how wide text gets, and tables on a terminal that is not wider: they end up in tickets and mails.
 const maxWidth = 100
 
 // style is how a cell looks on a terminal (ANSI SGR parameters); empty for plain.
@@ -71,10 +71,24 @@ type table struct {
 	rows    [][]cell
 	colour  bool
 	first   string // title of the column that gives way before all others, "" for none
+	limit   int // how wide it gets at most; 0: as wide as it is
 }
 
 func (g *globals) table(columns ...string) *table {
-	return &table{columns: columns, colour: g.colour()}
+	return &table{columns: columns, colour: g.colour(), limit: g.tableWidth()}
+}
+
+// tableWidth is that of the terminal, but maxWidth at least. What goes into a pipe or a file is not cut: something else reads it.
+func (g *globals) tableWidth() int {
+	fd, ok := g.terminal()
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(fd)
+	if err != nil {
+		return maxWidth
+	}
+	return max(width, maxWidth)
 }
 
 // row adds one row. A value is a cell, or anything that fmt can print.
@@ -91,7 +105,7 @@ func (t *table) row(values ...any) {
 	t.rows = append(t.rows, row)
 }
 
-// write prints the table, at most maxWidth wide: the widest columns give way first.
+// write prints the table, at most limit wide: the widest columns give way first.
 func (t *table) write(w io.Writer) error {
 	const gap = 2
 	widths := make([]int, len(t.columns))
@@ -104,7 +118,7 @@ func (t *table) write(w io.Writer) error {
 		total += widths[i]
 	}
 	first := slices.Index(t.columns, t.first)
-	for ; total > maxWidth; total-- {
+	for ; t.limit > 0 && total > t.limit; total-- {
 		widest := 0
 		for i := range widths {
 			if i == first && widths[i] > 1 {
@@ -162,8 +176,17 @@ func (g *globals) colour() bool {
 	if g.env("NO_COLOR") != "" || g.env("TERM") == "dumb" {
 		return false
 	}
+	_, ok := g.terminal()
+	return ok
+}
+
+// terminal gives the file descriptor of standard output when that is a terminal.
+func (g *globals) terminal() (fd int, ok bool) {
 	f, ok := g.out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	return int(f.Fd()), true
 }
 
 // wrap breaks text into lines of at most maxWidth, with indented continuation.
