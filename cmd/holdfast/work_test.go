@@ -170,6 +170,32 @@ func TestWatchTellsTheEnd(t *testing.T) {
 	}
 }
 
+// TestWatchingEndsBeforeTheWork: whoever watched learns whether the workflow waits for somebody, and for what.
+func TestWatchingEndsBeforeTheWork(t *testing.T) {
+	person := strings.Replace(workflowJSON("waiting", "stop cluster blue"), `"note"`, `"needsPerson":true,"note"`, 1)
+	const choices = "'holdfast upgrade resume abc1' goes on, 'holdfast upgrade abort abc1' gives it up"
+	for name, tc := range map[string]struct {
+		state string
+		want  []string
+		not   string
+	}{
+		"a person":  {person, []string{"it waits for a person: " + choices, "workflow abc1 waits for a person: stop cluster blue; " + choices, "--timeout is over"}, "no answer"},
+		"paused":    {workflowJSON("paused", "paused at: begins"), []string{"workflow abc1 is paused; " + choices}, "no answer"},
+		"by itself": {workflowJSON("waiting", "the lock is on"), []string{"workflow abc1 goes on by itself, 'holdfast upgrade status abc1 --watch' watches it again", "--timeout is over"}, "abort"},
+	} {
+		s := newScene(t, map[string][]string{"POST /v1/workflows": {workflowJSON("running", "begins")}, "GET /v1/workflows/abc1": {tc.state}})
+		status, out, errOut := s.holdfast(t, "", "instance", "cycle", "blue", "b1", "--hook", "stop=manual", "--wait", "--timeout", "1500ms")
+		if status != 1 || !strings.Contains(out, "workflow abc1 is ") || strings.Contains(errOut, tc.not) {
+			t.Errorf("%s: status %d\n%s\n%s", name, status, out, errOut)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(errOut, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, errOut)
+			}
+		}
+	}
+}
+
 // TestCycleCommands. SUN-24, SUN-74, SUN-76
 func TestCycleCommands(t *testing.T) {
 	for _, tc := range []struct {

@@ -28,6 +28,9 @@ func (g *globals) watch(ctx context.Context, c *client.Client, w *client.Workflo
 	for {
 		if line := fmt.Sprintf("%s: %s", w.State, w.Note); line != last {
 			fmt.Fprintf(g.err, "%s\n", clean(line))
+			if w.NeedsPerson {
+				fmt.Fprintf(g.err, "it waits for a person: %s\n", choices(w.ID))
+			}
 			last = line
 		}
 		switch w.State {
@@ -39,7 +42,7 @@ func (g *globals) watch(ctx context.Context, c *client.Client, w *client.Workflo
 		select {
 		case <-time.After(watchEvery):
 		case <-ctx.Done():
-			return w, fmt.Errorf("workflow %s goes on by itself, watching it ended: %w", w.ID, context.Cause(ctx))
+			return w, unwatched(ctx, w)
 		}
 		next, err := c.Workflow(ctx, w.ID)
 		var unreachable *client.Unreachable
@@ -47,12 +50,37 @@ func (g *globals) watch(ctx context.Context, c *client.Client, w *client.Workflo
 		switch {
 		case err == nil:
 			w = next
+		case ctx.Err() != nil:
+			return w, unwatched(ctx, w)
 		case errors.As(err, &unreachable) || errors.As(err, &problem) && problem.Status >= 500:
 			// The group goes on without whoever watches; it comes back.
 		default:
 			return w, fmt.Errorf("watch workflow: %w", err)
 		}
 	}
+}
+
+// choices are what a person can do about a workflow that stands still.
+func choices(id string) string {
+	return fmt.Sprintf("'holdfast upgrade resume %s' goes on, 'holdfast upgrade abort %s' gives it up", id, id)
+}
+
+// errWatched ends the watching of a workflow when the time of --timeout is over.
+var errWatched = errors.New("the time of --timeout is over")
+
+// unwatched says how a workflow stands that is watched no more, and who has to do something about it.
+func unwatched(ctx context.Context, w *client.Workflow) error {
+	why := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		why = errWatched
+	}
+	switch {
+	case w.NeedsPerson:
+		return fmt.Errorf("workflow %s waits for a person: %s; %s; watching it ended: %w", w.ID, w.Note, choices(w.ID), why)
+	case w.State == "paused":
+		return fmt.Errorf("workflow %s is paused; %s; watching it ended: %w", w.ID, choices(w.ID), why)
+	}
+	return fmt.Errorf("workflow %s goes on by itself, 'holdfast upgrade status %s --watch' watches it again; watching it ended: %w", w.ID, w.ID, why)
 }
 
 // begin starts a workflow, and watches it when that is asked for.
