@@ -170,9 +170,21 @@ func (g *globals) readLookup(cmd *cobra.Command, l *client.Lookup, sessionFile, 
 	if sessionFile != "" {
 		l.Session = text
 	} else {
-		l.Cookie = text
+		l.Cookie = cookieValue(text)
+	}
+	if sessionFile == "" && l.Cookie == "" {
+		return errors.New("show session: the file has no cookie: want NAME=VALUE, or the value alone")
 	}
 	return nil
+}
+
+// cookieValue takes the value out of NAME=VALUE, as browsers and headers show a cookie, perhaps with attributes behind it. A value alone has no "=".
+func cookieValue(text string) string {
+	if _, value, named := strings.Cut(text, "="); named {
+		value, _, _ = strings.Cut(value, ";")
+		return strings.Trim(value, `" `)
+	}
+	return text
 }
 
 func (g *globals) writeSession(w io.Writer, s *client.Session) error {

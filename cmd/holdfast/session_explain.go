@@ -73,7 +73,7 @@ func sessionFlags(cmd *cobra.Command, l *client.Lookup, sessionFile, cookieFile 
 	f.StringVar(&l.Host, "host", "", "the `HOST` of the module, when it has one")
 	f.StringVar(&l.ContextRoot, "context-root", "", "the context `ROOT` of the module")
 	f.StringVar(sessionFile, "session-file", "", "`FILE` with the application's session id; -: standard input")
-	f.StringVar(cookieFile, "cookie-file", "", "`FILE` with the value of the insert cookie; -: standard input")
+	f.StringVar(cookieFile, "cookie-file", "", "`FILE` with the insert cookie, its value alone or NAME=VALUE; -: standard input")
 }
 
 func (g *globals) writeExplanation(w io.Writer, e *client.Explanation) error {

@@ -276,6 +276,25 @@ func TestSessionCommands(t *testing.T) {
 	}
 }
 
+// TestCookieFile: show and explain take a cookie as its value, or as NAME=VALUE.
+func TestCookieFile(t *testing.T) {
+	for text, want := range map[string]string{
+		"AcQD-x_1\n": "AcQD-x_1", "HOLDFAST=AcQD-x_1": "AcQD-x_1", "SHOP=AcQD-x_1\r\n": "AcQD-x_1", "HOLDFAST=AcQD-x_1; Path=/; HttpOnly": "AcQD-x_1", `HOLDFAST="AcQD-x_1"`: "AcQD-x_1",
+	} {
+		for _, command := range []string{"show", "explain"} {
+			s := newScene(t, map[string][]string{"POST /v1/sessions/explain": {`{"key":"` + key + `"}`}, "POST /v1/sessions/lookup": {`{"key":"` + key + `"}`}})
+			_, _, errOut := s.holdfast(t, text, "session", command, "--cluster", "c1", "--context-root", "/f", "--cookie-file", "-")
+			if body := `{"cluster":"c1","contextRoot":"/f","cookie":"` + want + `"}`; len(s.bodies) != 1 || s.bodies[0] != body {
+				t.Errorf("%s of %q: sent %v, want %s\n%s", command, text, s.bodies, body, errOut)
+			}
+		}
+	}
+	s := newScene(t, nil)
+	if status, _, errOut := s.holdfast(t, "HOLDFAST=\n", "session", "show", "--cluster", "c1", "--context-root", "/f", "--cookie-file", "-"); status != 1 || !strings.Contains(errOut, "the file has no cookie") || len(s.bodies) != 0 {
+		t.Errorf("without a value: %d %s, sent %v", status, errOut, s.bodies)
+	}
+}
+
 // TestEventsCommand: the newest, those after a seq, and a stream. SUN-88
 func TestEventsCommand(t *testing.T) {
 	text := "Instance: instance1 quiesced successfully over the cluster: cluster1."
