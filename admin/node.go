@@ -87,6 +87,15 @@ type Member struct {
 	Modules   []ModuleStatus
 	// Duties are the leader's that it does now; nil for the others.
 	Duties []DutyStatus
+	// Programs are what workflows may run on it; nil when it did not say.
+	Programs *Programs
+}
+
+// Programs is what a node has in its hook directory.
+type Programs struct {
+	Dir   bool     // it was started with one
+	Names []string // of the programs
+	Cut   bool     // there are more than Names has
 }
 
 // DutyStatus is what a node says about one duty of the leader that it does.

@@ -140,8 +140,9 @@ func (a *API) planWorkflow(ctx context.Context, in *planWorkflowInput) (*planWor
 	if err != nil {
 		return nil, err
 	}
+	warnings := a.workflowWarnings(ctx, s)
 	p := a.preview(kind, s)
-	out := wire.WorkflowPlan{Kind: kind, Targets: []wire.WorkflowTarget{}, Refused: append([]string{}, p.Refused...), AtMost: config.Duration(p.AtMost).String(), ByHand: p.ByHand}
+	out := wire.WorkflowPlan{Kind: kind, Targets: []wire.WorkflowTarget{}, Refused: append([]string{}, p.Refused...), AtMost: config.Duration(p.AtMost).String(), ByHand: p.ByHand, Warnings: append([]string{}, warnings...)}
 	for _, t := range p.Targets {
 		out.Targets = append(out.Targets, wire.WorkflowTarget{Cluster: t.Cluster, Instance: t.Instance, Host: t.Host, ContextRoot: t.ContextRoot,
 			Disables: subjectNames(t.Subjects), Sessions: t.Sessions, Quiesce: config.Duration(t.Quiesce).String(), Unserved: subjectNames(t.Unserved)})
@@ -205,7 +206,18 @@ func (a *API) startWorkflow(ctx context.Context, in *startWorkflowInput) (*chang
 	if stored := a.workflow(name); stored != nil {
 		w = *stored
 	}
-	return &changeWorkflowOutput{a.describeWorkflow(&w)}, nil
+	out := a.describeWorkflow(&w)
+	out.Warnings = a.workflowWarnings(ctx, s)
+	return &changeWorkflowOutput{out}, nil
+}
+
+// workflowWarnings say what the nodes lack that the specification needs. Only when it needs something, they are asked.
+func (a *API) workflowWarnings(ctx context.Context, s *workflow.Spec) []string {
+	programs := programsOf(s)
+	if len(programs) == 0 {
+		return nil
+	}
+	return missingPrograms(a.opt.Node.Members(ctx), programs)
 }
 
 // unfinished counts the workflows that have not ended.

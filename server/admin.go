@@ -134,6 +134,9 @@ func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
 	for _, j := range d.Jobs {
 		out.Duties = append(out.Duties, admin.DutyStatus(j))
 	}
+	if d.Programs != nil {
+		out.Programs = (*admin.Programs)(d.Programs)
+	}
 	for _, m := range d.Modules {
 		out.Modules = append(out.Modules, admin.ModuleStatus(m))
 	}

@@ -22,10 +22,12 @@ type description struct {
 	Jobs      []job               `json:"jobs,omitempty"`
 	Instances []lb.InstanceStatus `json:"instances"`
 	Modules   []lb.ModuleStatus   `json:"modules"`
+	// Programs are what workflows may run here; nil when a node of an older version does not say.
+	Programs *hookPrograms `json:"programs,omitempty"`
 }
 
 func (s *Server) describe() []byte {
-	d := description{Ready: true, Logged: s.mark.get(), Jobs: s.jobs.snapshot()}
+	d := description{Ready: true, Logged: s.mark.get(), Jobs: s.jobs.snapshot(), Programs: listPrograms(s.config.HookDir)}
 	// First what is obeyed, then what is in flight: what the latter counts has been let in by what is in force, or before it.
 	d.Serving, d.InForce, _ = s.balancer.InForce()
 	d.Instances, d.Modules = s.balancer.Instances(), s.balancer.Modules()

@@ -47,7 +47,7 @@ func (p programs) run(ctx context.Context, name string, c *workflow.Call) workfl
 		return final("%q is no name of a program", name)
 	}
 	path := filepath.Join(dir, name)
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+	if !executable(dir, name) {
 		return final("the hook directory of the leading node has no executable program %s", name)
 	}
 	out := &hookOutput{limit: maxHookOutput}

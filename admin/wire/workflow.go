@@ -64,6 +64,8 @@ type Workflow struct {
 	Request WorkflowRequest `json:"request"`
 	Step    int             `json:"step" doc:"place of the present step in steps, from 0"`
 	Steps   []WorkflowStep  `json:"steps"`
+	// Warnings are in the answer to its beginning only.
+	Warnings []string `json:"warnings,omitempty" doc:"in the answer to its beginning: programs of hooks that nodes do not have, or that could not be checked"`
 }
 
 // WorkflowState is where a workflow stands that has not ended, in one line.
@@ -98,6 +100,8 @@ type WorkflowPlan struct {
 	Refused []string `json:"refused" doc:"why it would not be taken; empty when it would be"`
 	AtMost  string   `json:"atMost" doc:"how long it takes at most, beside what a person has to do"`
 	ByHand  bool     `json:"byHand" doc:"it waits for a person somewhere"`
+	// Warnings do not keep it from beginning.
+	Warnings []string `json:"warnings" doc:"programs of hooks that nodes do not have, or that could not be checked"`
 }
 
 // WorkflowTarget is a cluster, an instance or a module of a plan.

@@ -86,6 +86,7 @@ func newUpgradePlanCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("plan upgrade: %w", err)
 			}
+			g.warn(p.Warnings)
 			return g.print(p, func(w io.Writer) error { return g.writePlan(w, p) })
 		},
 	}

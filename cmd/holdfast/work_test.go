@@ -98,7 +98,7 @@ func TestUpgradeCommands(t *testing.T) {
 	answers := func() map[string][]string {
 		return map[string][]string{
 			"POST /v1/workflows":             {workflowJSON("running", "begins")},
-			"POST /v1/workflows/plan":        {`{"kind":"upgrade","targets":[{"cluster":"blue","disables":["b1","b2"],"sessions":17,"quiesce":"5m","unserved":["/only"]}],"steps":["check of cluster blue"],"refused":["nobody would serve /only"],"atMost":"1h5m","byHand":true}`},
+			"POST /v1/workflows/plan":        {`{"kind":"upgrade","targets":[{"cluster":"blue","disables":["b1","b2"],"sessions":17,"quiesce":"5m","unserved":["/only"]}],"steps":["check of cluster blue"],"refused":["nobody would serve /only"],"atMost":"1h5m","byHand":true,"warnings":["node n2 has no program deploy in its --hook-dir"]}`},
 			"GET /v1/workflows":              {list},
 			"GET /v1/workflows/abc1":         {workflowJSON("running", "disable of cluster blue"), workflowJSON("done", "done")},
 			"POST /v1/workflows/abc2/resume": {workflowJSON("running", "resumed")},
@@ -118,7 +118,7 @@ func TestUpgradeCommands(t *testing.T) {
 		"run": {run, 0, "workflow abc1 has begun; 'holdfast upgrade status abc1'", "",
 			`{"kind":"upgrade","clusters":["blue","green"],"hooks":{"stop":"https://x.example/?a=1,2","upgrade":"exec:up","start":"manual"},"gate":{"type":"soak","duration":"5m","maxFailed":1},"quiesceTimeout":"0s","version":"2.1","schemaChange":true,"force":true,"minHealthy":1,"timeouts":{"hook":"2m"}}`},
 		"watch":           {[]string{"upgrade", "status", "abc1", "--watch"}, 0, "state     done", "done: done", ""},
-		"plan":            {[]string{"upgrade", "plan", "--clusters", "blue", "--hook", "upgrade=manual"}, 0, "It takes 1h5m at most, and as long as a person needs.", "", `{"kind":"upgrade","clusters":["blue"],"hooks":{"upgrade":"manual"}}`},
+		"plan":            {[]string{"upgrade", "plan", "--clusters", "blue", "--hook", "upgrade=manual"}, 0, "It takes 1h5m at most, and as long as a person needs.", "warning: node n2 has no program deploy in its --hook-dir\n", `{"kind":"upgrade","clusters":["blue"],"hooks":{"upgrade":"manual"}}`},
 		"plan refused":    {[]string{"upgrade", "plan", "--clusters", "blue"}, 0, "It would be refused: nobody would serve /only.", "", ""},
 		"status":          {[]string{"upgrade", "status"}, 0, "a person does it", "", ""},
 		"status of one":   {[]string{"upgrade", "status", "abc1"}, 0, "[>] disable of cluster blue", "", ""},

@@ -97,6 +97,7 @@ func (g *globals) begin(cmd *cobra.Command, r client.WorkflowRequest, watch bool
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.Kind, err)
 	}
+	g.warn(w.Warnings)
 	if watch {
 		fmt.Fprintf(g.err, "workflow %s\n", w.ID)
 		ended, err := g.watch(ctx, c, w)
