@@ -14,8 +14,8 @@ func newMaintenanceCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "maintenance",
 		Short: "The maintenance lock: nobody but its owner changes the configuration",
-		Long: `The maintenance lock. While it is on, changes of the configuration are refused with its owner, reason and time (exit status 3), but for those that are
-made under it (--under-lock). Traffic, assignments, health checks and quiesces go on, and so do access tokens.`,
+		Long: `The maintenance lock. While it is on, changes of the configuration are refused with its owner, reason and time (exit status 3), but for those that
+its owner makes under it (--under-lock, and --owner when it was taken under another name). Traffic, assignments, health checks and quiesces go on, and so do access tokens.`,
 		Example: `  holdfast maintenance on --reason "new release of fortune" --timeout 2h
   holdfast config apply -f shop.yaml --under-lock
   holdfast instance set cluster1 instance1 --weight 3 --under-lock --owner alice   # taken under that name
