@@ -71,7 +71,7 @@ type table struct {
 	rows    [][]cell
 	colour  bool
 	first   string // title of the column that gives way before all others, "" for none
-	limit   int // how wide it gets at most; 0: as wide as it is
+	limit   int    // how wide it gets at most; 0: as wide as it is
 }
 
 func (g *globals) table(columns ...string) *table {
