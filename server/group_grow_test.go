@@ -20,7 +20,10 @@ func (g *testGroup) add(tb testing.TB, n, peer, admin int, settings func(*Config
 	c.PeerAddr, c.AdminAddr = fmt.Sprintf("%s:%d", host, peer), fmt.Sprintf("%s:%d", host, admin)
 	settings(&c)
 	log := new(logBuffer)
-	s, err := New(c, io.MultiWriter(tb.Output(), log))
+	if g.out == nil {
+		g.out = outputOf(tb)
+	}
+	s, err := New(c, io.MultiWriter(g.out, log))
 	if err != nil {
 		tb.Fatal(err)
 	}

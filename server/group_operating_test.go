@@ -122,7 +122,7 @@ func (g *testGroup) restart(tb testing.TB, i int) {
 	if err := g.servers[i].Close(); err != nil {
 		tb.Error(err)
 	}
-	s, err := New(g.servers[i].config, io.MultiWriter(tb.Output(), g.logs[i]))
+	s, err := New(g.servers[i].config, io.MultiWriter(g.out, g.logs[i]))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func (g *testGroup) halt(tb testing.TB, i int) {
 
 func (g *testGroup) again(tb testing.TB, i int) {
 	tb.Helper()
-	s, err := New(g.servers[i].config, io.MultiWriter(tb.Output(), g.logs[i]))
+	s, err := New(g.servers[i].config, io.MultiWriter(g.out, g.logs[i]))
 	if err != nil {
 		tb.Fatal(err)
 	}

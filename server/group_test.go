@@ -23,6 +23,33 @@ type testGroup struct {
 	done    []chan error
 	port    int // of the listener web
 	logs    []*logBuffer
+	out     *output
+}
+
+// output is tb.Output() as long as the test lasts: Raft's transport may log its own end a moment after it was closed.
+type output struct {
+	mu   sync.Mutex
+	w    io.Writer
+	over bool
+}
+
+func outputOf(tb testing.TB) *output {
+	o := &output{w: tb.Output()}
+	tb.Cleanup(func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.over = true
+	})
+	return o
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return len(p), nil
+	}
+	return o.w.Write(p)
 }
 
 // logBuffer is the log of one node.
@@ -50,7 +77,7 @@ func startGroup(tb testing.TB, n int, settings ...func(*Config)) *testGroup {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := &testGroup{port: freePort(tb)}
+	g := &testGroup{port: freePort(tb), out: outputOf(tb)}
 	peer, admin := freePort(tb), freePort(tb)
 	var join []string
 	for i := range n {
@@ -67,7 +94,7 @@ func startGroup(tb testing.TB, n int, settings ...func(*Config)) *testGroup {
 		}
 		log := new(logBuffer)
 		g.logs = append(g.logs, log)
-		s, err := New(c, io.MultiWriter(tb.Output(), log))
+		s, err := New(c, io.MultiWriter(g.out, log))
 		if err != nil {
 			tb.Fatal(err)
 		}
