@@ -186,13 +186,25 @@ func FuzzLogFile(f *testing.F) {
 	whole := readFile(f, smallDir(f)+"/"+boltName)
 	f.Add(uint32(16), []byte{1})
 	f.Add(uint32(3*4096), []byte{3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255})
+	f.Add(uint32(64), []byte{0x12})
+	// Where a meta page has its transaction id (bbolt, db.go and page.go): after the page's header, 48 bytes of the meta.
+	const txid = 16 + 48
+	ids := func(image []byte) string {
+		page := os.Getpagesize()
+		return string(image[txid:txid+8]) + string(image[page+txid:page+txid+8])
+	}
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
 		image := bytes.Clone(whole)
 		copy(image[int(at)%len(image):], patch)
 		fixMeta(image, 0)
 		fixMeta(image, os.Getpagesize())
 		c, err := checkImage("raft.db", image, -1)
-		if err == nil && c.checked != smallLast-smallFirst+1 {
+		const all = smallLast - smallFirst + 1
+		switch {
+		case err != nil || c.checked == all:
+		case ids(image) != ids(whole) && c.checked < all:
+			// With good checksums and other transaction ids the page before the last is the newest: the file as it was a transaction ago.
+		default:
 			t.Fatalf("%d entries", c.checked)
 		}
 	})
