@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -31,30 +30,28 @@ func (n workflowNode) Propose(ctx context.Context, c fsm.Command) (fsm.Result, e
 	return result, n.s.node.WaitApplied(ctx, result.Index)
 }
 
-// Nodes turns the members' descriptions into reports. One that cannot be read says nothing, so its node counts as silent.
+// Nodes asks every member. One whose description cannot be read says nothing, so its node counts as silent.
 func (n workflowNode) Nodes(ctx context.Context) []workflow.Node {
-	members := n.s.node.Members(ctx)
-	list := make([]workflow.Node, len(members))
-	for i, m := range members {
-		list[i] = workflow.Node{Name: m.Name}
-		var d description
-		if !m.Reachable || json.Unmarshal(m.Info.Detail, &d) != nil {
-			continue
-		}
-		list[i] = workflowReport(m.Name, &d)
+	reports := n.s.reports(ctx)
+	list := make([]workflow.Node, len(reports))
+	for i := range reports {
+		list[i] = workflowReport(&reports[i])
 	}
 	return list
 }
 
-// workflowReport is what a node's description says for workflows.
-func workflowReport(name string, d *description) workflow.Node {
-	out := workflow.Node{Name: name, Reachable: true, InForce: d.InForce}
-	for _, in := range d.Instances {
+// workflowReport is what a node's report says for workflows.
+func workflowReport(r *memberReport) workflow.Node {
+	if !r.reachable {
+		return workflow.Node{Name: r.node}
+	}
+	out := workflow.Node{Name: r.node, Reachable: true, InForce: r.InForce}
+	for _, in := range r.Instances {
 		out.Instances = append(out.Instances, workflow.Instance{
 			Cluster: in.Cluster, Name: in.Instance, Healthy: in.Health != "down" && !in.Suspect, InFlight: in.InFlight + in.Waiting,
 		})
 	}
-	for _, m := range d.Modules {
+	for _, m := range r.Modules {
 		out.Modules = append(out.Modules, workflow.Module{Cluster: m.Cluster, Host: m.Host, ContextRoot: m.ContextRoot, InFlight: m.InFlight})
 	}
 	return out

@@ -171,10 +171,10 @@ func TestProgramIsEndedWithItsTerm(t *testing.T) {
 
 // TestReportsOfNodes: what waits for a connection counts as in flight, and an instance under suspicion is not healthy.
 func TestReportsOfNodes(t *testing.T) {
-	n := workflowReport("n1", &description{InForce: 7,
+	n := workflowReport(&memberReport{node: "n1", reachable: true, description: description{InForce: 7,
 		Instances: []lb.InstanceStatus{{Cluster: "c1", Instance: "i1", Health: "partial", InFlight: 2, Waiting: 3}, {Cluster: "c1", Instance: "i2", Health: "down"}, {Cluster: "c1", Instance: "i3", Health: "up", Suspect: true}},
 		Modules:   []lb.ModuleStatus{{Cluster: "c1", Host: "h", ContextRoot: "/a", InFlight: 4}},
-	})
+	}})
 	want := workflow.Node{Name: "n1", Reachable: true, InForce: 7,
 		Instances: []workflow.Instance{{Cluster: "c1", Name: "i1", Healthy: true, InFlight: 5}, {Cluster: "c1", Name: "i2"}, {Cluster: "c1", Name: "i3"}},
 		Modules:   []workflow.Module{{Cluster: "c1", Host: "h", ContextRoot: "/a", InFlight: 4}}}
