@@ -180,16 +180,7 @@ func newClusterShowCommand(g *globals) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.completeNames(nil, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, c, done, err := g.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
-			s, conf, err := statusAndConfig(ctx, c)
-			if err != nil {
-				return err
-			}
-			cl, err := clusterIn(s, args[0])
+			s, conf, cl, err := g.showCluster(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -141,16 +141,7 @@ func newInstanceShowCommand(g *globals) *cobra.Command {
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: g.completeNames(instanceNames, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, c, done, err := g.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
-			s, conf, err := statusAndConfig(ctx, c)
-			if err != nil {
-				return err
-			}
-			cl, err := clusterIn(s, args[0])
+			s, conf, cl, err := g.showCluster(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -169,6 +160,21 @@ func newInstanceShowCommand(g *globals) *cobra.Command {
 			return g.print(out, func(w io.Writer) error { return g.writeInstance(w, s, args[0], &out) })
 		},
 	}
+}
+
+// showCluster reads what show prints of a cluster and what is in it: status, configuration, and the cluster's own part of the status.
+func (g *globals) showCluster(cmd *cobra.Command, name string) (*client.Status, *config.Config, *client.Cluster, error) {
+	ctx, c, done, err := g.connect(cmd)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer done()
+	s, conf, err := statusAndConfig(ctx, c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cl, err := clusterIn(s, name)
+	return s, conf, cl, err
 }
 
 func statusAndConfig(ctx context.Context, c *client.Client) (*client.Status, *config.Config, error) {

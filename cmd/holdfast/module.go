@@ -266,16 +266,7 @@ func newModuleShowCommand(g *globals) *cobra.Command {
 		Example: "  holdfast module show cluster1 /fortune -o yaml",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, c, done, err := g.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
-			s, conf, err := statusAndConfig(ctx, c)
-			if err != nil {
-				return err
-			}
-			cl, err := clusterIn(s, args[0])
+			s, conf, cl, err := g.showCluster(cmd, args[0])
 			if err != nil {
 				return err
 			}
