@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/holdfast-lb/holdfast/admin/issuer"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
@@ -27,12 +29,22 @@ type API struct {
 	mux  *http.ServeMux
 	huma huma.API
 	spec []byte // the OpenAPI document as JSON
+	// unguarded are routes that say wrongly who may call them: New fails on one.
+	unguarded []error
 
 	streams chan struct{} // one for each stream of events
 	leaving chan struct{} // closed when the node leaves: streams end
 	leave   sync.Once
 	beats   beats         // of registered instances
+	backups chan struct{} // holds one: the backup that is being sent
 	turns   chan struct{} // holds one: the edit that is being made
+
+	restores sync.Mutex // held while an archive is taken
+
+	followers chan struct{} // one for each follower of the log
+	watches   chan struct{} // one for each watch of keys
+
+	issuer *issuer.Verifier
 }
 
 // New makes the admin API. The error names what opt lacks.
@@ -41,12 +53,16 @@ func New(opt Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
-	a := &API{opt: opt, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams), leaving: make(chan struct{}), turns: make(chan struct{}, 1)}
+	a := &API{opt: opt, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams), leaving: make(chan struct{}), turns: make(chan struct{}, 1), backups: make(chan struct{}, 1),
+		followers: make(chan struct{}, maxFollowers), watches: make(chan struct{}, maxWatches)}
+	a.issuer = issuer.New(issuer.Options{Issuer: a.believed, Logger: opt.Logger, Now: opt.Now})
 	a.huma = humago.New(a.mux, a.humaConfig())
-	a.huma.UseMiddleware(a.requireRole, a.readBody)
+	a.huma.UseMiddleware(a.requirePermission, a.readBody)
 	a.mux.HandleFunc("/", a.notFound)
 	a.registerHealth()
 	a.registerStatus()
+	a.registerNodes()
+	a.registerMembership()
 	a.registerConfig()
 	a.registerConfigWrites()
 	a.registerSchedules()
@@ -55,12 +71,29 @@ func New(opt Options) (*API, error) {
 	a.registerHeartbeats()
 	a.registerEndpoints()
 	a.registerSessions()
+	a.registerStore()
+	a.registerKeys()
 	a.registerTokens()
+	a.registerRoles()
+	a.registerUserGroups()
+	a.registerUsers()
+	a.registerIssuer()
+	a.registerCertificates()
+	a.registerFiles()
+	a.registerACME()
 	a.registerWorkflows()
 	a.registerExplain()
 	a.registerEvents()
+	a.registerBackup()
+	a.registerRestore()
+	a.registerFollow()
+	a.registerUpgradeBinary()
+	a.registerLater()
 	a.relaxConfigSchemas()
 	if err := a.registerSpec(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(a.unguarded...); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -119,14 +152,18 @@ func schemaName(t reflect.Type, hint string) string {
 // route is what is said about an operation beside its types.
 type route struct {
 	method, path, id, summary, about string
-	// role that the caller needs; empty for the open routes.
-	role   string
-	body   int64 // limit of the body in bytes; 0: maxBody
-	status int   // of success; 0: 200 or 204
-	edit   func(*huma.Operation)
+	// role is the least of the built-in roles that may call it, permission what own roles need for it; both empty for the open routes.
+	role, permission string
+	body             int64 // limit of the body in bytes; 0: maxBody
+	status           int   // of success; 0: 200 or 204
+	edit             func(*huma.Operation)
 }
 
-const roleKey, bodyLimitKey = "role", "bodyLimit"
+// The keys of an operation's metadata. With streamedKey the handler reads the body itself, as it comes.
+const routeKey, bodyLimitKey, streamedKey = "route", "bodyLimit", "streamed"
+
+// With anyTypeKey the body may be of any media type; with waitsKey the answer may take longer than the request.
+const anyTypeKey, waitsKey = "anyType", "waits"
 
 // register adds an operation: the handler's errors become problems, its role is checked and documented.
 func register[I, O any](a *API, r route, handler func(context.Context, *I) (*O, error)) {
@@ -136,17 +173,18 @@ func register[I, O any](a *API, r route, handler func(context.Context, *I) (*O, 
 	op := huma.Operation{
 		OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, Description: r.about,
 		DefaultStatus: r.status, MaxBodyBytes: r.body + 1, BodyReadTimeout: -1, // readBody has both limits already
-		Metadata: map[string]any{roleKey: r.role, bodyLimitKey: r.body},
+		Metadata: map[string]any{routeKey: r, bodyLimitKey: r.body},
 		Errors:   []int{http.StatusBadRequest, http.StatusServiceUnavailable},
 	}
 	if r.role != "" {
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 		op.Security = []map[string][]string{{"token": {r.role}}}
-		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the role " + r.role + ".")
+		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the role " + r.role + ", or the permission `" + r.permission + "`.")
 	}
 	if r.edit != nil {
 		r.edit(&op)
 	}
+	a.checkRoute(&r)
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
@@ -154,4 +192,7 @@ func register[I, O any](a *API, r route, handler func(context.Context, *I) (*O, 
 		}
 		return out, nil
 	})
+	if op.Metadata[anyTypeKey] != nil {
+		op.RequestBody.Required = false // the framework takes an empty body for none, and a value may be empty
+	}
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -9,9 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -19,23 +18,13 @@ import (
 // tokenPrefix starts every access token: hft1.<id>.<secret>.
 const tokenPrefix = "hft1."
 
-// rank orders the roles that open the API. A node's join token has none.
-var rank = map[string]int{wire.RoleViewer: 1, wire.RoleOperator: 2, wire.RoleAdmin: 3}
-
-// identity is who calls.
-type identity struct {
-	// actor is what the log and the history of the configuration say: "local", or "token ID".
-	actor string
-	role  string
-}
-
 // authenticate finds out who calls. A token that is presented must be good, also from the node's own machine: whoever
 // sends one means it.
 func (a *API) authenticate(r *http.Request) (identity, *wire.Problem) {
 	headers := r.Header.Values("Authorization")
 	switch {
 	case len(headers) == 1:
-		return a.byToken(headers[0])
+		return a.byToken(r.Context(), headers[0])
 	case len(headers) > 1:
 		return identity{}, unauthorized("More than one Authorization header.")
 	case !fromThisMachine(r):
@@ -44,7 +33,18 @@ func (a *API) authenticate(r *http.Request) (identity, *wire.Problem) {
 	if p := checkHost(r.Host); p != nil {
 		return identity{}, p
 	}
-	return identity{actor: "local", role: wire.RoleAdmin}, nil
+	return identity{actor: "local"}.withRoles([]string{wire.RoleAdmin}, nil), nil
+}
+
+// whoNow looks again who calls and what that one may, after a wait.
+func (a *API) whoNow(ctx context.Context) error {
+	c := callOf(ctx)
+	who, p := a.authenticate(c.request)
+	if p != nil {
+		return p
+	}
+	c.who = who
+	return nil
 }
 
 func unauthorized(detail string) *wire.Problem {
@@ -53,21 +53,54 @@ func unauthorized(detail string) *wire.Problem {
 
 // byToken checks an Authorization header. Whether the id or the secret is wrong makes no difference for the caller, in
 // the text nor in time that depends on the secret: hashes of fixed size are compared, in constant time.
-func (a *API) byToken(header string) (identity, *wire.Problem) {
+func (a *API) byToken(ctx context.Context, header string) (identity, *wire.Problem) {
 	scheme, text, _ := strings.Cut(header, " ")
-	id, secret, ok := parseToken(strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	if is := a.believed(); is != nil && strings.EqualFold(scheme, "Bearer") && !strings.HasPrefix(text, tokenPrefix) && strings.Count(text, ".") == 2 {
+		return a.byIssuer(ctx, is, text)
+	}
+	id, secret, ok := parseToken(text)
 	known, exists := a.opt.State.TokenByID(id)
 	hash := sha256.Sum256(secret)
 	want := make([]byte, len(hash))
 	copy(want, known.Hash)
 	same := subtle.ConstantTimeCompare(hash[:], want) == 1 && len(known.Hash) == len(hash)
 	switch {
-	case !strings.EqualFold(scheme, "Bearer"), !ok, !exists, !same, rank[known.Role] == 0:
-		return identity{}, unauthorized("The access token is not valid: it may have been revoked, or belong to another group.")
+	case !strings.EqualFold(scheme, "Bearer"), !ok, !exists, !same, known.Role == wire.RoleNode:
+		return identity{}, invalidToken()
 	case a.expired(known):
 		return identity{}, unauthorized("The access token has expired; 'holdfast token create' makes a new one.")
 	}
-	return identity{actor: "token " + known.ID, role: known.Role}, nil
+	return a.owned(&known)
+}
+
+func invalidToken() *wire.Problem {
+	return unauthorized("The access token is not valid: it may have been revoked, or belong to another group.")
+}
+
+// owned is the identity of a token that is good: that of its user, or of its role. Both are looked up each time, so that a change counts at once.
+func (a *API) owned(t *fsm.Token) (identity, *wire.Problem) {
+	x := a.access()
+	who := identity{actor: "token " + t.ID, token: t.ID, expires: t.Expires}
+	if t.User == "" {
+		if !fsm.BuiltIn(t.Role) && x.Role(t.Role) == nil {
+			return identity{}, invalidToken()
+		}
+		who = who.withRoles([]string{t.Role}, x)
+		if len(t.Clusters) > 0 {
+			who.can = permit.Bound(permit.StoreUse, t.Clusters)
+		}
+		return who, nil
+	}
+	u := x.User(t.User)
+	switch {
+	case u == nil:
+		return identity{}, invalidToken()
+	case u.Disabled:
+		return identity{}, unauthorized(fmt.Sprintf("The user %s is disabled; 'holdfast user enable %s' changes that.", u.Name, u.Name))
+	}
+	who.actor, who.user, who.groups = fmt.Sprintf("user %s (token %s)", u.Name, t.ID), u.Name, u.Groups
+	return who.withRoles(x.RolesOf(u), x), nil
 }
 
 // clockSlack is how far the node's own clock must be past a token's end before it counts. Replicated time decides; but it
@@ -91,16 +124,4 @@ func parseToken(text string) (id string, secret []byte, ok bool) {
 
 func formatToken(id string, secret [32]byte) string {
 	return tokenPrefix + id + "." + base64.RawURLEncoding.EncodeToString(secret[:])
-}
-
-// requireRole is a middleware of the framework: the operation says which role it needs.
-func (a *API) requireRole(ctx huma.Context, next func(huma.Context)) {
-	need, _ := ctx.Operation().Metadata[roleKey].(string)
-	have := callOf(ctx.Context()).who.role
-	if need != "" && (rank[need] == 0 || rank[have] < rank[need]) {
-		_, w := humago.Unwrap(ctx)
-		writeProblem(w, wire.NewProblem(http.StatusForbidden, wire.CodeForbidden, fmt.Sprintf("This needs the role %s; the token has the role %s.", need, have)))
-		return
-	}
-	next(ctx)
 }

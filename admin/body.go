@@ -29,14 +29,22 @@ var yamlNames = []string{"application/x-yaml", "text/yaml", "text/x-yaml", "text
 // anything looks at it.
 func (a *API) readBody(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
+	if op.Metadata[waitsKey] != nil {
+		_, w := humago.Unwrap(ctx)
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // that of the request would end the wait; not every writer of a test has deadlines
+	}
 	if op.RequestBody == nil {
 		next(ctx)
 		return
 	}
 	r, w := humago.Unwrap(ctx)
 	limit := op.Metadata[bodyLimitKey].(int64)
-	p := checkType(r, op.RequestBody)
-	if p == nil {
+	check := checkType
+	if op.Metadata[anyTypeKey] != nil {
+		check = anyType
+	}
+	p := check(r, op.RequestBody)
+	if p == nil && op.Metadata[streamedKey] == nil {
 		p = slurp(w, r, limit)
 	}
 	if p != nil {
@@ -75,6 +83,20 @@ func checkType(r *http.Request, body *huma.RequestBody) *wire.Problem {
 		return refuse("The Content-Type is another one than this route takes")
 	}
 	r.Header.Set("Content-Type", media)
+	return nil
+}
+
+// anyType takes any media type, one at most. What a client has compressed for the way would be kept as it came, and given back without a word of that.
+func anyType(r *http.Request, _ *huma.RequestBody) *wire.Problem {
+	refuse := func(text string) *wire.Problem {
+		return wire.NewProblem(http.StatusUnsupportedMediaType, wire.CodeUnsupportedMediaType, text).With("Accept", "*/*")
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return refuse("Compressed bodies are not taken: leave Content-Encoding out, or say in the Content-Type what the bytes are.")
+	}
+	if len(r.Header.Values("Content-Type")) > 1 {
+		return refuse("The request has more than one Content-Type.")
+	}
 	return nil
 }
 

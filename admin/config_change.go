@@ -70,6 +70,9 @@ func (a *API) commit(ctx context.Context, c *change, attempt int) (*changeOutput
 	if err := checkSize(c.next); err != nil {
 		return nil, err
 	}
+	if err := a.checkCertificates(c.next); err != nil {
+		return nil, err
+	}
 	if err := a.checkOwner(ctx, c.lock, c.params.Owner); err != nil {
 		return nil, err
 	}
@@ -77,7 +80,7 @@ func (a *API) commit(ctx context.Context, c *change, attempt int) (*changeOutput
 		return a.schedule(ctx, c)
 	}
 	current := a.opt.State.Revision()
-	out := &changeOutput{Status: http.StatusOK, Body: wire.ConfigResult{AppliedBy: "majority", Warnings: a.warningsOf(c, current.Config)}}
+	out := &changeOutput{Status: http.StatusOK, Body: wire.ConfigResult{AppliedBy: "majority", Warnings: a.warningsOf(ctx, c, current.Config)}}
 	if c.expect == current.Number && bytes.Equal(current.Config.Canonical(), c.next.Canonical()) && !a.quiescing(c.now) {
 		if err := a.checkStopped(c.stopped); err != nil {
 			return nil, err
@@ -105,11 +108,11 @@ func (a *API) commit(ctx context.Context, c *change, attempt int) (*changeOutput
 }
 
 // warningsOf are those of the change. Of edits only what they bring: the rest of the configuration is not what they are about.
-func (a *API) warningsOf(c *change, current *config.Config) []string {
-	list := a.warnings(current, c.next)
+func (a *API) warningsOf(ctx context.Context, c *change, current *config.Config) []string {
 	if c.edits == nil {
-		return list
+		return a.warnings(ctx, current, c.next)
 	}
+	list := a.warningsAbout(ctx, current, c.next, changedListeners(current, c.next))
 	known := current.Warnings()
 	return slices.DeleteFunc(list, func(w string) bool { return slices.Contains(known, w) })
 }
@@ -140,16 +143,21 @@ func (a *API) waitAll(ctx context.Context, limit time.Duration, out *changeOutpu
 	if err := a.opt.Node.WaitAll(bounded, out.Body.Index); err != nil {
 		out.Status = http.StatusAccepted
 		out.Body.Warnings = append(out.Body.Warnings,
-			fmt.Sprintf("not every node serves it after %v; those that do not will when they can: %s", limit, firstLine(err)))
+			fmt.Sprintf("not every node serves it after %v; those that do not will when they can: %s", limit, laggards(err)))
 		return
 	}
 	out.Body.AppliedBy = "all"
 }
 
-// firstLine keeps a list of reasons short.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+// laggards gives the lines of err, one for each node that is behind, as one.
+func laggards(err error) string {
+	const most = 5 // groups have no more nodes with a vote
+	lines := strings.Split(err.Error(), "\n")
+	text := strings.Join(lines[:min(most, len(lines))], "; ")
+	if more := len(lines) - most; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }
 
 // parseIfMatch takes exactly one strong entity tag. "*" (RFC 9110 section 13.1.1) would overwrite what the caller has not

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -39,14 +40,14 @@ type rollbackInput struct {
 func (a *API) registerEdits() {
 	refusals := func(op *huma.Operation) { op.Errors = append(op.Errors, changeErrors...) }
 	register(a, route{
-		method: http.MethodPost, path: "/v1/config/edits", id: "edit-config", role: wire.RoleOperator, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/config/edits", id: "edit-config", role: wire.RoleOperator, permission: permit.InstancesWrite, status: http.StatusOK,
 		summary: "Change the configuration by names",
-		about: "All edits are one transaction: they are made one after the other and checked as a whole; either all hold or none. They are made to whatever is current, " +
+		about: "Without config:write only edits of instances, and the switches of modules and clusters. All edits are one transaction: they are made one after the other and checked as a whole; either all hold or none. They are made to whatever is current, " +
 			"again when somebody else was faster, unless If-Match says which revision must be current.",
 		edit: refusals,
 	}, a.postEdits)
 	register(a, route{
-		method: http.MethodPost, path: "/v1/config/rollback", id: "rollback-config", role: wire.RoleOperator, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/config/rollback", id: "rollback-config", role: wire.RoleOperator, permission: permit.ConfigWrite, status: http.StatusOK,
 		summary: "Make an earlier revision the newest one",
 		about:   "Any revision that the history still has becomes a new one. Quiesces begin and end as with every other change.",
 		edit:    refusals,
@@ -63,6 +64,9 @@ func (a *API) postEdits(ctx context.Context, in *editsInput) (*changeOutput, err
 	}
 	must, pinned, err := optionalIfMatch(in.IfMatch)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.mayEdit(ctx, b); err != nil {
 		return nil, err
 	}
 	request, err := json.Marshal(b)
@@ -254,7 +258,7 @@ func (a *API) postRollback(ctx context.Context, in *rollbackInput) (*changeOutpu
 }
 
 func noRevision(n uint64) *wire.Problem {
-	return notFoundf("The history has no revision %d; /v1/config/history lists those that are kept.", n)
+	return notFoundf("The history has no revision %d; 'holdfast config history' lists those that are kept.", n)
 }
 
 // revisionOf finds a revision of the history, nil when it is not kept.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -32,7 +33,7 @@ type planOutput struct {
 
 func (a *API) registerPlan() {
 	register(a, route{
-		method: http.MethodPost, path: "/v1/config/plan", id: "plan-config", role: wire.RoleViewer, body: maxConfigBody, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/config/plan", id: "plan-config", role: wire.RoleViewer, permission: permit.ConfigRead, body: maxConfigBody, status: http.StatusOK,
 		summary: "What a change of the configuration would do",
 		about: "The body is a whole configuration (YAML or JSON), or a JSON object with `edits` or `revision` (and `now`, `nowAll`). The answer has the differences, and the effect on what runs: " +
 			"quiesces that begin and until when, sessions that go elsewhere. It changes nothing; applied at the ETag's revision, the change does what the plan says.",
@@ -79,7 +80,10 @@ func (a *API) postPlan(ctx context.Context, in *planInput) (*planOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &planOutput{ETag: etag(current.Number), Body: a.plan(current, next, now)}, nil
+	if err := a.checkCertificates(next); err != nil {
+		return nil, err
+	}
+	return &planOutput{ETag: etag(current.Number), Body: a.plan(ctx, current, next, now)}, nil
 }
 
 // planEdits tells an object with edits or revision from a configuration, which has no such keys: nil for the latter.
@@ -137,11 +141,11 @@ func (a *API) planned(b *wire.PlanEdits, current *fsm.Revision) (*config.Config,
 	return next, nil
 }
 
-func (a *API) plan(current *fsm.Revision, next *config.Config, now []fsm.Subject) wire.Plan {
+func (a *API) plan(ctx context.Context, current *fsm.Revision, next *config.Config, now []fsm.Subject) wire.Plan {
 	changes := config.Diff(current.Config, next)
 	return wire.Plan{
 		Revision: current.Number, Unchanged: bytes.Equal(current.Config.Canonical(), next.Canonical()) && !a.quiescing(now),
 		Changes: append([]config.Change{}, changes[:min(len(changes), maxChanges)]...), ChangeCount: len(changes),
-		Effect: a.effect(a.opt.State.Plan(next, now), current.Config, next), Warnings: a.warnings(current.Config, next),
+		Effect: a.effect(a.opt.State.Plan(next, now), current.Config, next), Warnings: a.warnings(ctx, current.Config, next),
 	}
 }

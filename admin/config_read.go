@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -51,17 +52,17 @@ type historyOutput struct {
 
 func (a *API) registerConfig() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/config", id: "get-config", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/config", id: "get-config", role: wire.RoleViewer, permission: permit.ConfigRead,
 		summary: "The configuration",
 		about:   "The whole configuration with every default written out, as JSON or YAML. It can be edited and put back with its ETag as If-Match.",
 		edit:    configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) { op.Responses = okResponse(c) }),
 	}, a.getConfig)
 	register(a, route{
-		method: http.MethodGet, path: "/v1/config/history", id: "get-config-history", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/config/history", id: "get-config-history", role: wire.RoleViewer, permission: permit.ConfigRead,
 		summary: "The revisions of the configuration, the newest first",
 	}, a.getHistory)
 	register(a, route{
-		method: http.MethodGet, path: "/v1/config/revisions/{revision}", id: "get-config-revision", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/config/revisions/{revision}", id: "get-config-revision", role: wire.RoleViewer, permission: permit.ConfigRead,
 		summary: "The configuration of an earlier revision",
 		edit:    configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) { op.Responses = okResponse(c) }),
 	}, a.getRevision)

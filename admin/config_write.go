@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
@@ -41,7 +42,7 @@ var changeErrors = []int{http.StatusConflict, http.StatusRequestEntityTooLarge, 
 
 func (a *API) registerConfigWrites() {
 	register(a, route{
-		method: http.MethodPut, path: "/v1/config", id: "put-config", role: wire.RoleOperator, body: maxConfigBody,
+		method: http.MethodPut, path: "/v1/config", id: "put-config", role: wire.RoleOperator, permission: permit.ConfigWrite, body: maxConfigBody,
 		summary: "Replace the configuration",
 		about: "Compare-and-swap: If-Match names the revision that the change was made from. All faults of the body are reported at once, with line and column. " +
 			"What was enabled and is not any more begins to quiesce, except for what `now` names. " +
@@ -53,7 +54,7 @@ func (a *API) registerConfigWrites() {
 		}),
 	}, a.putConfig)
 	register(a, route{
-		method: http.MethodPost, path: "/v1/config/validate", id: "validate-config", role: wire.RoleViewer, body: maxConfigBody,
+		method: http.MethodPost, path: "/v1/config/validate", id: "validate-config", role: wire.RoleViewer, permission: permit.ConfigRead, body: maxConfigBody,
 		summary: "Check a configuration without changing anything", status: http.StatusOK,
 		edit: configContent(a, func(op *huma.Operation, c map[string]*huma.MediaType) {
 			op.RequestBody = &huma.RequestBody{Content: c, Required: true}
@@ -89,12 +90,12 @@ func (a *API) putConfig(ctx context.Context, in *putConfigInput) (*changeOutput,
 	return a.commit(ctx, c, 0)
 }
 
-func (a *API) validateConfig(_ context.Context, in *validateInput) (*validateOutput, error) {
+func (a *API) validateConfig(ctx context.Context, in *validateInput) (*validateOutput, error) {
 	next, err := parse(in.RawBody)
 	if err != nil {
 		return nil, err
 	}
-	return &validateOutput{wire.ValidateResult{Valid: true, Warnings: a.warnings(a.opt.State.Revision().Config, next)}}, nil
+	return &validateOutput{wire.ValidateResult{Valid: true, Warnings: a.warnings(ctx, a.opt.State.Revision().Config, next)}}, nil
 }
 
 // configProblem lists all faults of a configuration.

@@ -43,7 +43,7 @@ func (t *turning) goes(s fsm.Subject) string {
 	return wire.GoesToSome
 }
 
-// modules are those that sessions of s can be of: it, or the enabled ones of its cluster.
+// modules are those that sessions of s can be of: it, or all of its cluster, for one that is disabled keeps its sessions.
 func (t *turning) modules(s fsm.Subject) (list []*config.Module) {
 	cl := clusterOf(t.next, s.Cluster)
 	if cl == nil || s.IsModule() {
@@ -53,7 +53,7 @@ func (t *turning) modules(s fsm.Subject) (list []*config.Module) {
 		return nil
 	}
 	for i := range cl.Modules {
-		if m := &cl.Modules[i]; s.IsModule() && moduleSubject(cl.Name, m) == s || !s.IsModule() && m.Enabled {
+		if m := &cl.Modules[i]; s.IsModule() && moduleSubject(cl.Name, m) == s || !s.IsModule() {
 			list = append(list, m)
 		}
 	}

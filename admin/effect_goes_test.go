@@ -44,18 +44,19 @@ func TestEffectSaysWhereSessionsGo(t *testing.T) {
 		shape   func(*fsm.Operating)
 		want    string
 	}{
-		"others in the cluster":           {off("blue", "b1"), at("blue", "b1", ""), nil, wire.GoesToInstances},
-		"the whole cluster, for a part":   {off("blue", "b1") + "," + off("blue", "b2"), at("blue", "b1", ""), nil, wire.GoesToSome},
-		"the whole cluster":               {off("green", "g1"), at("green", "g1", ""), nil, wire.GoesToClusters},
-		"nobody else":                     {off("alone", "a1"), at("alone", "a1", ""), nil, wire.GoesNowhere},
-		"one that registered itself":      {off("alone", "a1"), at("alone", "a1", ""), register, wire.GoesToInstances},
-		"both clusters":                   {off("green", "g1") + "," + off("blue", "b1") + "," + off("blue", "b2"), at("green", "g1", ""), nil, wire.GoesNowhere},
-		"module, another cluster":         {module("blue", "/shop"), at("blue", "", "/shop"), nil, wire.GoesToClusters},
-		"module, nobody else":             {module("blue", "/only"), at("blue", "", "/only"), nil, wire.GoesNowhere},
-		"module, the other is without":    {module("blue", "/shop") + "," + off("green", "g1"), at("blue", "", "/shop"), nil, wire.GoesNowhere},
-		"module, disabled there as well":  {module("blue", "/shop") + "," + module("green", "/shop"), at("blue", "", "/shop"), nil, wire.GoesNowhere},
-		"removed with its cluster":        {`{"op":"remove","kind":"cluster","name":"green"}`, at("green", "g1", ""), nil, wire.GoesToClusters},
-		"removed with its cluster, alone": {`{"op":"remove","kind":"cluster","name":"alone"}`, at("alone", "a1", ""), nil, wire.GoesNowhere},
+		"others in the cluster":             {off("blue", "b1"), at("blue", "b1", ""), nil, wire.GoesToInstances},
+		"the whole cluster, for a part":     {off("blue", "b1") + "," + off("blue", "b2"), at("blue", "b1", ""), nil, wire.GoesToSome},
+		"the whole cluster":                 {off("green", "g1"), at("green", "g1", ""), nil, wire.GoesToClusters},
+		"the whole cluster, and its module": {module("green", "/shop") + "," + off("green", "g1"), at("green", "g1", ""), nil, wire.GoesToClusters},
+		"nobody else":                       {off("alone", "a1"), at("alone", "a1", ""), nil, wire.GoesNowhere},
+		"one that registered itself":        {off("alone", "a1"), at("alone", "a1", ""), register, wire.GoesToInstances},
+		"both clusters":                     {off("green", "g1") + "," + off("blue", "b1") + "," + off("blue", "b2"), at("green", "g1", ""), nil, wire.GoesNowhere},
+		"module, another cluster":           {module("blue", "/shop"), at("blue", "", "/shop"), nil, wire.GoesToClusters},
+		"module, nobody else":               {module("blue", "/only"), at("blue", "", "/only"), nil, wire.GoesNowhere},
+		"module, the other is without":      {module("blue", "/shop") + "," + off("green", "g1"), at("blue", "", "/shop"), nil, wire.GoesNowhere},
+		"module, disabled there as well":    {module("blue", "/shop") + "," + module("green", "/shop"), at("blue", "", "/shop"), nil, wire.GoesNowhere},
+		"removed with its cluster":          {`{"op":"remove","kind":"cluster","name":"green"}`, at("green", "g1", ""), nil, wire.GoesToClusters},
+		"removed with its cluster, alone":   {`{"op":"remove","kind":"cluster","name":"alone"}`, at("alone", "a1", ""), nil, wire.GoesNowhere},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			r := newRig(t)
@@ -78,6 +79,24 @@ func TestEffectSaysWhereSessionsGo(t *testing.T) {
 	}
 }
 
+// TestSessionsOfModulesThatQuiesceGoOn: 'cluster remove' disables the modules first, and --force takes the instances while they quiesce: their
+// sessions are of modules that are disabled already, and go where those are served.
+func TestSessionsOfModulesThatQuiesceGoOn(t *testing.T) {
+	for cluster, want := range map[string]string{"green": wire.GoesToClusters, "alone": wire.GoesNowhere} {
+		r := newRig(t)
+		before := strings.NewReplacer("[{contextRoot: /shop}]", "[{contextRoot: /shop, enabled: false}]",
+			"[{contextRoot: /alone}]", "[{contextRoot: /alone, enabled: false}]").Replace(blueGreen)
+		decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", before))
+		r.node.view.plan = func(*config.Config, []fsm.Subject) fsm.Effect {
+			return fsm.Effect{Stopped: []fsm.Displaced{{Subject: fsm.Subject{Cluster: cluster, Instance: cluster[:1] + "1"}, Why: "removed", Sessions: 3}}}
+		}
+		body := `{"edits":[{"op":"remove","kind":"cluster","name":"` + cluster + `"}]}`
+		if got := decode[wire.Plan](t, post(r.api, "POST", "/v1/config/plan", body)).Effect.Stopped[0].Goes; got != want {
+			t.Errorf("sessions of cluster %s go %q, want %q", cluster, got, want)
+		}
+	}
+}
+
 // TestFailedInstancesTakeNoSessions: what the group has found failed is nowhere to go.
 func TestFailedInstancesTakeNoSessions(t *testing.T) {
 	r := newRig(t)
@@ -93,5 +112,17 @@ func TestFailedInstancesTakeNoSessions(t *testing.T) {
 	body := `{"edits":[{"op":"disable","kind":"instance","cluster":"blue","name":"b1"}]}`
 	if got := decode[wire.Plan](t, post(r.api, "POST", "/v1/config/plan", body)).Effect.Stopped[0].Goes; got != wire.GoesNowhere {
 		t.Errorf("sessions go %q", got)
+	}
+}
+
+// TestRemovalOfAllListenersIsWarnedOf: what the plan says of sessions is not all then.
+func TestRemovalOfAllListenersIsWarnedOf(t *testing.T) {
+	r := newRig(t)
+	decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", okConfig))
+	for text, want := range map[string]bool{"{}": true, okConfig: false} {
+		p := decode[wire.Plan](t, post(r.api, "POST", "/v1/config/plan", text, "Content-Type", "application/yaml"))
+		if got := strings.Contains(strings.Join(p.Warnings, "\n"), "no listener is left (1 before)"); got != want {
+			t.Errorf("%q: %q", text, p.Warnings)
+		}
 	}
 }

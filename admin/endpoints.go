@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -23,7 +24,7 @@ type endpointsOutput struct {
 
 func (a *API) registerEndpoints() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/endpoints", id: "list-endpoints", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/endpoints", id: "list-endpoints", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "The instances that take new work, for clients that choose by themselves",
 		about: "Those that are enabled and available, with their URLs, weights and zones. Whoever asks every second uses consistency=stale: " +
 			"then the node answers from what it knows.",

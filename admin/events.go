@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -42,7 +43,7 @@ type eventsInput struct {
 
 func (a *API) registerEvents() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/events", id: "list-events", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/events", id: "list-events", role: wire.RoleViewer, permission: permit.AuditRead,
 		summary: "What happened to the group",
 		about: "The last 1000 events are kept; the group has them all in one order, whichever node is asked. With Accept: text/event-stream they come as " +
 			"server-sent events as they happen, with their seq as id, until the node leaves.",
@@ -156,7 +157,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, after uint64) {
 // mayRead looks again whether the caller may read: its token may have been revoked, or have expired.
 func (a *API) mayRead(r *http.Request) bool {
 	who, p := a.authenticate(r)
-	return p == nil && rank[who.role] >= rank[wire.RoleViewer]
+	return p == nil && who.may(permit.AuditRead)
 }
 
 // sse writes events in the format of the WHATWG HTML standard, section 9.2. JSON has no line ends of its own.

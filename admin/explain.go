@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -37,16 +38,16 @@ type dropSessionInput struct {
 func (a *API) registerExplain() {
 	conflicts := func(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusNotFound, http.StatusConflict) }
 	register(a, route{
-		method: http.MethodPost, path: "/v1/sessions/explain", id: "explain-session", role: wire.RoleOperator, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/sessions/explain", id: "explain-session", role: wire.RoleOperator, permission: permit.SessionsExplain, status: http.StatusOK,
 		summary: "Every decision about a session, and what would become of its next request",
 		about:   "The id travels in the body, because addresses of requests end up in logs. It changes nothing.",
 	}, a.explainSession)
 	register(a, route{
-		method: http.MethodPost, path: "/v1/sessions/{key}/move", id: "move-session", role: wire.RoleOperator, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/sessions/{key}/move", id: "move-session", role: wire.RoleOperator, permission: permit.SessionsWrite, status: http.StatusOK,
 		summary: "Move a session to another instance of its cluster", edit: conflicts,
 	}, a.moveSession)
 	register(a, route{
-		method: http.MethodDelete, path: "/v1/sessions/{key}", id: "drop-session", role: wire.RoleOperator,
+		method: http.MethodDelete, path: "/v1/sessions/{key}", id: "drop-session", role: wire.RoleOperator, permission: permit.SessionsWrite,
 		summary: "Drop an assignment", about: "The next request of the session is treated as one of a new session, or repairs the table from its cookie.", edit: conflicts,
 	}, a.dropSession)
 }
@@ -93,6 +94,9 @@ func (a *API) explainSession(ctx context.Context, in *explainInput) (*explainOut
 		out.Next = e.assigned(as, &s)
 	} else {
 		out.Next = e.unknown(looked.Cookie, len(list) > 0)
+	}
+	if v := a.opt.State.Stored(fsm.StoreKey{Space: fsm.SpaceSessions, Key: string(key[:])}); v != nil {
+		out.Data = &wire.StoredData{ETag: a.versionTag(v.Version), Type: v.Type, Bytes: v.Size(), Changed: v.Changed(), Expires: v.Expires()}
 	}
 	return &explainOutput{headers, out}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
@@ -28,10 +29,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeNode is a group of one: what is proposed is applied to a real state at once.
 type fakeNode struct {
-	state *fsm.State
-	mu    sync.Mutex // one proposal at a time, as in a log
-	index uint64
-	now   time.Time
+	upgrades   []wire.BinaryUpgrade
+	upgradeErr error
+	state      *fsm.State
+	mu         sync.Mutex // one proposal at a time, as in a log
+	index      uint64
+	now        time.Time
 
 	// view is what the API reads: the state, with what a test puts into Operating and Plan.
 	view fakeState
@@ -41,11 +44,22 @@ type fakeNode struct {
 	beats    []config.Instance
 	gone     []fsm.InstanceRef
 
+	transfers   []string // whom Transfer was called with
+	transferErr error
+	removals    []string
+	resyncs     []string
+	memberErr   error
+
 	lost     atomic.Bool // no quorum: Sync and Propose end with their context
 	waitErr  error
 	readyErr error
 	proposed func() // called before a proposal is applied
+	backup   func(context.Context) (*admin.Backup, error)
+	restore  func(context.Context, admin.Restore) (wire.Restored, error)
+	follow   func(context.Context, admin.FollowFrom) (*admin.Follow, error)
 	members  []admin.Member
+	syncErr  error
+	copies   admin.Copies // for an API that is made afterwards
 	health   []admin.InstanceStatus
 }
 
@@ -89,6 +103,8 @@ type fakeState struct {
 	shape atomic.Pointer[func(*fsm.Operating)]
 	plan  func(next *config.Config, now []fsm.Subject) fsm.Effect
 	left  map[fsm.Subject]int // assignments of modules
+	// watched, when set, is called when somebody begins to wait for a change of the store.
+	watched func()
 }
 
 func (s *fakeState) operating(change func(*fsm.Operating)) { s.shape.Store(&change) }
@@ -101,6 +117,13 @@ func (s *fakeState) Operating() *fsm.Operating {
 		return &shaped
 	}
 	return op
+}
+
+func (s *fakeState) StoreNews() <-chan struct{} {
+	if s.watched != nil {
+		s.watched()
+	}
+	return s.State.StoreNews()
 }
 
 func (s *fakeState) Plan(next *config.Config, now []fsm.Subject) fsm.Effect {
@@ -161,6 +184,9 @@ func (n *fakeNode) sessions(t testing.TB, ops ...fsm.SessionOp) {
 }
 
 func (n *fakeNode) Sync(ctx context.Context) error {
+	if n.syncErr != nil {
+		return n.syncErr
+	}
 	if n.lost.Load() {
 		<-ctx.Done()
 		return ctx.Err()
@@ -234,6 +260,9 @@ func newNode(t testing.TB) *fakeNode {
 	t.Helper()
 	n := &fakeNode{state: fsm.New(), now: time.Now().UTC().Truncate(time.Second)}
 	n.view.State = n.state
+	n.backup = func(context.Context) (*admin.Backup, error) { return backupOf("archive"), nil }
+	n.restore = func(context.Context, admin.Restore) (wire.Restored, error) { return wire.Restored{}, admin.ErrNoQuorum }
+	n.follow = func(context.Context, admin.FollowFrom) (*admin.Follow, error) { return nil, admin.ErrClosed }
 	_, err := n.Propose(t.Context(), &fsm.GroupInit{RequestID: fsm.RequestID{1}, Group: fsm.Group{
 		ID: "0f0e0d0c-0b0a-4908-8706-050403020100", Name: "test", Epoch: 1, Secret: make([]byte, 32), CACert: []byte{1}, CAKey: []byte{2}, Created: n.now}})
 	if err != nil {
@@ -249,6 +278,14 @@ func newAPI(t testing.TB, n *fakeNode, log io.Writer) *admin.API {
 		JoinToken:  func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil },
 		Logger:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		QuorumWait: 50 * time.Millisecond, CommitWait: 2 * time.Second,
+		Copies:  n.copies,
+		Backup:  func(ctx context.Context, _ wire.BackupValues) (*admin.Backup, error) { return n.backup(ctx) },
+		Follow:  func(ctx context.Context, from admin.FollowFrom) (*admin.Follow, error) { return n.follow(ctx, from) },
+		Restore: func(ctx context.Context, what admin.Restore) (wire.Restored, error) { return n.restore(ctx, what) },
+		UpgradeBinary: func(_ context.Context, u wire.BinaryUpgrade) (wire.BinaryUpgraded, error) {
+			n.upgrades = append(n.upgrades, u)
+			return wire.BinaryUpgraded{Node: "n1", Program: u.Program, Pid: 7, Version: "v2", Before: "v1", Schema: 4, Took: 1200, Gap: 300}, n.upgradeErr
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +306,7 @@ func newRig(t *testing.T) *rig {
 	return &rig{T: t, node: n, api: api, url: srv.URL, log: log}
 }
 
-// busy puts into force what most calls need: clusters of which one lets instances register, and a running quiesce of id 7. The group accepts
+// busy puts into force what most calls need: three nodes, clusters of which one lets instances register, and a running quiesce of id 7. The group accepts
 // whatever the state does not know.
 func (r *rig) busy() *rig {
 	r.Helper()
@@ -279,13 +316,15 @@ func (r *rig) busy() *rig {
 	}
 	c.Clusters[0].Instances[1].Enabled = false
 	start := r.node.now
+	r.node.members = threeNodes()
 	r.node.view.operating(func(o *fsm.Operating) {
 		o.Config, o.Index = c, 99
+		o.Certificates = []fsm.Certificate{{Name: "n1", Chain: [][]byte{{1}}, Version: 5}}
 		o.Quiesces = []fsm.Quiesce{{ID: 7, Subject: fsm.Subject{Cluster: "cluster1", Instance: "instance2"}, Started: start, Deadline: start.Add(31 * time.Minute), Actor: "token ab", Revision: 2}}
 	})
 	r.node.answer = func(c fsm.Command) (fsm.Result, bool) {
 		switch c.(type) {
-		case *fsm.QuiesceSet, *fsm.LockSet, *fsm.LockClear, *fsm.ScheduleSet, *fsm.ScheduleDrop, *fsm.InstanceRegister:
+		case *fsm.QuiesceSet, *fsm.LockSet, *fsm.LockClear, *fsm.ScheduleSet, *fsm.ScheduleDrop, *fsm.InstanceRegister, *fsm.CertificatePut:
 			return fsm.Result{}, true
 		}
 		return fsm.Result{}, false

@@ -19,6 +19,10 @@ func (a *API) sync(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, a.opt.QuorumWait)
 	defer cancel()
 	err := a.opt.Node.Sync(bounded)
+	var said *wire.Problem
+	if errors.As(err, &said) || errors.Is(err, ErrNoRoom) {
+		return err // it knows why
+	}
 	if err != nil && (bounded.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOutcomeUnknown)) {
 		return ErrNoQuorum // reading has no outcome that could be unknown
 	}
@@ -52,6 +56,9 @@ func (a *API) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 	bounded, cancel := context.WithTimeout(ctx, a.opt.CommitWait)
 	defer cancel()
 	res, err := a.opt.Node.Propose(bounded, c)
+	if words := (*RefusedError)(nil); errors.As(err, &words) {
+		return res, wire.NewProblem(http.StatusConflict, wire.CodeRefused, "Nothing was changed: "+words.Words+".")
+	}
 	if err != nil && bounded.Err() != nil && !errors.Is(err, ErrNoQuorum) {
 		return res, ErrOutcomeUnknown
 	}
@@ -64,6 +71,14 @@ func refused(res fsm.Result) *wire.Problem {
 		return locked(res.Lock)
 	}
 	return wire.NewProblem(http.StatusConflict, wire.CodeRefused, "The group refused the change: "+res.Message+".")
+}
+
+// Refused is the problem of a result that is a refusal, nil for a success. It is for what a Node does in several steps.
+func Refused(res fsm.Result) error {
+	if res.Code == fsm.CodeOK {
+		return nil
+	}
+	return refused(res)
 }
 
 // requestID is the same for the same key and the same request, so that a repeated request gives the first answer. All

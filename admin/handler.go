@@ -16,7 +16,8 @@ import (
 
 // call is what is known about one request while it runs. It belongs to the goroutine of the request.
 type call struct {
-	who identity
+	who     identity
+	request *http.Request
 	// stream: the caller asks for a stream of events.
 	stream bool
 }
@@ -36,9 +37,10 @@ var openRoutes = map[string]bool{"/healthz": true, "/readyz": true}
 // ServeHTTP guards, authenticates, routes and logs one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	c := &call{who: identity{actor: "-"}, stream: strings.Contains(strings.ToLower(r.Header.Get("Accept")), mediaEvents)}
+	c := &call{who: identity{actor: nobody}, stream: strings.Contains(strings.ToLower(r.Header.Get("Accept")), mediaEvents)}
 	rec := &recorder{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	c.request = r
 	// The framework's own reading of Accept can panic (it slices past the end of "a;,b"), so it only sees what we make of it.
 	r.Header.Set("Accept", accepted(r.Header.Get("Accept")))
 	h := w.Header()
@@ -136,7 +138,9 @@ func (a *API) logCall(r *http.Request, c *call, status int, took time.Duration) 
 	route := routeOf(r)
 	// Health checks, scrapers and dashboards ask every few seconds: what only reads is worth a line when it was refused. Registered instances send
 	// a heartbeat twice a second; that one of theirs is refused is said once, see putHeartbeat.
-	beat := route == heartbeatRoute && r.Method == http.MethodPut && c.who.role != "" && status < http.StatusInternalServerError
+	beat := route == heartbeatRoute && r.Method == http.MethodPut && c.who.known() && status < http.StatusInternalServerError
+	// Applications write at the rate of their own requests.
+	beat = beat || storeRoutes[route] && c.who.known() && status < http.StatusInternalServerError
 	if openRoutes[r.URL.Path] || route == "/metrics" || beat || readsOnly(r, route) && status < http.StatusBadRequest {
 		level = slog.LevelDebug
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 )
 
@@ -39,7 +40,7 @@ func (a *API) registerHealth() {
 	})
 	metrics := promhttp.HandlerFor(a.opt.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4})
 	register(a, route{
-		method: http.MethodGet, path: "/metrics", id: "get-metrics", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/metrics", id: "get-metrics", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "The node's metrics in the Prometheus text format",
 		edit: func(op *huma.Operation) {
 			op.Responses = okResponse(map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}})
@@ -70,7 +71,7 @@ func (a *API) registerSpec() error {
 		Body        []byte
 	}
 	register(a, route{
-		method: http.MethodGet, path: "/v1/openapi.json", id: "get-openapi", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/openapi.json", id: "get-openapi", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "This document",
 		edit: func(op *huma.Operation) {
 			op.Responses = okResponse(map[string]*huma.MediaType{"application/openapi+json": {Schema: &huma.Schema{Type: huma.TypeObject}}})

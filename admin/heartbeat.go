@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -39,7 +40,7 @@ type goodbyeInput struct {
 func (a *API) registerHeartbeats() {
 	a.beats.parsed, a.beats.refused = map[fsm.InstanceRef]beat{}, map[fsm.InstanceRef]string{}
 	register(a, route{
-		method: http.MethodPut, path: heartbeatRoute, id: "heartbeat", role: wire.RoleOperator, body: 64 << 10,
+		method: http.MethodPut, path: heartbeatRoute, id: "heartbeat", role: wire.RoleOperator, permission: permit.InstancesWrite, body: 64 << 10,
 		summary: "An instance registers itself, and says that it lives",
 		about: "The body is the instance as in the configuration, without its name. The first heartbeat registers it, one with other values changes it; without one for dropAfter it is dropped. " +
 			"The cluster must allow it (registration.allow).",
@@ -51,7 +52,7 @@ func (a *API) registerHeartbeats() {
 		},
 	}, a.putHeartbeat)
 	register(a, route{
-		method: http.MethodDelete, path: heartbeatRoute, id: "goodbye", role: wire.RoleOperator,
+		method: http.MethodDelete, path: heartbeatRoute, id: "goodbye", role: wire.RoleOperator, permission: permit.InstancesWrite,
 		summary: "A registered instance says goodbye: it is dropped at once",
 		edit: func(op *huma.Operation) {
 			op.Errors = append(op.Errors, http.StatusNotFound, http.StatusConflict, http.StatusGatewayTimeout)
@@ -74,6 +75,9 @@ func (a *API) putHeartbeat(ctx context.Context, in *heartbeatInput) (*heartbeatO
 }
 
 func (a *API) beat(ctx context.Context, in *heartbeatInput) (*heartbeatOutput, error) {
+	if err := a.mayInstances(ctx, in.Cluster); err != nil {
+		return nil, err
+	}
 	cl, err := a.registering(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
@@ -118,6 +122,9 @@ func (a *API) registering(ctx context.Context, name string) (*config.Cluster, er
 }
 
 func (a *API) deleteHeartbeat(ctx context.Context, in *goodbyeInput) (*struct{}, error) {
+	if err := a.mayInstances(ctx, in.Cluster); err != nil {
+		return nil, err
+	}
 	if err := a.sync(ctx); err != nil {
 		return nil, err
 	}

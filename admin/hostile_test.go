@@ -36,9 +36,18 @@ var writes = []struct{ method, path, mediaType, good string }{
 	{"POST", "/v1/config/rollback", "application/json", `{"revision":0}`},
 	{"PATCH", "/v1/quiesces/7", "application/json", `{"remaining":"5m"}`},
 	{"PUT", "/v1/maintenance", "application/json", `{"reason":"new module"}`},
+	{"POST", "/v1/nodes/n1/evacuate", "application/json", `{"reason":"new disk"}`},
 	{"PUT", "/v1/clusters/cluster1/instances/instance1/heartbeat", "application/json", `{"listeners":["http://127.0.0.1:9009"]}`},
+	{"POST", "/v1/upgrade-binary", "application/json", `{"program":"/usr/local/bin/holdfast"}`},
 	{"POST", "/v1/workflows/plan", "application/json", goodUpgrade},
 	{"POST", "/v1/sessions/explain", "application/json", workBodies["/v1/sessions/explain"]},
+	{"POST", "/v1/certificates", "application/json", authorityBody("n2")},
+	{"PUT", "/v1/certificates/n1", "application/json", authorityBody("")},
+	{"PUT", "/v1/roles/n1", "application/json", `{"allow":["status:read"]}`},
+	{"PUT", "/v1/user-groups/n1", "application/json", `{"roles":["viewer"]}`},
+	{"PUT", "/v1/users/n1", "application/json", `{"roles":["viewer"]}`},
+	{"PUT", "/v1/acme/account", "application/json", `{"keyId":"kid-1","key":"0123456789abcdef"}`},
+	{"PUT", "/v1/issuer", "application/json", `{"url":"https://login.example","audience":"holdfast"}`},
 }
 
 func send(h http.Handler, method, path, mediaType string, body io.Reader) *httptest.ResponseRecorder {

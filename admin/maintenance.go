@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -43,18 +44,18 @@ func (a *API) registerMaintenance() {
 		op.Errors = append(op.Errors, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusLocked, http.StatusGatewayTimeout)
 	}
 	register(a, route{
-		method: http.MethodGet, path: "/v1/maintenance", id: "get-maintenance", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/maintenance", id: "get-maintenance", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "Whether the maintenance lock is on",
 	}, a.getMaintenance)
 	register(a, route{
-		method: http.MethodPut, path: "/v1/maintenance", id: "lock", role: wire.RoleOperator,
+		method: http.MethodPut, path: "/v1/maintenance", id: "lock", role: wire.RoleOperator, permission: permit.MaintenanceWrite,
 		summary: "Turn the maintenance lock on",
 		about: "While it is on, the configuration can be changed only under it (lock with its id) and by its owner: other changes get 423 with its owner, reason and time. Traffic, assignments, health and running quiesces go on, " +
 			"and tokens can be made and revoked. Its owner may turn it on again, which gives it another reason and time-out.",
 		edit: refusals,
 	}, a.putMaintenance)
 	register(a, route{
-		method: http.MethodDelete, path: "/v1/maintenance", id: "unlock", role: wire.RoleOperator,
+		method: http.MethodDelete, path: "/v1/maintenance", id: "unlock", role: wire.RoleOperator, permission: permit.MaintenanceWrite,
 		summary: "Turn the maintenance lock off",
 		edit:    refusals,
 	}, a.deleteMaintenance)
@@ -119,6 +120,9 @@ func (a *API) owner(ctx context.Context, given string) string {
 	actor := callOf(ctx).who.actor
 	if given != "" {
 		return given
+	}
+	if who := &callOf(ctx).who; who.user != "" && who.token != "" {
+		return "user " + who.user // whichever of its tokens it uses
 	}
 	if id, ok := strings.CutPrefix(actor, "token "); ok {
 		if t, found := a.opt.State.TokenByID(id); found && t.Note != "" {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -14,11 +15,19 @@ import (
 var (
 	// ErrNoQuorum: there is no leader or no majority, and for certain nothing was done.
 	ErrNoQuorum = errors.New("no quorum")
+	// ErrNoRoom is an ErrNoQuorum: the disks of most nodes are full.
+	ErrNoRoom = fmt.Errorf("%w: disks are full", ErrNoQuorum)
 	// ErrOutcomeUnknown: the time was up before the group answered; the command may still be applied.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrClosed: the node is leaving.
 	ErrClosed = errors.New("node is closing")
 )
+
+// RefusedError is how a Node refuses what is asked of it, with the words for the caller.
+type RefusedError struct{ Words string }
+
+// Error gives the words.
+func (e *RefusedError) Error() string { return e.Words }
 
 // Node is the member of the group that the API drives.
 type Node interface {
@@ -34,6 +43,15 @@ type Node interface {
 	Sync(ctx context.Context) error
 	// WaitAll returns once every member has applied index.
 	WaitAll(ctx context.Context, index uint64) error
+	// Transfer hands leadership, and with it the virtual addresses, over to a member of the group by name, or to any that is eligible when to is empty.
+	// It returns once that node leads and, where there are virtual addresses, holds them. *RefusedError: it cannot be done, and nothing was.
+	Transfer(ctx context.Context, to string) error
+	// Remove takes a member out of the group; one that leads hands over first. It returns once the group has decided so. force: also when the group could not survive the
+	// next failure any more. *RefusedError: it cannot be done, and nothing was.
+	Remove(ctx context.Context, name string, force bool) error
+	// Resync has a member drop its state and take a new copy of it from the leader; one that leads hands over first. It returns once that has begun. *RefusedError: it
+	// cannot be done, and nothing was dropped.
+	Resync(ctx context.Context, name string) error
 	// Info is what this node knows about the group right now. It must not block.
 	Info() Info
 	// Members asks every member, this one included, how it is; it takes a second at most. Members that do not answer are
@@ -62,6 +80,7 @@ type Member struct {
 	Self      bool
 	Role      string // leader, follower, candidate, joining; empty when it does not answer
 	Voter     bool
+	ReadOnly  bool // it wants no vote
 	Reachable bool
 	Err       string // why it did not answer
 	Version   string
@@ -69,11 +88,18 @@ type Member struct {
 	Zone      string
 	PeerAddr  string
 	AdminAddr string
-	Ready     bool
-	Reason    string // why it is not ready
-	Applied   uint64
-	Revision  uint64
-	Sessions  int
+	// Started is when its process began, or its last resync; zero when it does not answer.
+	Started time.Time
+	Ready   bool
+	Reason  string // why it is not ready
+	// Quarantine says why it has taken itself out of service; nil: it has not.
+	Quarantine *Quarantine
+	// Disk says why it should not lead because of its disk, empty when that is sound. NoRoom: the disk is full.
+	Disk     string
+	NoRoom   bool
+	Applied  uint64
+	Revision uint64
+	Sessions int
 	// ClockSkew is its clock minus ours, half the round trip taken off.
 	ClockSkew time.Duration
 	// Digest is of its state at Applied, taken together.
@@ -89,6 +115,50 @@ type Member struct {
 	Duties []DutyStatus
 	// Programs are what workflows may run on it; nil when it did not say.
 	Programs *Programs
+	// VIP is what it says of the virtual addresses; nil when it did not say, or was started without any.
+	VIP *VIPStatus
+	// DNS is the zone that it answers DNS for; nil when it did not say, or answers for none.
+	DNS *DNSZone
+	// Backup is how it makes backups of the group's schedule; nil when it did not say, or makes none.
+	Backup *BackupSetting
+}
+
+// Quarantine is why a node has taken itself out of service.
+type Quarantine struct {
+	Cause string // diverged, disk-full, stuck, differs
+	// Since is by the node's own clock, Index the log index at which it was found.
+	Since time.Time
+	Index uint64
+	Text  string
+	// Difference names what differs first; empty while that is not known.
+	Difference string
+}
+
+// BackupSetting is how a node makes backups.
+type BackupSetting struct {
+	To    string // a directory, or s3://BUCKET/PREFIX
+	Every time.Duration
+	Keep  int // 0: all
+}
+
+// VIPStatus is what one node says of the virtual addresses.
+type VIPStatus struct {
+	Addresses []string // that it was started with, as in 10.0.0.100/24@eth0
+	Holds     bool     // it has them now
+	Eligible  bool     // it may be given them
+	Reason    string   // why it may not
+	// Conflict says who else on the link claims one of them, and which; empty: nobody.
+	Conflict string
+	// Connections are the clients' connections to the addresses that it has open.
+	Connections int
+	// Warnings say why clients may not find addresses where this node would hold them.
+	Warnings []string
+}
+
+// DNSZone is what a node answers DNS for.
+type DNSZone struct {
+	Name string        // without the dot at the end, in lower case
+	TTL  time.Duration // of the answers
 }
 
 // Programs is what a node has in its hook directory.
@@ -129,6 +199,15 @@ type InstanceStatus struct {
 	Suspect  bool    // checks have failed, but not yet enough in a row
 	Agent    string  // what its agent says of unassigned requests ("drain", "50%", "drain, 50%"), "" for nothing
 	Withheld float64 // the part of its share that it does not get by that, from 0 to 1
+	// Certificate is the one of its https listeners that ends first; nil when none was seen.
+	Certificate *InstanceCertificate
+}
+
+// InstanceCertificate is what a node has seen an instance present.
+type InstanceCertificate struct {
+	URL     string // of the listener
+	Subject string
+	Ends    time.Time // when it, or an issuer of it, expires
 }
 
 // State is the view of the replicated state that the API reads; *fsm.State satisfies it.
@@ -145,6 +224,7 @@ type State interface {
 	Plan(next *config.Config, now []fsm.Subject) fsm.Effect
 	Events(after uint64, limit int) []fsm.Event
 	LastEvent() uint64
+	FailedSchedule() *fsm.Event
 	Decisions(fsm.Key) (list []fsm.Decision, whole bool)
 	ModuleID(cluster, host, contextRoot string) (fsm.ModuleID, bool)
 	ModuleRef(fsm.ModuleID) (fsm.ModuleRef, bool)
@@ -157,6 +237,17 @@ type State interface {
 	Scan(cursor uint64, limit int, keep func(fsm.Key, fsm.Assignment) bool) ([]fsm.Entry, uint64)
 	Tokens() []fsm.Token
 	TokenByID(id string) (fsm.Token, bool)
+	// Stored is a value of the store, nil for none.
+	Stored(fsm.StoreKey) *fsm.Stored
+	// StoredLost is a value whose bytes no node has any more, nil for none.
+	StoredLost(fsm.StoreKey) *fsm.Stored
+	// StoreRefuses says with what result a write would be refused now; false: it would be done.
+	StoreRefuses(*fsm.StorePut) (fsm.Result, bool)
+	StoredKeys(m fsm.ModuleID, prefix, after string, limit int) (list []*fsm.Stored, more bool)
+	// KeysChanged is the log index of the last change of a module's keys; StoreNews is closed with the next change of the store.
+	KeysChanged(fsm.ModuleID) uint64
+	StoreNews() <-chan struct{}
+	StoreUse() (list []fsm.StoreUse, total int64)
 }
 
 // Sessions turns what an application or a client knows into what the table knows. The data plane has the keys for it.

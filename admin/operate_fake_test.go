@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -40,4 +41,25 @@ func (n *fakeNode) Deregister(_ context.Context, cluster, instance, _ string) (f
 		return fsm.Result{Code: fsm.CodeAbsent}, nil
 	}
 	return fsm.Result{}, nil
+}
+
+func (n *fakeNode) Remove(_ context.Context, name string, force bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.removals = append(n.removals, fmt.Sprint(name, " ", force))
+	return n.memberErr
+}
+
+func (n *fakeNode) Resync(_ context.Context, name string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.resyncs = append(n.resyncs, name)
+	return n.memberErr
+}
+
+func (n *fakeNode) Transfer(_ context.Context, to string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.transfers = append(n.transfers, to)
+	return n.transferErr
 }

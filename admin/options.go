@@ -1,20 +1,33 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-lb/holdfast/admin/wire"
 )
 
-// Options is what New needs. All fields but Gatherer, Logger, Now and the limits are required.
+// Options is what New needs. All fields but Copies, Backup, Restore, Follow, UpgradeBinary, Gatherer, Logger, Now and the limits are required.
 type Options struct {
 	Node     Node
 	State    State
 	Sessions Sessions
+	// Copies keeps what is kept beside the log; nil: everything goes through the log.
+	Copies Copies
 	// JoinToken makes the text of a join token (hfj1.…) of this group.
 	JoinToken func(id string, secret [32]byte, expires time.Time) (string, error)
+	// Backup takes the state for GET /v1/backup; its caller closes it. nil: the node gives no backups.
+	Backup func(ctx context.Context, values wire.BackupValues) (*Backup, error)
+	// Restore makes the state of the running group that of an archive, for POST /v1/restore. Its errors are those of Node.Propose, and problems. nil: the node takes none.
+	Restore func(ctx context.Context, what Restore) (wire.Restored, error)
+	// Follow gives the log for GET /v1/follow; nil: the node has no followers.
+	Follow func(ctx context.Context, from FollowFrom) (*Follow, error)
+	// UpgradeBinary has another program take this node over, for POST /v1/upgrade-binary; nil: it cannot. *RefusedError: the running one goes on.
+	UpgradeBinary func(ctx context.Context, u wire.BinaryUpgrade) (wire.BinaryUpgraded, error)
 	// Gatherer is what /metrics shows; nil: prometheus.DefaultGatherer.
 	Gatherer prometheus.Gatherer
 	// Logger takes one line for each call; nil: slog.Default().

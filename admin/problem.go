@@ -40,6 +40,9 @@ func frameworkProblem(status int, text string, errs []error) huma.StatusError {
 	if !known {
 		code = wire.CodeInternal
 	}
+	if code == wire.CodeInvalidRequest {
+		text = notValid
+	}
 	p := wire.NewProblem(status, code, text)
 	for _, err := range errs {
 		var d huma.ErrorDetailer
@@ -64,6 +67,8 @@ func (a *API) problem(ctx context.Context, err error) *wire.Problem {
 		return p
 	case errors.Is(err, ErrClosed):
 		return wire.NewProblem(http.StatusServiceUnavailable, wire.CodeNotReady, "This node is leaving; ask another one.").With("Retry-After", "1")
+	case errors.Is(err, ErrNoRoom):
+		return noRoom()
 	case errors.Is(err, ErrNoQuorum):
 		return noQuorum()
 	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -71,6 +76,12 @@ func (a *API) problem(ctx context.Context, err error) *wire.Problem {
 	}
 	a.opt.Logger.ErrorContext(ctx, "admin call failed", "err", err)
 	return wire.NewProblem(http.StatusInternalServerError, wire.CodeInternal, "This node could not do it; its log says why.")
+}
+
+func noRoom() *wire.Problem {
+	return wire.NewProblem(http.StatusServiceUnavailable, wire.CodeNoRoom,
+		"The disks of most nodes are full, so nothing was done. Free some room below their data directories ('holdfast status' and their logs name them); they go on by themselves.").
+		With("Retry-After", "5")
 }
 
 func noQuorum() *wire.Problem {
@@ -84,8 +95,11 @@ func outcomeUnknown() *wire.Problem {
 		"The group did not answer in time; the change may or may not happen. Repeat it with the same Idempotency-Key, or look first.")
 }
 
+// notValid is what every answer says whose faults are listed, whoever has found them.
+const notValid = "The request is not valid."
+
 func invalidRequest(location, format string, args ...any) *wire.Problem {
-	p := wire.NewProblem(http.StatusUnprocessableEntity, wire.CodeInvalidRequest, "The request is not valid.")
+	p := wire.NewProblem(http.StatusUnprocessableEntity, wire.CodeInvalidRequest, notValid)
 	p.Errors = []wire.ProblemError{{Location: location, Message: fmt.Sprintf(format, args...)}}
 	return p
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -42,11 +43,11 @@ type cancelQuiesceInput struct {
 
 func (a *API) registerQuiesces() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/quiesces", id: "list-quiesces", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/quiesces", id: "list-quiesces", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "The quiesces that run, with what is left",
 	}, a.listQuiesces)
 	register(a, route{
-		method: http.MethodPatch, path: "/v1/quiesces/{quiesce}", id: "set-quiesce", role: wire.RoleOperator,
+		method: http.MethodPatch, path: "/v1/quiesces/{quiesce}", id: "set-quiesce", role: wire.RoleOperator, permission: permit.InstancesWrite,
 		summary: "Give a running quiesce another end",
 		about:   "remaining counts from now on, total from its start: set to remaining 5m after ten minutes, it lasts 15 minutes altogether.",
 		edit: func(op *huma.Operation) {
@@ -54,7 +55,7 @@ func (a *API) registerQuiesces() {
 		},
 	}, a.setQuiesce)
 	register(a, route{
-		method: http.MethodDelete, path: "/v1/quiesces/{quiesce}", id: "cancel-quiesce", role: wire.RoleOperator, status: http.StatusOK,
+		method: http.MethodDelete, path: "/v1/quiesces/{quiesce}", id: "cancel-quiesce", role: wire.RoleOperator, permission: permit.InstancesWrite, status: http.StatusOK,
 		summary: "Cancel a quiesce: its subject is enabled again",
 		edit: func(op *huma.Operation) {
 			op.Errors = append(append(op.Errors, http.StatusNotFound), changeErrors...)
@@ -165,6 +166,11 @@ func (a *API) setQuiesce(ctx context.Context, in *setQuiesceInput) (*setQuiesceO
 	subjects := a.running(in.ID, subject)
 	if len(subjects) == 0 {
 		return nil, noQuiesce()
+	}
+	for _, s := range subjects {
+		if err := a.mayInstances(ctx, s.Cluster); err != nil {
+			return nil, err
+		}
 	}
 	changed := 0
 	for _, s := range subjects {

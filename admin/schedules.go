@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 )
@@ -40,16 +41,16 @@ type dropScheduleInput struct {
 
 func (a *API) registerSchedules() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/schedules", id: "list-schedules", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/schedules", id: "list-schedules", role: wire.RoleViewer, permission: permit.ConfigRead,
 		summary: "The changes that wait for their time, the next one first",
 	}, a.listSchedules)
 	register(a, route{
-		method: http.MethodGet, path: "/v1/schedules/{schedule}", id: "get-schedule", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/schedules/{schedule}", id: "get-schedule", role: wire.RoleViewer, permission: permit.ConfigRead,
 		summary: "One change that waits for its time",
 		edit:    func(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusNotFound) },
 	}, a.getSchedule)
 	register(a, route{
-		method: http.MethodDelete, path: "/v1/schedules/{schedule}", id: "drop-schedule", role: wire.RoleOperator,
+		method: http.MethodDelete, path: "/v1/schedules/{schedule}", id: "drop-schedule", role: wire.RoleOperator, permission: permit.ConfigWrite,
 		summary: "Take back a change that waits for its time",
 		edit: func(op *huma.Operation) {
 			op.Errors = append(op.Errors, http.StatusNotFound, http.StatusConflict, http.StatusLocked, http.StatusGatewayTimeout)
@@ -85,7 +86,7 @@ func (a *API) schedule(ctx context.Context, c *change) (*changeOutput, error) {
 	}
 	w := describeSchedule(&s)
 	return &changeOutput{Status: http.StatusAccepted, ETag: etag(current.Number), Body: wire.ConfigResult{
-		Revision: current.Number, Index: current.Index, AppliedBy: "majority", Warnings: a.warningsOf(c, current.Config), Schedule: &w}}, nil
+		Revision: current.Number, Index: current.Index, AppliedBy: "majority", Warnings: a.warningsOf(ctx, c, current.Config), Schedule: &w}}, nil
 }
 
 func describeSchedule(s *fsm.Schedule) wire.Schedule {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -16,7 +17,7 @@ import (
 const maxConns = 256
 
 // NewServer gives the HTTP server for a handler made by New: every phase of a connection has a deadline, heads are small.
-// The write deadline leaves room for wait=all (60 s).
+// The write deadline leaves room for wait=all, for a transfer (60 s) and for an upgrade of the program (80 s).
 func NewServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -38,6 +39,11 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Lo
 	srv := NewServer(h, logger)
 	if api, ok := h.(*API); ok {
 		srv.RegisterOnShutdown(api.endStreams)
+		keys, endKeys := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { api.issuer.Run(keys) })
+		defer running.Wait()
+		defer endKeys()
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(netutil.LimitListener(ln, maxConns)) }()

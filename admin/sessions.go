@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -54,16 +56,16 @@ type lookupOutput struct {
 
 func (a *API) registerSessions() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/sessions", id: "list-sessions", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/sessions", id: "list-sessions", role: wire.RoleViewer, permission: permit.SessionsRead,
 		summary: "The assignments, page by page",
 		about:   "A session that is there during the whole walk is met exactly once.",
 	}, a.listSessions)
 	register(a, route{
-		method: http.MethodGet, path: "/v1/sessions/{key}", id: "get-session", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/sessions/{key}", id: "get-session", role: wire.RoleViewer, permission: permit.SessionsRead,
 		summary: "One assignment by its key",
 	}, a.getSession)
 	register(a, route{
-		method: http.MethodPost, path: "/v1/sessions/lookup", id: "lookup-session", role: wire.RoleViewer, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/sessions/lookup", id: "lookup-session", role: wire.RoleViewer, permission: permit.SessionsRead, status: http.StatusOK,
 		summary: "The assignment of an application's session id or of an insert cookie",
 		about:   "The id travels in the body, because addresses of requests end up in logs. It changes nothing.",
 	}, a.lookupSession)
@@ -175,6 +177,11 @@ func (a *API) lookupSession(ctx context.Context, in *lookupInput) (*lookupOutput
 // which was made from what the caller sent.
 func (a *API) keyOf(b *wire.Lookup, out *wire.LookupResult) (fsm.Key, error) {
 	unrecognised := func(what string) error {
+		cl := clusterOf(a.opt.State.Operating().Config, b.Cluster)
+		if cl == nil || !slices.ContainsFunc(cl.Modules, func(m config.Module) bool { return m.Host == b.Host && m.ContextRoot == b.ContextRoot }) {
+			return wire.NewProblem(http.StatusUnprocessableEntity, wire.CodeSessionIDNotInCluster,
+				fmt.Sprintf("There is no module with the context root %s%s in a cluster %s, so the %s cannot be looked up. 'holdfast config show' has the modules.", b.ContextRoot, onHost(b.Host), b.Cluster, what))
+		}
 		return wire.NewProblem(http.StatusUnprocessableEntity, wire.CodeSessionIDNotInCluster,
 			"The "+what+" does not belong to this cluster, host and context root. The context root is the module's, as 'holdfast config show' has it.")
 	}
@@ -199,4 +206,11 @@ func (a *API) keyOf(b *wire.Lookup, out *wire.LookupResult) (fsm.Key, error) {
 }
 
 // unavailable: not the id is wrong, the node cannot tell yet.
+func onHost(host string) string {
+	if host == "" {
+		return ""
+	}
+	return " and the host " + host
+}
+
 func unavailable(err error) bool { return errors.Is(err, ErrNoQuorum) || errors.Is(err, ErrClosed) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 )
 
@@ -19,12 +20,12 @@ type nodesOutput struct {
 
 func (a *API) registerStatus() {
 	register(a, route{
-		method: http.MethodGet, path: "/v1/status", id: "get-status", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/status", id: "get-status", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "Everything on one screen",
 		about:   "It is answered also without a quorum, then from this node's own state and labelled stale: that is when it is needed most.",
 	}, a.getStatus)
 	register(a, route{
-		method: http.MethodGet, path: "/v1/nodes", id: "list-nodes", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/nodes", id: "list-nodes", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "The members of the group, each asked how it is",
 	}, a.getNodes)
 }
@@ -48,7 +49,8 @@ func (a *API) getNodes(ctx context.Context, in *wire.ReadParams) (*nodesOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return &nodesOutput{headers, wire.NodeList{Nodes: nodes(members)}}, nil
+	op := a.opt.State.Operating()
+	return &nodesOutput{headers, wire.NodeList{Nodes: nodes(members, op), Evacuated: evacuations(op, members), Holder: wireHolder(op.Holder)}}, nil
 }
 
 func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput, error) {
@@ -62,11 +64,11 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 	s := wire.Status{
 		Node: info.Name, Version: info.Version, Consistency: headers.Consistency, Quorum: info.Quorum, Leader: info.Leader, Term: info.Term,
 		Applied: headers.Index, Time: a.opt.State.Now(), Revision: describe(rev), Sessions: a.opt.State.Len(),
-		Nodes: nodes(members), Listeners: []wire.Listener{}, OperatingIndex: op.Index, Quiesces: a.quiesces(flight), Maintenance: wireLock(op.Lock), Schedules: a.schedules(),
+		Nodes: nodes(members, op), Holder: wireHolder(op.Holder), Evacuated: evacuations(op, members), Listeners: []wire.Listener{}, OperatingIndex: op.Index, Quiesces: a.quiesces(flight), Maintenance: wireLock(op.Lock), Schedules: a.schedules(),
 		Workflows: workflowStates(op),
 	}
 	if g := a.opt.State.Group(); g != nil {
-		s.Group = wire.Group{ID: g.ID, Name: g.Name, Epoch: g.Epoch, Created: g.Created}
+		s.Group = wire.Group{ID: g.ID, Name: g.Name, Epoch: g.Epoch, Created: g.Created, Schema: op.SchemaInForce()}
 	}
 	for _, l := range rev.Config.Listeners {
 		s.Listeners = append(s.Listeners, wire.Listener{Name: l.Name, Address: l.Address, Protocol: l.Protocol})
@@ -74,6 +76,17 @@ func (a *API) getStatus(ctx context.Context, in *wire.ReadParams) (*statusOutput
 	s.Duties = duties(members)
 	s.StateHash = overallHash(s.Nodes)
 	s.Clusters = a.clusters(op, members, flight)
-	s.Problems = append(problems(&s), mixedVersions(op.Config)...)
+	s.Backups = wireBackups(op.Backups, members)
+	s.Problems = append(problems(&s), unplaced(s.Nodes, op.Config)...)
+	s.Problems = append(s.Problems, full(op.Config, s.Clusters)...)
+	s.Problems = append(s.Problems, a.failedSchedule()...)
+	s.Problems = append(s.Problems, mixedVersions(op.Config)...)
+	s.Problems = append(s.Problems, backupProblems(&s, a.opt.Now())...)
+	s.Problems = append(s.Problems, certificateProblems(op, a.opt.Now())...)
+	s.Problems = append(s.Problems, authorityProblems(op, a.opt.Now())...)
+	s.Problems = append(s.Problems, presentedProblems(s.Clusters, a.opt.Now())...)
+	if text := a.issuerProblem(); text != "" {
+		s.Problems = append(s.Problems, text)
+	}
 	return &statusOutput{headers, s}, nil
 }

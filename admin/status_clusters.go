@@ -51,11 +51,12 @@ type overview struct {
 	verdicts   map[fsm.InstanceID]fsm.Verdict
 	inFlight   map[fsm.Subject]int64
 	registered map[fsm.InstanceRef]bool
+	presented  map[fsm.InstanceRef]*wire.InstanceCertificate
 }
 
 // clusters describes the clusters in force together with what the nodes and the table say about them.
 func (a *API) clusters(op *fsm.Operating, members []Member, inFlight map[fsm.Subject]int64) []wire.Cluster {
-	v := overview{op: op, phases: phases(op), by: a.reports(members), verdicts: verdicts(op), inFlight: inFlight, registered: map[fsm.InstanceRef]bool{}}
+	v := overview{op: op, phases: phases(op), by: a.reports(members), verdicts: verdicts(op), inFlight: inFlight, registered: map[fsm.InstanceRef]bool{}, presented: a.firstToEnd(members)}
 	for i := range op.Registered {
 		v.registered[fsm.InstanceRef{Cluster: op.Registered[i].Cluster, Instance: op.Registered[i].Instance.Name}] = true
 	}
@@ -86,7 +87,7 @@ func (a *API) instance(v *overview, cluster string, c *config.Instance) wire.Ins
 	s := fsm.Subject{Cluster: cluster, Instance: c.Name}
 	out := wire.Instance{
 		Name: c.Name, URLs: c.Listeners, Admin: adminState(v.phases[s]), Weight: c.Weight, Backup: c.Backup, Zone: c.Zone, Version: c.Version, Health: wire.HealthUnknown,
-		Verdict: string(fsm.HealthUp), Registered: v.registered[ref], Sessions: a.sessionsOf(s), InFlight: v.inFlight[s], Nodes: v.by[ref],
+		Verdict: string(fsm.HealthUp), Registered: v.registered[ref], Sessions: a.sessionsOf(s), InFlight: v.inFlight[s], Nodes: v.by[ref], Certificate: v.presented[ref],
 	}
 	if out.Nodes == nil {
 		out.Nodes = []wire.NodeHealth{}

@@ -9,7 +9,7 @@ import (
 )
 
 // nodes turns the members' reports into what the operator sees, sorted by name.
-func nodes(members []Member) []wire.Node {
+func nodes(members []Member, op *fsm.Operating) []wire.Node {
 	ref, known := reference(members)
 	var newest uint64
 	for i := range members {
@@ -19,9 +19,10 @@ func nodes(members []Member) []wire.Node {
 	for i := range members {
 		m := &members[i]
 		n := wire.Node{
-			Name: m.Name, Self: m.Self, Role: cmp.Or(m.Role, "unknown"), Voter: m.Voter, Reachable: m.Reachable, Error: m.Err,
-			Version: m.Version, Schema: m.Schema, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Ready: m.Ready, Reason: m.Reason,
+			Name: m.Name, Self: m.Self, Role: cmp.Or(m.Role, "unknown"), Voter: m.Voter, ReadOnly: m.ReadOnly, Reachable: m.Reachable, Error: m.Err,
+			Version: m.Version, Schema: m.Schema, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Started: m.Started, Ready: m.Ready, Reason: m.Reason,
 			Applied: m.Applied, ClockSkewMillis: m.ClockSkew.Milliseconds(), Revision: m.Revision, InForce: m.InForce, Sessions: m.Sessions, HashState: wire.HashUnknown,
+			DNS: wireDNS(m.DNS), VIP: wireVIP(m.VIP), Evacuated: wireEvacuation(op.Evacuation(m.Name), true), Quarantine: (*wire.Quarantine)(m.Quarantine), Disk: m.Disk, NoRoom: m.NoRoom,
 		}
 		if m.Reachable {
 			n.Lag = newest - m.Applied
@@ -35,13 +36,16 @@ func nodes(members []Member) []wire.Node {
 	return list
 }
 
-// reference is the member that the others' states are compared with: the leader, else the most advanced one.
+// Causes of a quarantine: two that are about the state, and a full disk.
+const causeDiverged, causeDiffers, causeDiskFull = "diverged", "differs", "disk-full"
+
+// reference is the member that the others' states are compared with: the leader, else the most advanced one. One that has found its own state wrong is none.
 func reference(members []Member) (*Member, bool) {
 	var ref *Member
 	for i := range members {
 		m := &members[i]
 		switch {
-		case !m.Reachable:
+		case !m.Reachable, m.Quarantine != nil && m.Quarantine.Cause == causeDiverged:
 		case m.Role == "leader":
 			return m, true
 		case ref == nil || m.Applied > ref.Applied:
@@ -70,8 +74,8 @@ func compare(n *wire.Node, m, ref *Member) {
 	default:
 		n.HashIndex, n.Hash, n.HashState = m.Checkpoint.Index, m.Checkpoint.Digest.String(), wire.HashPending
 	}
-	if m.Checkpoint.Diverged != 0 {
-		n.HashState = wire.HashDiffers // it has seen so itself, and only a new copy of the state mends it
+	if q := m.Quarantine; q != nil && (q.Cause == causeDiverged || q.Cause == causeDiffers) {
+		n.HashState = wire.HashDiffers // it has found so itself, and only a new copy of the state mends it
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-lb/holdfast/admin/permit"
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -67,19 +68,19 @@ func (a *API) registerWorkflows() {
 		op.Errors = append(op.Errors, http.StatusConflict, http.StatusUnprocessableEntity)
 	}
 	register(a, route{
-		method: http.MethodGet, path: "/v1/workflows", id: "list-workflows", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/workflows", id: "list-workflows", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "Upgrades and cycles, the oldest first", about: "The last 50 are kept.",
 	}, a.listWorkflows)
 	register(a, route{
-		method: http.MethodGet, path: "/v1/workflows/{id}", id: "get-workflow", role: wire.RoleViewer,
+		method: http.MethodGet, path: "/v1/workflows/{id}", id: "get-workflow", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "One upgrade or cycle with its steps",
 	}, a.getWorkflow)
 	register(a, route{
-		method: http.MethodPost, path: "/v1/workflows/plan", id: "plan-workflow", role: wire.RoleViewer, status: http.StatusOK,
+		method: http.MethodPost, path: "/v1/workflows/plan", id: "plan-workflow", role: wire.RoleViewer, permission: permit.StatusRead, status: http.StatusOK,
 		summary: "What an upgrade or a cycle would do", about: "It changes nothing.", edit: conflicts,
 	}, a.planWorkflow)
 	register(a, route{
-		method: http.MethodPost, path: "/v1/workflows", id: "start-workflow", role: wire.RoleOperator, status: http.StatusCreated,
+		method: http.MethodPost, path: "/v1/workflows", id: "start-workflow", role: wire.RoleOperator, permission: permit.WorkflowsWrite, status: http.StatusCreated,
 		summary: "Begin an upgrade or a cycle",
 		about:   "The group carries it out and goes on when nodes die. A hook that is an address or a program needs the role admin: nodes call it from where they are.",
 		edit:    conflicts,
@@ -93,7 +94,7 @@ func (a *API) registerWorkflows() {
 		{"abort", "Give it up: what it disabled is enabled again, what hooks did is not undone", workflow.Abort},
 	} {
 		register(a, route{
-			method: http.MethodPost, path: "/v1/workflows/{id}/" + c.name, id: c.name + "-workflow", role: wire.RoleOperator, status: http.StatusOK,
+			method: http.MethodPost, path: "/v1/workflows/{id}/" + c.name, id: c.name + "-workflow", role: wire.RoleOperator, permission: permit.WorkflowsWrite, status: http.StatusOK,
 			summary: c.summary, edit: conflicts,
 		}, func(ctx context.Context, in *changeWorkflowInput) (*changeWorkflowOutput, error) {
 			return a.changeWorkflow(ctx, in.ID, c.change)
@@ -167,9 +168,9 @@ func (a *API) startWorkflow(ctx context.Context, in *startWorkflowInput) (*chang
 		return nil, err
 	}
 	who := callOf(ctx).who
-	if s.External() && rank[who.role] < rank[wire.RoleAdmin] {
+	if s.External() && !who.can.Has(permit.WorkflowsHook) {
 		return nil, wire.NewProblem(http.StatusForbidden, wire.CodeForbidden,
-			"A hook that is an address or a program needs the role "+wire.RoleAdmin+"; the token has the role "+who.role+". With manual hooks a person does the work.")
+			"A hook that is an address or a program needs the role "+wire.RoleAdmin+", or the permission "+permit.WorkflowsHook+"; "+who.rolesInWords()+". With manual hooks a person does the work.")
 	}
 	if err := a.sync(ctx); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func operated(t *testing.T, ctx context.Context) (*stage.Stage, *operate.Fate, *
 	return s, fate, operate.NewModel(fate, []string{"insert", "learn", "plain"}, addresses)
 }
 
-// TestRandomEditsUnderLoad: 10,000 random changes of the configuration while 600 sticky clients go on and 1,000 WebSockets are open. No session leaves an
+// TestRandomEditsUnderLoad: 2,000 random changes of the configuration (make test-long: 10,000) while 600 sticky clients go on and 1,000 WebSockets are open. No session leaves an
 // instance that no change has named, nobody is served by an instance that has been stopped, no WebSocket closes.
 func TestRandomEditsUnderLoad(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -68,7 +68,11 @@ func TestRandomEditsUnderLoad(t *testing.T) {
 	var clients sync.WaitGroup
 	clients.Go(func() { crowd.Run(loaded, 4, 4*time.Millisecond, 41) })
 	began := time.Now()
-	result, err := operate.Storm{Changes: edits(t, 10_000)}.Run(ctx, s.Group.Operator(), model, random)
+	changes := 2_000
+	if long() {
+		changes = 10_000
+	}
+	result, err := operate.Storm{Changes: edits(t, changes)}.Run(ctx, s.Group.Operator(), model, random)
 	took := time.Since(began)
 	stop()
 	clients.Wait()

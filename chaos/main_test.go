@@ -2,54 +2,22 @@ package chaos
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/chaos/built"
 	"github.com/holdfast-lb/holdfast/chaos/load"
 	"github.com/holdfast-lb/holdfast/chaos/stage"
 )
 
-// buildDir holds the programs that the tests build; TestMain removes it.
-var buildDir string
+func TestMain(m *testing.M) { os.Exit(built.Main(m)) }
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "holdfast-build-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	buildDir = dir
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// program is the binary under test: HOLDFAST_BIN, or built once from this tree.
-var program = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("HOLDFAST_BIN"); path != "" {
-		return filepath.Abs(path)
-	}
-	return build("holdfast")
-})
-
-// mutants is the same with the known bugs, which HOLDFAST_MUTANT switches on.
-var mutants = sync.OnceValues(func() (string, error) { return build("holdfast-mutants", "-tags", "mutants") })
-
-func build(name string, flags ...string) (string, error) {
-	path := filepath.Join(buildDir, name)
-	arguments := append(append([]string{"build", "-o", path}, flags...), "../cmd/holdfast")
-	output, err := exec.Command("go", arguments...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(arguments, " "), err, output)
-	}
-	return path, nil
-}
+var (
+	program = built.Program
+	// mutants is the same with the known bugs, which HOLDFAST_MUTANT switches on.
+	mutants = built.With("mutants", "-tags", "mutants")
+)
 
 // set sets a stage that is struck when the test ends.
 func set(t *testing.T, ctx context.Context, binary func() (string, error), o stage.Options) *stage.Stage {

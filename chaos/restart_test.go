@@ -16,6 +16,12 @@ import (
 // underLoad makes new sessions and repeats known ones while do runs; some before and some after it.
 func underLoad(t *testing.T, ctx context.Context, l *load.Load, do func()) {
 	t.Helper()
+	underLoadOf(t, ctx, l, 400, do)
+}
+
+// underLoadOf is underLoad with so many new sessions a second.
+func underLoadOf(t *testing.T, ctx context.Context, l *load.Load, rate float64, do func()) {
+	t.Helper()
 	loaded, stop := context.WithCancel(ctx)
 	defer stop()
 	var clients sync.WaitGroup
@@ -23,7 +29,7 @@ func underLoad(t *testing.T, ctx context.Context, l *load.Load, do func()) {
 	kinds := []load.Kind{stage.Insert, stage.Learn, stage.Plain}
 	clients.Go(func() {
 		// Far more than the time suffices for: stop ends it.
-		err = l.Storm(loaded, load.Storm{Kinds: kinds, Sessions: 1_000_000, Workers: 8, Rate: 400, Repeats: 4})
+		err = l.Storm(loaded, load.Storm{Kinds: kinds, Sessions: 1_000_000, Workers: 8, Rate: rate, Repeats: 4})
 	})
 	more := func(sessions int) {
 		t.Helper()

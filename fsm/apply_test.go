@@ -38,7 +38,7 @@ func TestApplyRefusesBadEntries(t *testing.T) {
 		"half an operation":     {rawEntry(kindSessions, make([]byte, SessionOpSize/2)), ErrEntryDamaged},
 		"newer format":          {seal2(newer), ErrEntryUnknown},
 		"kind zero":             {rawEntry(0, nil), ErrEntryUnknown},
-		"newer kind":            {rawEntry(kindSharesSet+1, nil), ErrEntryUnknown},
+		"newer kind":            {rawEntry(lastKind+1, nil), ErrEntryUnknown},
 		"no JSON":               {rawEntry(kindTokenPut, []byte("{")), ErrEntryDamaged},
 		"empty rare":            {rawEntry(kindExpire, nil), ErrEntryDamaged},
 		"wrong type":            {rawEntry(kindExpire, []byte(`{"shard":"x"}`)), ErrEntryDamaged},

@@ -63,7 +63,7 @@ func Encode(now time.Time, c Command) ([]byte, error) {
 	if change, ok := c.(*ConfigChange); ok && change.Config == nil {
 		return nil, fmt.Errorf("encode command: configuration is missing")
 	}
-	payload, err := json.Marshal(c)
+	payload, err := payloadOf(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
 	}
@@ -74,6 +74,14 @@ func Encode(now time.Time, c Command) ([]byte, error) {
 	b = append(b, payload...)
 	seal(b, c.kind(), now.UnixMilli())
 	return b, nil
+}
+
+// payloadOf is the command without its header.
+func payloadOf(c Command) ([]byte, error) {
+	if p, ok := c.(packed); ok {
+		return p.pack(nil), nil
+	}
+	return json.Marshal(c)
 }
 
 // newCommand is an empty command of a known kind, to be read into.
@@ -115,15 +123,95 @@ func newCommand(k kind) Command {
 		return new(WorkflowSet)
 	case kindSharesSet:
 		return new(SharesSet)
+	case kindHolderSet:
+		return new(HolderSet)
+	case kindEvacuationSet:
+		return new(EvacuationSet)
+	case kindEvacuationClear:
+		return new(EvacuationClear)
+	case kindBackupBegin:
+		return new(BackupBegin)
+	case kindBackupEnd:
+		return new(BackupEnd)
+	case kindRestoreBegin:
+		return new(RestoreBegin)
+	case kindRestorePart:
+		return new(RestorePart)
+	case kindRestoreCommit:
+		return new(RestoreCommit)
+	case kindRestoreDrop:
+		return new(RestoreDrop)
+	case kindQuarantineNote:
+		return new(QuarantineNote)
+	case kindCertificatePut:
+		return new(CertificatePut)
+	case kindCertificateDrop:
+		return new(CertificateDrop)
+	case kindTicketKeyPut:
+		return new(TicketKeyPut)
+	case kindNodeRevoke:
+		return new(NodeRevoke)
+	case kindSchemaRaise:
+		return new(SchemaRaise)
 	case kindCheckpoint:
 		return new(Checkpoint)
 	}
+	if c := newKeptCommand(k); c != nil {
+		return c
+	}
+	if c := newACMECommand(k); c != nil {
+		return c
+	}
+	if c := newLaterCommand(k); c != nil {
+		return c
+	}
 	panic(fmt.Sprintf("BUG: parse command of kind %d", k))
+}
+
+// newKeptCommand is newCommand for what a group keeps beside its configuration: access, the store, files, and what a hard time-out has ended; nil for other kinds.
+func newKeptCommand(k kind) Command {
+	switch k {
+	case kindRoleSet:
+		return new(RoleSet)
+	case kindUserGroupSet:
+		return new(UserGroupSet)
+	case kindUserSet:
+		return new(UserSet)
+	case kindIssuerSet:
+		return new(IssuerSet)
+	case kindStorePut:
+		return new(StorePut)
+	case kindStoreSplice:
+		return new(StoreSplice)
+	case kindStoreDelete:
+		return new(StoreDelete)
+	case kindStoreSweep:
+		return new(StoreSweep)
+	case kindStoreClear:
+		return new(StoreClear)
+	case kindStoreCopy:
+		return new(StoreCopy)
+	case kindStoreHolders:
+		return new(StoreHolders)
+	case kindEndedNote:
+		return new(EndedNote)
+	case kindFilePart:
+		return new(FilePart)
+	case kindFileDrop:
+		return new(FileDrop)
+	}
+	return nil
 }
 
 // parseCommand reads the payload of a rare command. Unknown fields are ignored on purpose (see doc.go, compatibility).
 func parseCommand(e entry) (Command, error) {
 	c := newCommand(e.kind)
+	if p, ok := c.(packed); ok {
+		if err := unpackCommand(p, e.payload); err != nil {
+			return nil, fmt.Errorf("%w: kind %d: %w", ErrEntryDamaged, e.kind, err)
+		}
+		return c, nil
+	}
 	if err := json.Unmarshal(e.payload, c); err != nil {
 		return nil, fmt.Errorf("%w: kind %d: %w", ErrEntryDamaged, e.kind, err)
 	}
@@ -136,6 +224,14 @@ func parseCommand(e entry) (Command, error) {
 		}
 		if c.parsed, err = parseConfig(c.Config); err != nil {
 			err = fmt.Errorf("configuration: %w", err)
+		}
+	case *GroupInit:
+		if c.Schema > Schema {
+			return nil, newerSchema(ErrEntryUnknown, c.Schema)
+		}
+	case *SchemaRaise:
+		if c.To > Schema {
+			return nil, newerSchema(ErrEntryUnknown, c.To)
 		}
 	case *registerEntry:
 		c.parsed, err = parseInstance(c.Instance)
@@ -151,15 +247,19 @@ func parseCommand(e entry) (Command, error) {
 // requester is a command that is recognised when it is sent again.
 type requester interface{ request() RequestID }
 
-func (c *GroupInit) request() RequestID     { return c.RequestID }
-func (c *configEntry) request() RequestID   { return c.RequestID }
-func (c *TokenPut) request() RequestID      { return c.RequestID }
-func (c *TokenUse) request() RequestID      { return c.RequestID }
-func (c *TokenDrop) request() RequestID     { return c.RequestID }
-func (c *QuiesceSet) request() RequestID    { return c.RequestID }
-func (c *LockSet) request() RequestID       { return c.RequestID }
-func (c *LockClear) request() RequestID     { return c.RequestID }
-func (c *registerEntry) request() RequestID { return c.RequestID }
-func (c *scheduleEntry) request() RequestID { return c.RequestID }
-func (c *ScheduleDrop) request() RequestID  { return c.RequestID }
-func (c *WorkflowSet) request() RequestID   { return c.RequestID }
+func (c *GroupInit) request() RequestID       { return c.RequestID }
+func (c *configEntry) request() RequestID     { return c.RequestID }
+func (c *TokenPut) request() RequestID        { return c.RequestID }
+func (c *TokenUse) request() RequestID        { return c.RequestID }
+func (c *TokenDrop) request() RequestID       { return c.RequestID }
+func (c *QuiesceSet) request() RequestID      { return c.RequestID }
+func (c *LockSet) request() RequestID         { return c.RequestID }
+func (c *LockClear) request() RequestID       { return c.RequestID }
+func (c *registerEntry) request() RequestID   { return c.RequestID }
+func (c *scheduleEntry) request() RequestID   { return c.RequestID }
+func (c *ScheduleDrop) request() RequestID    { return c.RequestID }
+func (c *WorkflowSet) request() RequestID     { return c.RequestID }
+func (c *EvacuationSet) request() RequestID   { return c.RequestID }
+func (c *EvacuationClear) request() RequestID { return c.RequestID }
+func (c *RestoreBegin) request() RequestID    { return c.RequestID }
+func (c *RestoreCommit) request() RequestID   { return c.RequestID }

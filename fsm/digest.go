@@ -49,6 +49,21 @@ const (
 	itemDecision     item = 18
 	// sectionTable has the assignments of a snapshot since version 2; in the digest they are itemSlot.
 	sectionTable item = 19
+
+	itemHolder     item = 20
+	itemEvacuation item = 21
+	itemBackups    item = 22
+
+	itemRestoring   item = 23
+	itemRestorePart item = 24
+	itemCertificate item = 30
+	itemTicketKey   item = 31
+	itemRevocation  item = 39
+	itemRaised      item = 40
+	itemAccess      item = 41
+	itemStored      item = 42
+	itemFile        item = 43
+	itemACME        item = 44
 )
 
 // itemSum hashes one rare item in its canonical form (canonical.go).

@@ -60,6 +60,40 @@ const (
 	kindScheduleDrop     kind = 18
 	kindWorkflowSet      kind = 19
 	kindSharesSet        kind = 20
+	kindHolderSet        kind = 21
+	kindEvacuationSet    kind = 22
+	kindEvacuationClear  kind = 23
+	kindBackupBegin      kind = 24
+	kindBackupEnd        kind = 25
+	kindRestoreBegin     kind = 26
+	kindRestorePart      kind = 27
+	kindRestoreCommit    kind = 28
+	kindRestoreDrop      kind = 29
+	kindQuarantineNote   kind = 30
+	kindCertificatePut   kind = 33
+	kindCertificateDrop  kind = 34
+	kindTicketKeyPut     kind = 35
+	kindNodeRevoke       kind = 39
+	kindSchemaRaise      kind = 40
+	kindRoleSet          kind = 44
+	kindUserGroupSet     kind = 45
+	kindUserSet          kind = 46
+	kindIssuerSet        kind = 47
+	kindStorePut         kind = 48
+	kindStoreSplice      kind = 49
+	kindStoreDelete      kind = 50
+	kindStoreSweep       kind = 51
+	kindStoreClear       kind = 52
+	kindEndedNote        kind = 54
+	kindFilePart         kind = 55
+	kindFileDrop         kind = 56
+	kindACMEStore        kind = 57
+	kindACMEDelete       kind = 58
+	kindACMELockSet      kind = 59
+	kindACMENote         kind = 60
+	kindACMERenew        kind = 61
+	kindStoreCopy        kind = 62
+	kindStoreHolders     kind = 63
 	// A checkpoint changes nothing but the replicated time, so a node that does not know it may ignore it.
 	kindCheckpoint kind = kindIgnorable | 8
 
@@ -68,7 +102,16 @@ const (
 
 // known tells whether this version applies entries of the kind.
 func (k kind) known() bool {
-	return k >= kindSessions && k <= kindExpire || k >= kindConfigChange && k <= kindSharesSet || k == kindCheckpoint
+	return k >= kindSessions && k <= kindExpire || k >= kindConfigChange && k <= kindQuarantineNote || k >= kindCertificatePut && k <= kindTicketKeyPut ||
+		k >= kindNodeRevoke && k <= lastKind || k >= kindRoleSet && k <= kindStoreClear || k >= kindEndedNote && k <= kindStoreHolders || k == kindCheckpoint
+}
+
+// schema is the one that brought the kind; those of BaseSchema and before count alike.
+func (k kind) schema() int {
+	if k <= kindSchemaRaise || k >= kindRoleSet && k <= kindStoreHolders || k&kindIgnorable != 0 {
+		return BaseSchema
+	}
+	return k.laterSchema()
 }
 
 // maxNow is the last replicated time: the end of Assignment.Seen, in the year 2161. A leader with an absurd clock
@@ -112,6 +155,22 @@ func parseEntry(b []byte) (entry, error) {
 	return e, nil
 }
 
+// Check tells whether Apply can read an entry: its error is the one with which Apply would stop a node, whatever the state, but for the order of entries.
+func Check(b []byte) error {
+	e, err := parseEntry(b)
+	switch {
+	case err != nil:
+	case e.kind == kindSessions && len(e.payload)%SessionOpSize != 0:
+		err = fmt.Errorf("%w: %d bytes of session operations of %d", ErrEntryDamaged, len(e.payload), SessionOpSize)
+	case e.kind != kindSessions && e.kind.known():
+		_, err = parseCommand(e)
+	}
+	if err != nil {
+		return fmt.Errorf("check entry: %w", err)
+	}
+	return nil
+}
+
 // Stamp sets an encoded entry's time and CRC anew, in place: the leader does it with what a follower encoded and
 // forwarded, since the leader's clock alone makes replicated time. A damaged or unknown entry is refused unchanged.
 func Stamp(b []byte, now time.Time) error {
@@ -121,4 +180,31 @@ func Stamp(b []byte, now time.Time) error {
 	}
 	seal(b, e.kind, now.UnixMilli())
 	return nil
+}
+
+// EntryOps are the session operations of an entry and its time; none for an entry of another kind. The error is that of Apply.
+func EntryOps(b []byte) (ops []SessionOp, now time.Time, err error) {
+	e, err := parseEntry(b)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read entry: %w", err)
+	}
+	if e.kind == kindSessions {
+		for p := e.payload; len(p) >= SessionOpSize; p = p[SessionOpSize:] {
+			op, ok := ParseSessionOp(p)
+			if !ok {
+				return nil, time.Time{}, fmt.Errorf("read entry: %w: a session operation", ErrEntryUnknown)
+			}
+			ops = append(ops, op)
+		}
+	}
+	return ops, millis(min(e.time, maxNow)), nil
+}
+
+// EntryTime is the time that an entry would move replicated time to. The error is that of Apply.
+func EntryTime(b []byte) (time.Time, error) {
+	e, err := parseEntry(b)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read entry: %w", err)
+	}
+	return millis(min(e.time, maxNow)), nil
 }

@@ -14,3 +14,13 @@ func TestLogBytesPerSession(t *testing.T) { // TIP-02, docs/SCALE.md
 		}
 	}
 }
+
+// TestLogBytesPerStoredValue is what a write of the store costs in the log beside its bytes and its type, and what a splice costs in all: docs/BENCHMARKS.md.
+func TestLogBytesPerStoredValue(t *testing.T) {
+	if got := len(mustEncode(t, testStart, &StorePut{StoreKey: ofSession(1), Data: make([]byte, 1<<10)})); got != 1<<10+80 {
+		t.Errorf("a value of 1 KiB takes %d bytes", got)
+	}
+	if got := len(mustEncode(t, testStart, &StoreSplice{StoreKey: ofSession(1), At: 700, Cut: 1, Insert: []byte("3")})); got != 76 {
+		t.Errorf("a splice of one byte takes %d bytes", got)
+	}
+}

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -25,12 +26,28 @@ func FuzzApply(f *testing.F) {
 		b := mustEncode(f, testStart, e)
 		f.Add(b[headerSize:], b[1])
 	}
+	content := snapshotBytes(f, everything(f).s)
+	for _, e := range []Command{announced(f, "r0", content), &RestorePart{ID: "r0", At: 100, Data: content[100:200]}, &RestorePart{ID: "r0", At: uint64(len(content)), Data: content[:100]}, commitOf("r0", content), &RestoreDrop{ID: "r0"}} {
+		b := mustEncode(f, testStart, e)
+		f.Add(b[headerSize:], b[1])
+	}
+	for _, c := range []Command{&StorePut{RequestID: testRequestID(1), StoreKey: kv("a"), Data: []byte("x")}, &StoreSplice{StoreKey: kv("a"), Version: 1, Insert: []byte("x")}, &StoreDelete{StoreKey: ofSession(1)},
+		&StoreSweep{Keys: []StoreKey{kv("a"), ofSession(1)}}, &StoreClear{Space: SpaceKV, Module: 1}, &StoreCopy{StoreKey: kv("a"), Copy: copyOf("x"), Taken: testStart},
+		&StoreHolders{Taken: testStart, Moves: []StoreMove{{StoreKey: kv("a"), Version: 1, Holders: []string{"n"}}, {StoreKey: kv("b"), Version: 2}}}, &StoreHolders{Taken: testStart, Seen: 1, Moves: []StoreMove{{StoreKey: kv("a"), Version: 1}}}} {
+		b := mustEncode(f, testStart, c)
+		f.Add(b[headerSize:], b[1])
+	}
 	f.Add([]byte(`{"expect":4,"config":{"clusters":[]}}`), byte(kindConfigSet))
 	ops := EncodeSessions(testStart, []SessionOp{{Kind: OpAssign, Key: testKey(1), Instance: 1}, {Kind: OpDrop, Key: testKey(2)},
 		{Kind: OpMove, Key: testKey(3), Instance: 2, Expect: 1, Reason: ReasonOperator, Module: 1}, {Kind: OpMoveAt, Key: testKey(0), Instance: 1, Version: 7, Reason: ReasonFull}})
 	f.Add(ops, byte(0))
 	f.Add(ops[headerSize:], byte(kindSessions))
-	base := snapshotBytes(f, everything(f).s)
+	under := everything(f) // with a restore under way, all of which has come
+	under.do(&LockClear{Actor: "me"})
+	under.do(&WorkflowSet{Expect: under.s.Operating().Workflows[0].Version, Workflow: Workflow{ID: "w1", Kind: "upgrade", State: "done"}})
+	under.do(announced(f, "r0", content))
+	under.parts("r0", content, 0, 1000)
+	base := snapshotBytes(f, under.s)
 	f.Fuzz(func(t *testing.T, b []byte, wrap byte) {
 		if wrap != 0 && len(b)+headerSize <= MaxEntrySize {
 			b = rawEntry(kind(wrap), b)
@@ -41,6 +58,10 @@ func FuzzApply(f *testing.F) {
 		res, err := s.Apply(at+1, b)
 		if !bytes.Equal(b, was) {
 			t.Fatal("the entry was changed")
+		}
+		// What a commit of a restore reads is in the state.
+		if check := Check(b); check != nil && err == nil || check == nil && err != nil && !errors.Is(err, ErrEntryUnknown) {
+			t.Fatalf("check says %v, apply %v", check, err)
 		}
 		switch {
 		case err != nil && (s.Digest() != before || s.Applied() != at):
@@ -65,6 +86,19 @@ func operatingSeeds(o *Operating) []Command {
 		&InstanceRegister{Cluster: "c1", Instance: config.Instance{Name: "r2", Enabled: true}}, &InstanceDrop{Instances: []InstanceRef{{"c1", "r1"}}},
 		&ScheduleSet{Schedule: Schedule{ID: "s9", At: testStart, Edits: []config.Edit{{Op: "add"}}}}, &ScheduleDrop{ID: "s2"},
 		&WorkflowSet{Workflow: Workflow{ID: "w2", Kind: "cycle", State: "paused", Progress: []byte("p")}}, &SharesSet{Shares: []Share{{Instance: 4, Node: "n2", Limit: 3}}},
+		&HolderSet{Node: "n3", Term: o.Holder.Term + 1, Gap: 7, Planned: true, Addresses: []string{"10.0.0.100/24@eth0"}}, &HolderSet{Term: o.Holder.Term, Reason: "link down"}, &HolderSet{RequestID: testRequestID(210), Late: true, Node: "n3", Term: 1},
+		&EvacuationSet{Node: "n2", Actor: "me"}, &EvacuationClear{Node: "n1", Actor: "me"},
+		&QuarantineNote{Node: "n2", Cause: "diverged", Text: "why"}, &QuarantineNote{Node: "n2", Over: true}, &QuarantineNote{Node: "n2", Silent: true, Text: "since"}, &QuarantineNote{Node: "n2", Copy: "10.0.0.9:7701", Text: "why"},
+		&BackupEnd{ID: o.Backups.ID, Failure: "disk full"}, &BackupEnd{ID: o.Backups.ID, Name: "/backup/a.hfb", Index: 7, Bytes: 9},
+		&NodeRevoke{IDs: []string{"n9/0123abcd", "n4/1"}},
+		&SchemaRaise{To: BaseSchema, Node: "n1"},
+		&RoleSet{Role: Role{Name: "r2", Allow: []string{PermissionAccess}}}, &RoleSet{Role: Role{Name: "deployer"}, Expect: o.Access.Roles[0].Version},
+		&UserGroupSet{Group: UserGroup{Name: "ops"}, Expect: o.Access.Groups[0].Version}, &UserSet{User: User{Name: "alice"}, Expect: o.Access.Users[0].Version, Remove: true},
+		&UserSet{User: User{Name: "bob", Groups: []string{"ops"}, Disabled: true}}, &IssuerSet{Expect: o.Access.Issuer.Version, Remove: true}, &TokenPut{Token: userToken("v", "alice"), Actor: "me"},
+		&EndedNote{Cluster: "c1", Instance: "i1", Node: "n1", Count: 3, After: 5},
+		testFilePart("sorry.html", "a page", 0, 6), testFilePart("next.css", "body{}", 0, 3), &FileDrop{Name: "sorry.html", Actor: "me"}, &FileDrop{Name: "logo.png", Upload: true, Version: o.FileUpload("logo.png").Version},
+		testCertificate("new", 0, "sealed"), testCertificate("site", o.Certificate("site").Version, "rotated"), &CertificateDrop{Name: "ca", Actor: "me"},
+		&TicketKeyPut{Expect: o.TicketKeys[0].ID, Key: []byte("next")},
 	}
 }
 

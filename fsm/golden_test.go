@@ -144,13 +144,106 @@ func TestGoldenV2(t *testing.T) {
 	wantEqual(t, restored(t, golden(t, "v2_small.snapshot", snapshotBytes(t, r.s))), r.s)
 }
 
+// goldenV3 goes on after goldenV2 with what the third version brought: the holder of the virtual addresses, and evacuations.
+func goldenV3(t *testing.T) []goldenEntry {
+	at := testStart.Add(3 * time.Second)
+	entry := func(file string, c Command, code Code) goldenEntry {
+		return goldenEntry{file: file + ".entry", bytes: mustEncode(t, at, c), code: code}
+	}
+	return []goldenEntry{
+		entry("v3_holder_set", &HolderSet{Node: "n2", Previous: "n1", Term: 7, Gap: 38 * time.Millisecond, Planned: true, Reason: "evacuation", SessionsBefore: 2261, SessionsAfter: 2261,
+			Addresses: []string{"10.0.0.100/24@eth0", "2001:db8::100/64@eth0"}, Proposer: "n2"}, CodeOK),
+		entry("v3_evacuation_set", &EvacuationSet{RequestID: testRequestID(20), Node: "n1", Actor: "admin", Reason: "new disk"}, CodeOK),
+		entry("v3_evacuation_clear", &EvacuationClear{RequestID: testRequestID(21), Node: "n3", Actor: "admin"}, CodeAbsent),
+	}
+}
+
+func TestGoldenV3(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	applyGolden(t, r, goldenV1(t))
+	applyGolden(t, r, goldenV2(t))
+	applyGolden(t, r, goldenV3(t))
+	if o := r.s.Operating(); o.Holder == nil || o.Holder.Node != "n2" || len(o.Evacuated) != 1 {
+		t.Fatalf("something is missing: %+v", o)
+	}
+	digest := []byte(r.s.Digest().String() + "\n")
+	if want := golden(t, "v3_state.digest", digest); !bytes.Equal(digest, want) {
+		t.Errorf("the log leads to digest %s, the file has %s", digest, want)
+	}
+	wantEqual(t, restored(t, golden(t, "v3_small.snapshot", snapshotBytes(t, r.s))), r.s)
+}
+
 // Snapshots with compressed sections are only read: the bytes that zstd makes are the library's business. Restore compares the digest.
 func TestGoldenCompressedSnapshots(t *testing.T) {
 	r := everything(t)
 	fillSessions(t, r, 100, 1100, 3)
-	for _, file := range []string{"v1_compressed.snapshot", "v2_compressed.snapshot"} {
+	for _, file := range []string{"v1_compressed.snapshot", "v2_compressed.snapshot", "v3_compressed.snapshot"} {
 		if got := restored(t, golden(t, file, snapshotBytes(t, r.s))); got.Len() != 1010 {
 			t.Fatalf("%s: %d assignments", file, got.Len())
 		}
 	}
+}
+
+// What scheduled backups brought to the third version has files of its own.
+func TestGoldenV3Backups(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	for _, entries := range [][]goldenEntry{goldenV1(t), goldenV2(t), goldenV3(t)} {
+		applyGolden(t, r, entries)
+	}
+	at := testStart.Add(4 * time.Second)
+	begin := &BackupBegin{ID: "00c0ffee", Node: "n1", Every: time.Hour}
+	end := &BackupEnd{ID: "00c0ffee", Name: "s3://backups/shop-1-9-20260301T120000Z.hfb", Index: 9, Bytes: 4096, Proposer: "n2"}
+	applyGolden(t, r, []goldenEntry{
+		{file: "v3_backup_begin.entry", bytes: mustEncode(t, at, begin), code: CodeOK},
+		{file: "v3_backup_end.entry", bytes: mustEncode(t, at.Add(time.Second), end), code: CodeOK},
+	})
+	if b := r.s.Operating().Backups; b == nil || b.Good == nil || b.Good.Bytes != 4096 || b.Ended.Sub(b.Begun) != time.Second {
+		t.Fatalf("something is missing: %+v", b)
+	}
+	digest := []byte(r.s.Digest().String() + "\n")
+	if want := golden(t, "v3_backups.digest", digest); !bytes.Equal(digest, want) {
+		t.Errorf("the log leads to digest %s, the file has %s", digest, want)
+	}
+	wantEqual(t, restored(t, golden(t, "v3_backups.snapshot", snapshotBytes(t, r.s))), r.s)
+}
+
+// What the restore into a running group brought to the third version has files of its own.
+func TestGoldenV3Restore(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	for _, entries := range [][]goldenEntry{goldenV1(t), goldenV2(t), goldenV3(t)} {
+		applyGolden(t, r, entries)
+	}
+	r.now = testStart.Add(5 * time.Second)
+	r.free()
+	content := golden(t, "v3_backups.snapshot", nil)
+	for range 10 { // the archive is of an earlier entry
+		r.do(&Checkpoint{})
+	}
+	at := r.now
+	begin := announced(t, "00c0ffee", content)
+	begin.RequestID = testRequestID(30)
+	entry := func(file string, c Command) goldenEntry {
+		return goldenEntry{file: file + ".entry", bytes: mustEncode(t, at, c), code: CodeOK}
+	}
+	half := len(content) / 2
+	applyGolden(t, r, []goldenEntry{
+		entry("v3_restore_begin", begin),
+		entry("v3_restore_drop", &RestoreDrop{ID: "00c0ffee", Reason: "nothing came", Actor: "n1"}),
+	})
+	begin.RequestID = testRequestID(31)
+	r.do(begin)
+	applyGolden(t, r, []goldenEntry{entry("v3_restore_part", &RestorePart{ID: "00c0ffee", Data: content[:half]})})
+	wantEqual(t, restored(t, golden(t, "v3_restoring.snapshot", snapshotBytes(t, r.s))), r.s)
+	r.do(&RestorePart{ID: "00c0ffee", At: uint64(half), Data: content[half:]})
+	commit := commitOf("00c0ffee", content)
+	commit.RequestID = testRequestID(32)
+	applyGolden(t, r, []goldenEntry{entry("v3_restore_commit", commit)})
+	if g := r.s.Group(); g.Epoch != 2 || g.Founded() != 1 {
+		t.Fatalf("%+v", g)
+	}
+	digest := []byte(r.s.Digest().String() + "\n")
+	if want := golden(t, "v3_restored.digest", digest); !bytes.Equal(digest, want) {
+		t.Errorf("the log leads to digest %s, the file has %s", digest, want)
+	}
+	wantEqual(t, restored(t, golden(t, "v3_restored.snapshot", snapshotBytes(t, r.s))), r.s)
 }

@@ -145,6 +145,10 @@ type dump struct {
 	Events    []Event
 	Decisions []decision
 	Parts     parts
+	Stored    []Stored
+	Recent    []recentWrite
+	Uses      []StoreUse
+	Total     int64
 }
 
 func dumpOf(s *State) dump {
@@ -172,6 +176,12 @@ func dumpOf(s *State) dump {
 	d.Events = s.Events(0, maxEvents)
 	d.Decisions = append(d.Decisions, r.decisions.last()...)
 	d.Parts = r.parts
+	r.store.root.Load().walk("", func(v *Stored) bool {
+		d.Stored = append(d.Stored, *v)
+		return true
+	})
+	d.Recent = r.store.recent.inOrder()
+	d.Uses, d.Total = s.StoreUse()
 	return d
 }
 

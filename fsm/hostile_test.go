@@ -264,7 +264,8 @@ func TestClip(t *testing.T) {
 func TestIdentify(t *testing.T) {
 	fresh := func() RequestID { return testRequestID(7) }
 	for _, c := range []Command{&GroupInit{}, &ConfigSet{Config: testConfig()}, &ConfigChange{Config: testConfig()}, &TokenPut{}, &TokenUse{}, &TokenDrop{}, &QuiesceSet{},
-		&LockSet{}, &LockClear{}, &InstanceRegister{Instance: config.Instance{Name: "x"}}, &ScheduleSet{}, &ScheduleDrop{}, &WorkflowSet{}} {
+		&LockSet{}, &LockClear{}, &StoreClear{}, &InstanceRegister{Instance: config.Instance{Name: "x"}}, &ScheduleSet{}, &ScheduleDrop{}, &WorkflowSet{}, &EvacuationSet{}, &EvacuationClear{},
+		&RoleSet{}, &UserGroupSet{}, &UserSet{}, &IssuerSet{}} {
 		got := Identify(c, fresh)
 		if got == c {
 			t.Errorf("%T: the caller's command was changed, or has no id", c)
@@ -281,7 +282,7 @@ func TestIdentify(t *testing.T) {
 			t.Errorf("%T: has an id already", c)
 		}
 	}
-	for _, c := range []Command{&Expire{}, &Checkpoint{}, &QuiesceEnd{}, &VerdictSet{}, &SharesSet{}, &InstanceDrop{}} {
+	for _, c := range []Command{&Expire{}, &Checkpoint{}, &QuiesceEnd{}, &VerdictSet{}, &SharesSet{}, &InstanceDrop{}, &HolderSet{}, &BackupBegin{}, &BackupEnd{}, &QuarantineNote{}, &SchemaRaise{}, &StoreSweep{}, &StoreHolders{}} {
 		if Identify(c, fresh) != c {
 			t.Errorf("%T may be repeated", c)
 		}

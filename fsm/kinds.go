@@ -19,3 +19,13 @@ func (*ScheduleSet) kind() kind      { return kindScheduleSet }
 func (*ScheduleDrop) kind() kind     { return kindScheduleDrop }
 func (*WorkflowSet) kind() kind      { return kindWorkflowSet }
 func (*SharesSet) kind() kind        { return kindSharesSet }
+func (*HolderSet) kind() kind        { return kindHolderSet }
+func (*EvacuationSet) kind() kind    { return kindEvacuationSet }
+func (*EvacuationClear) kind() kind  { return kindEvacuationClear }
+func (*BackupBegin) kind() kind      { return kindBackupBegin }
+func (*BackupEnd) kind() kind        { return kindBackupEnd }
+func (*RestoreBegin) kind() kind     { return kindRestoreBegin }
+func (*RestorePart) kind() kind      { return kindRestorePart }
+func (*RestoreCommit) kind() kind    { return kindRestoreCommit }
+func (*RestoreDrop) kind() kind      { return kindRestoreDrop }
+func (*QuarantineNote) kind() kind   { return kindQuarantineNote }

@@ -85,11 +85,12 @@ func later(t time.Time, d config.Duration) time.Time {
 
 // parts are the digests of the parts of Operating. A part is hashed as a whole when it changes: all are small or change rarely.
 type parts struct {
-	index, quiesces, lock, verdicts, registered, schedules, workflows, shares sum
+	index, quiesces, lock, verdicts, registered, schedules, workflows, shares, holder, evacuated, backups, raised, certificates, tickets, revoked, access, files, acmeValues, acmeLocks, acmeStates sum
 }
 
 func (p *parts) total() (s sum) {
-	for _, x := range [...]sum{p.index, p.quiesces, p.lock, p.verdicts, p.registered, p.schedules, p.workflows, p.shares} {
+	for _, x := range [...]sum{p.index, p.quiesces, p.lock, p.verdicts, p.registered, p.schedules, p.workflows, p.shares, p.holder, p.evacuated, p.backups, p.raised, p.certificates, p.tickets, p.revoked,
+		p.access, p.files, p.acmeValues, p.acmeLocks, p.acmeStates} {
 		s.add(x)
 	}
 	return s
@@ -112,6 +113,29 @@ func (p *parts) update(old, next *Operating) {
 	rehash(&p.schedules, itemSchedule, old.Schedules, next.Schedules, appendSchedule)
 	rehash(&p.workflows, itemWorkflow, old.Workflows, next.Workflows, appendWorkflow)
 	rehash(&p.shares, itemShare, old.Shares, next.Shares, appendShare)
+	if old.Holder != next.Holder {
+		p.holder = sum{}
+		if next.Holder != nil {
+			p.holder = itemSum(itemHolder, appendHolder(nil, next.Holder))
+		}
+	}
+	rehash(&p.evacuated, itemEvacuation, old.Evacuated, next.Evacuated, appendEvacuation)
+	if old.Backups != next.Backups {
+		p.backups = sum{}
+		if next.Backups != nil {
+			p.backups = itemSum(itemBackups, appendBackups(nil, next.Backups))
+		}
+	}
+	rehash(&p.revoked, itemRevocation, old.Revocations, next.Revocations, appendRevocation)
+	if next.Raised != nil && old.Raised != next.Raised {
+		p.raised = itemSum(itemRaised, appendRaised(nil, next.Raised))
+	}
+	p.sumTLS(old, next)
+	if old.Access != next.Access {
+		p.access = next.Access.sum()
+	}
+	p.sumFiles(old, next)
+	p.sumACME(old, next)
 }
 
 // ownIndex tells whether Index says more than the revision does: only then it is hashed and written, so that the digest of a state that an

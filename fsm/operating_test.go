@@ -100,7 +100,7 @@ func everythingOperating(r *replicaUnderTest) {
 	r.configure(c1, c2)
 	r.do(&InstanceRegister{RequestID: testRequestID(20), Cluster: "c1", Instance: config.Instance{Name: "r1", Enabled: true, Weight: 1}, Actor: "agent"})
 	c1.Instances = append([]config.Instance(nil), c1.Instances...)
-	c1.Instances[0].Enabled, c1.Modules = false, []config.Module{{ContextRoot: "/a"}, {ContextRoot: "/b", Host: "h", Enabled: true}}
+	c1.Instances[0].Enabled, c1.Modules = false, []config.Module{{ContextRoot: "/a"}, {ContextRoot: "/b", Host: "h", Enabled: true, Store: testStore()}}
 	r.do(&ConfigChange{RequestID: testRequestID(21), Expect: r.s.Revision().Number, Actor: "me", Message: "off", Config: testConfig(c1, c2)})
 	r.do(&LockSet{RequestID: testRequestID(22), Owner: "me", Reason: "upgrade", Timeout: 60 * minute})
 	r.do(&VerdictSet{Verdicts: []Verdict{{Instance: 2, State: HealthFailed, Reason: "refused", Down: 2, Reporting: 3}}})
@@ -110,6 +110,29 @@ func everythingOperating(r *replicaUnderTest) {
 		Edits: []config.Edit{{Op: "enable", Kind: "instance", Cluster: "c1", Name: "i2"}}}})
 	r.do(&ScheduleSet{RequestID: testRequestID(24), Schedule: Schedule{ID: "s2", At: testStart.Add(2 * time.Hour), Actor: "me", Expect: 4, Config: testConfig(c2)}})
 	r.do(&WorkflowSet{RequestID: testRequestID(25), Workflow: Workflow{ID: "w1", Kind: "upgrade", State: "running", Actor: "me", Spec: []byte("spec"), Note: "begun"}})
+	r.do(&HolderSet{Node: "n1", Term: 2, Addresses: []string{"10.0.0.100/24@eth0"}})
+	r.do(&HolderSet{Node: "n2", Term: 3, Gap: 38*time.Millisecond + 5, Reason: "node n1 does not answer", SessionsBefore: 10, SessionsAfter: 10,
+		Addresses: []string{"10.0.0.100/24@eth0", "2001:db8::100/64@eth0"}})
+	r.do(&EvacuationSet{RequestID: testRequestID(26), Node: "n1", Actor: "me", Reason: "new disk"})
+	r.do(&EvacuationSet{RequestID: testRequestID(27), Node: "n3", Actor: "me"})
+	r.do(testCertificate("site", 0, "sealed"))
+	r.do(testCertificate("ca", 0, ""))
+	r.do(&TicketKeyPut{Key: []byte("sealed")})
+	r.do(testFilePart("sorry.html", "an earlier page", 0, 15))
+	r.do(testFilePart("sorry.html", "a page", 0, 6))
+	r.do(testFilePart("site.css", "b{}", 0, 3))
+	r.do(testFilePart("logo.png", "half of it", 0, 5))
+	acmeEverything(r)
+	r.do(&NodeRevoke{IDs: []string{"n9/0123abcd", "n3/00c0ffee"}, Proposer: "n1"})
+	r.do(&RoleSet{RequestID: testRequestID(28), Actor: "me", Role: Role{Name: "deployer", Allow: []string{"instances:write@cluster=c1", "status:read"}, Note: "CI"}})
+	r.do(&UserGroupSet{RequestID: testRequestID(29), Actor: "me", Group: UserGroup{Name: "ops", Roles: []string{"deployer"}}})
+	r.do(&UserSet{RequestID: testRequestID(30), Actor: "me", User: User{Name: "alice", Groups: []string{"ops"}, Roles: []string{"viewer"}}})
+	r.do(&IssuerSet{RequestID: testRequestID(31), Actor: "me", Issuer: Issuer{URL: "https://login.example", Audience: "holdfast", UserClaim: "email", GroupsClaim: "groups", Groups: []ClaimedGroup{{"lb", "ops"}}}})
+	r.do(&TokenPut{RequestID: testRequestID(32), Token: userToken("u", "alice"), Actor: "me"})
+	r.do(&BackupBegin{ID: "b1", Node: "n1", Every: time.Hour})
+	r.do(&BackupEnd{ID: "b1", Name: "/backup/shop-1-9.hfb", Index: 9, Bytes: 4096})
+	r.do(&BackupBegin{ID: "b2", Expect: "b1", Node: "n2", Every: time.Hour})
+	everythingStored(r)
 	r.ops(SessionOp{Kind: OpMove, Key: testKey(0), Instance: 2, Expect: 1, Reason: ReasonOperator, Module: 1}, SessionOp{Kind: OpTouch, Key: testKey(1), Module: 2},
 		SessionOp{Kind: OpAssign, Key: testKey(50), Instance: 2, Reason: ReasonPolicy, Module: 1}, SessionOp{Kind: OpDrop, Key: testKey(50), Reason: ReasonOperator})
 }
@@ -117,7 +140,9 @@ func everythingOperating(r *replicaUnderTest) {
 func TestEverythingIsThere(t *testing.T) {
 	r := everything(t)
 	o := r.s.Operating()
-	if len(o.Quiesces) != 2 || o.Lock == nil || len(o.Verdicts) != 1 || len(o.Registered) != 1 || len(o.Schedules) != 2 || len(o.Workflows) != 1 || len(o.Shares) != 1 ||
+	if len(o.Quiesces) != 2 || o.Lock == nil || len(o.Verdicts) != 1 || len(o.Registered) != 1 || len(o.Schedules) != 2 || len(o.Workflows) != 1 || len(o.Shares) != 1 || o.Holder == nil || len(o.Evacuated) != 2 || len(o.Certificates) != 2 || len(o.TicketKeys) != 1 ||
+		o.Access == nil || o.Access.Issuer == nil || len(o.Access.Roles) != 1 || len(o.Access.Groups) != 1 || len(o.Access.Users) != 1 || len(o.Revocations) != 2 || len(o.Files) != 2 || len(o.Uploads) != 1 ||
+		len(o.ACMEValues) != 2 || len(o.ACMELocks) != 1 || len(o.ACMEStates) != 1 || o.Backups == nil ||
 		r.s.LastEvent() < 10 || len(r.cur().decisions.last()) != 2 || len(r.cur().modules.Load().refs) != 2 {
 		t.Fatalf("%+v, %d events, %d decisions", o, r.s.LastEvent(), len(r.cur().decisions.last()))
 	}

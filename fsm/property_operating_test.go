@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -32,7 +33,8 @@ func genConfig() *rapid.Generator[*config.Config] {
 			}
 			for _, root := range []string{"/a", "/b", "/c"} {
 				if mostly.Draw(t, "module") {
-					cl.Modules = append(cl.Modules, config.Module{ContextRoot: root, Enabled: mostly.Draw(t, "enabled"), QuiesceTimeout: genTimeout().Draw(t, "timeout")})
+					cl.Modules = append(cl.Modules, config.Module{ContextRoot: root, Enabled: mostly.Draw(t, "enabled"), QuiesceTimeout: genTimeout().Draw(t, "timeout"),
+						Store: rapid.SampledFrom([]*config.Store{nil, {Sessions: true, KV: true, MaxValue: 40, MaxBytes: 1000}, {KV: true, MaxValue: 100, MaxBytes: 5000}}).Draw(t, "store")})
 				}
 			}
 			c.Clusters = append(c.Clusters, cl)
@@ -70,7 +72,7 @@ func genOperating(id RequestID) *rapid.Generator[Command] {
 		instance := func() InstanceID { return InstanceID(small("instance", 8)) }
 		subjects := rapid.SliceOfN(genSubject(), 0, 2)
 		w := fmt.Sprint("w", small("workflow", 3))
-		switch small("command", 12) {
+		switch small("command", 22) {
 		case 0, 1, 2:
 			return &ConfigChange{RequestID: id, Actor: "a", Message: "m", Now: subjects.Draw(t, "now"), Stopped: rapid.SliceOfN(genSubject(), 0, 1).Draw(t, "stopped"),
 				Lock: uint64(small("lock", 3)), Schedule: rapid.SampledFrom([]string{"", "", "", "s1"}).Draw(t, "schedule"), Config: genConfig().Draw(t, "config")}
@@ -109,6 +111,24 @@ func genOperating(id RequestID) *rapid.Generator[Command] {
 		case 11:
 			return &WorkflowSet{RequestID: id, Expect: uint64(small("expect", 1)), Workflow: Workflow{ID: w, Kind: "upgrade",
 				State: rapid.SampledFrom(append([]string{"odd"}, workflowStates...)).Draw(t, "state"), Spec: []byte("s"), Note: "n"}}
+		case 12:
+			return genHolder(t)
+		case 13:
+			return &EvacuationSet{RequestID: id, Node: rapid.SampledFrom([]string{"n1", "n2", "", "-n"}).Draw(t, "evacuate"), Actor: "a", Reason: rapid.SampledFrom([]string{"", "r"}).Draw(t, "reason")}
+		case 15:
+			return genBackup(t)
+		case 18:
+			return genCertificate(t, id)
+		case 20, 21:
+			return genAccess(t, id)
+		case 22:
+			return genFile(t, id)
+		case 16:
+			return &QuarantineNote{Node: rapid.SampledFrom([]string{"n1", "n2", "n 3"}).Draw(t, "quarantined"), Over: rapid.Bool().Draw(t, "over"), Silent: rapid.Bool().Draw(t, "silent"), Cause: rapid.SampledFrom([]string{"", "stuck"}).Draw(t, "cause"), Copy: rapid.SampledFrom([]string{"", "", "", "10.0.0.9:7701", "10.0.0.9:7702"}).Draw(t, "copy")}
+		case 19:
+			return &NodeRevoke{IDs: rapid.SliceOfN(rapid.SampledFrom([]string{"n1/0a", "n1/0b", "n2/1f", "n 3/1"}), 0, 3).Draw(t, "revoke")}
+		case 14:
+			return &EvacuationClear{RequestID: id, Node: rapid.SampledFrom([]string{"n1", "n2", "n9"}).Draw(t, "clear"), Actor: "a"}
 		}
 		c := &SharesSet{}
 		for range small("shares", 3) {
@@ -116,6 +136,58 @@ func genOperating(id RequestID) *rapid.Generator[Command] {
 		}
 		return c
 	})
+}
+
+// genBackup draws a begin or an end of few attempts, so that some are over, some run and some are unknown.
+func genBackup(t *rapid.T) Command {
+	id := rapid.SampledFrom([]string{"", "b1", "b2", "b3"})
+	if rapid.Bool().Draw(t, "begin") {
+		return &BackupBegin{ID: id.Draw(t, "id"), Expect: id.Draw(t, "expect"), Node: rapid.SampledFrom([]string{"n1", "n2", "n 3"}).Draw(t, "node"), Every: rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "every")}
+	}
+	return &BackupEnd{ID: id.Draw(t, "id"), Failure: rapid.SampledFrom([]string{"", "full"}).Draw(t, "failure"), Name: rapid.SampledFrom([]string{"", "a"}).Draw(t, "name"),
+		Index: uint64(rapid.IntRange(0, 2).Draw(t, "of")), Bytes: int64(rapid.IntRange(-1, 9).Draw(t, "bytes")), Proposer: rapid.SampledFrom([]string{"", "n1", "-"}).Draw(t, "proposer")}
+}
+
+// genCertificate draws a command about certificates or ticket keys.
+func genCertificate(t *rapid.T, id RequestID) Command {
+	name := rapid.SampledFrom([]string{"site", "ca", "", "a b"}).Draw(t, "certificate")
+	switch rapid.SampledFrom([]int{0, 1, 2, 3, 4}).Draw(t, "of certificates") {
+	case 4:
+		return genACME(t, id, name)
+	case 0:
+		return &CertificateDrop{RequestID: id, Name: name, Actor: "a"}
+	case 1:
+		return &TicketKeyPut{Key: []byte(rapid.SampledFrom([]string{"k1", "k2", ""}).Draw(t, "ticket key"))}
+	}
+	return &CertificatePut{RequestID: id, Expect: uint64(rapid.SampledFrom([]int{0, 1}).Draw(t, "version")), Name: name, Actor: "a",
+		Chain: rapid.SampledFrom([][][]byte{nil, {{1}}, {{1}, {2, 3}}, {{}}}).Draw(t, "chain"), Key: []byte(rapid.SampledFrom([]string{"", "k", "k2"}).Draw(t, "key"))}
+}
+
+// genFile draws a part of few small files, so that some become whole, some are sent twice and some are wrong; or the end of one.
+func genFile(t *rapid.T, id RequestID) Command {
+	name := rapid.SampledFrom([]string{"a.html", "b.css", "", "../x"}).Draw(t, "file")
+	if rapid.IntRange(0, 4).Draw(t, "drop a file") == 0 {
+		return &FileDrop{RequestID: id, Name: name, Upload: rapid.Bool().Draw(t, "upload"), Version: uint64(rapid.IntRange(0, 5).Draw(t, "of version"))}
+	}
+	text := rapid.SampledFrom([]string{"abcd", "abce"}).Draw(t, "content")
+	from := rapid.SampledFrom([]int{0, 0, 2, 3}).Draw(t, "from")
+	c := testFilePart(name, text, from, rapid.SampledFrom([]int{2, 4}).Draw(t, "to"))
+	c.RequestID = id
+	if rapid.IntRange(0, 5).Draw(t, "wrong") == 0 {
+		c.Hash = bytes.Repeat([]byte{7}, rapid.SampledFrom([]int{31, 32}).Draw(t, "hash"))
+	}
+	return c
+}
+
+// genHolder draws a record of the holder. Terms are few, so that some are over and some are the same.
+func genHolder(t *rapid.T) *HolderSet {
+	node := rapid.SampledFrom([]string{"", "n1", "n2", "n3", "n 4"})
+	reason := rapid.SampledFrom([]string{"", "r", "r2"})
+	id := rapid.SampledFrom([]RequestID{{}, {}, testRequestID(200), testRequestID(201)}).Draw(t, "id")
+	return &HolderSet{RequestID: id, Late: rapid.IntRange(0, 4).Draw(t, "late") == 0, Node: node.Draw(t, "node"), Previous: node.Draw(t, "previous"), Term: uint64(rapid.IntRange(0, 5).Draw(t, "term")),
+		Gap: time.Duration(rapid.SampledFrom([]int64{0, 0, 1, 1_500_000, 1 << 40, -1}).Draw(t, "gap")), Planned: rapid.Bool().Draw(t, "planned"), Reason: reason.Draw(t, "reason"),
+		SessionsBefore: rapid.IntRange(-1, 9).Draw(t, "before"), SessionsAfter: rapid.IntRange(0, 9).Draw(t, "after"),
+		Addresses: rapid.SampledFrom([][]string{nil, {}, {"10.0.0.1/24@eth0"}, {"10.0.0.1/24@eth0", "2001:db8::1/64@eth1"}}).Draw(t, "addresses")}
 }
 
 // fitted gives a command what most of them need to do anything: the present revision, the id and deadline of a quiesce that runs, the version of
@@ -136,6 +208,18 @@ func (r *replicaUnderTest) fitted(c Command) Command {
 		if len(o.Quiesces) > 0 {
 			q := o.Quiesces[len(o.Quiesces)-1]
 			c.ID, c.Subject, c.Deadline = q.ID, q.Subject, q.Deadline
+		}
+	case *CertificatePut:
+		if is := o.Certificate(c.Name); is != nil && c.Expect != 0 {
+			c.Expect = is.Version
+		}
+	case *RoleSet, *UserGroupSet, *UserSet, *IssuerSet:
+		fitAccess(o.Access, c)
+	case *StorePut, *StoreSplice, *StoreDelete, *StoreCopy, *StoreHolders:
+		r.fitStore(c)
+	case *TicketKeyPut:
+		if len(o.TicketKeys) > 0 {
+			c.Expect = o.TicketKeys[0].ID
 		}
 	case *WorkflowSet:
 		for _, w := range o.Workflows {

@@ -40,7 +40,10 @@ func genCommand() *rapid.Generator[Command] {
 	return rapid.Custom(func(t *rapid.T) Command {
 		id := RequestID{15: byte(rapid.IntRange(0, 30).Draw(t, "request"))}
 		token := fmt.Sprint("t", rapid.IntRange(0, 4).Draw(t, "token"))
-		which := rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}).Draw(t, "command")
+		which := rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8, 8, 8, 8}).Draw(t, "command")
+		if which == 8 {
+			return genStore(t, id)
+		}
 		if which > 6 {
 			return genOperating(id).Draw(t, "operating")
 		}
@@ -52,11 +55,14 @@ func genCommand() *rapid.Generator[Command] {
 		case 2:
 			tok := testToken(token, rapid.SampledFrom([]string{RoleNode, "admin"}).Draw(t, "role"))
 			tok.Expires = testStart.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "expires")) * time.Second)
-			return &TokenPut{RequestID: id, Token: tok}
+			if rapid.Bool().Draw(t, "of a user") {
+				tok.Role, tok.User = "", rapid.SampledFrom([]string{"u1", "u2"}).Draw(t, "user")
+			}
+			return &TokenPut{RequestID: id, Token: tok, Actor: rapid.SampledFrom([]string{"", "a"}).Draw(t, "actor")}
 		case 3:
 			return &TokenUse{RequestID: id, ID: token, UsedBy: rapid.SliceOfN(rapid.Byte(), 0, 1).Draw(t, "key"), UsedName: "n"}
 		case 4:
-			return &TokenDrop{RequestID: id, ID: token}
+			return &TokenDrop{RequestID: id, ID: token, Actor: rapid.SampledFrom([]string{"", "a"}).Draw(t, "actor")}
 		case 5:
 			from := rapid.Uint32Range(0, Shards).Draw(t, "shard")
 			return &Expire{Shard: from, Count: rapid.Uint32Range(0, Shards-from+1).Draw(t, "count")}

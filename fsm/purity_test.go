@@ -16,7 +16,7 @@ import (
 // configuration's types: state must depend on the entries alone.
 var pureImports = []string{
 	"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "hash", "hash/crc32", "io",
-	"maps", "math", "math/bits", "slices", "sync", "sync/atomic", "time",
+	"maps", "math", "math/bits", "slices", "strings", "sync", "sync/atomic", "time",
 	"github.com/klauspost/compress/zstd",
 	"github.com/holdfast-lb/holdfast/fsm/config",
 }
@@ -41,7 +41,7 @@ func TestPurity(t *testing.T) {
 	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
+		if strings.HasSuffix(path, "_test.go") || path == "bugs_on.go" { // known bugs, which no release has
 			continue
 		}
 		f, err := goparser.ParseFile(fset, path, nil, goparser.ParseComments)

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -12,13 +13,23 @@ import (
 // that each item is one that Apply could have made, and the digest of the result. Memory is bounded by the old state plus
 // the new one plus a few MiB; no length is believed before the bytes are there.
 func (s *State) Restore(in io.Reader) error {
+	r, err := readReplica(in)
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	s.cur.Store(r)
+	s.news.tell()
+	return nil
+}
+
+// readReplica reads a snapshot to its end.
+func readReplica(in io.Reader) (*replica, error) {
 	r := &restorer{sectionReader: sectionReader{r: in, total: sha256.New()}, r: newReplica(nil)}
 	defer r.close()
 	if err := r.run(); err != nil {
-		return fmt.Errorf("restore snapshot: %w", err)
+		return nil, err
 	}
-	s.cur.Store(r.r)
-	return nil
+	return r.r, nil
 }
 
 // restorer builds a replica from sections.
@@ -34,6 +45,8 @@ type restorer struct {
 	op       Operating // but for Revision and Config
 	events   []Event
 	index    uint64 // of the snapshot
+
+	lastPlace string // of the store's values so far
 }
 
 func (r *restorer) run() error {
@@ -74,7 +87,7 @@ func (r *restorer) section(s section) error {
 			r.table = &tableReader{t: r.r.table, n: r.r.names.Load(), m: r.modules, at: r.index}
 		}
 		return r.table.section(s)
-	case s.item < itemGroup || s.item > itemDecision || s.item == itemSlot || s.item == itemNow || r.old && s.item > itemSlot:
+	case s.item < itemGroup || s.item > itemRestorePart && s.item < itemRevocation && s.item != itemCertificate && s.item != itemTicketKey || s.item > itemACME || s.item == itemSlot || s.item == itemNow || r.old && s.item > itemSlot:
 		return fmt.Errorf("%w: section %d", ErrSnapshotUnknown, s.item)
 	}
 	p := parser{b: s.content}
@@ -83,11 +96,13 @@ func (r *restorer) section(s section) error {
 		if p.bad {
 			break
 		}
-		if err := r.item(s.item, b); err != nil {
+		if err := r.item(s.item, b); errors.Is(err, ErrSnapshotUnknown) {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("%w: section %d: %w", ErrSnapshotDamaged, s.item, err)
 		}
 		// The parts of Operating are summed up when they are together, decisions in their own way.
-		if s.item <= itemModule || s.item == itemEvent {
+		if s.item <= itemModule || s.item == itemEvent || s.item == itemRestoring || s.item == itemRestorePart {
 			r.r.items.add(itemSum(s.item, b))
 		}
 	}
@@ -125,6 +140,18 @@ func (r *restorer) item(it item, b []byte) error {
 			return fmt.Errorf("impossible request")
 		}
 		r.requests = append(r.requests, req)
+	case itemRestoring:
+		p, ok := parseRestoring(b)
+		if !ok || r.r.restoring.Load() != nil {
+			return fmt.Errorf("impossible restore")
+		}
+		r.r.restoring.Store(p)
+	case itemRestorePart:
+		if !r.r.restoring.Load().part(b) {
+			return fmt.Errorf("impossible part of a restore")
+		}
+	case itemStored:
+		return r.stored(b)
 	default:
 		return r.operatingItem(it, b)
 	}
@@ -174,6 +201,10 @@ func (r *restorer) finish(want Digest) error {
 	if !r.r.requests.restore(r.requests) {
 		return fmt.Errorf("%w: impossible requests", ErrSnapshotDamaged)
 	}
+	if !r.r.store.recent.settle() {
+		return fmt.Errorf("%w: impossible writes", ErrSnapshotDamaged)
+	}
+	r.r.store.restored(r.index)
 	if err := r.finishOperating(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
 	}

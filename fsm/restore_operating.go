@@ -47,6 +47,32 @@ func (r *restorer) operatingItem(it item, b []byte) error {
 		var s Share
 		s, ok = parseShare(b)
 		o.Shares = append(o.Shares, s)
+	case itemHolder:
+		first := o.Holder == nil
+		o.Holder, ok = parseHolder(b)
+		ok = ok && first
+	case itemEvacuation:
+		var e Evacuation
+		e, ok = parseEvacuation(b)
+		o.Evacuated = append(o.Evacuated, e)
+	case itemBackups:
+		first := o.Backups == nil
+		o.Backups, ok = parseBackups(b)
+		ok = ok && first
+	case itemCertificate, itemTicketKey:
+		ok = r.tlsItem(it, b)
+	case itemRevocation:
+		var v Revocation
+		v, ok = parseRevocation(b)
+		o.Revocations = append(o.Revocations, v)
+	case itemAccess:
+		ok = r.accessItem(b)
+	case itemACME:
+		ok = r.acmeItem(b)
+	case itemRaised:
+		return r.raised(b)
+	case itemFile:
+		ok = r.file(b)
 	case itemEvent:
 		return r.event(b)
 	case itemDecision:
@@ -120,7 +146,7 @@ func (r *restorer) finishOperating() error {
 	}
 	o.Revision, o.Config = rev, inForce
 	for _, problem := range []string{r.registeredProblem(), r.quiescesProblem(), r.lockProblem(), r.verdictsProblem(n), r.schedulesProblem(), r.workflowsProblem(),
-		r.sharesProblem(n), r.eventsProblem()} {
+		r.sharesProblem(n), r.holderProblem(), r.evacuationsProblem(), r.backupsProblem(), r.revocationsProblem(), r.raisedProblem(), r.certificatesProblem(), r.ticketKeysProblem(), r.acmeProblem(), r.accessProblem(), r.filesProblem(), r.eventsProblem(), r.restoringProblem()} {
 		if problem != "" {
 			return fmt.Errorf("impossible %s", problem)
 		}
@@ -220,6 +246,35 @@ func (r *restorer) sharesProblem(n *names) string {
 	}
 	if sharesProblem(r.op.Shares, n, r.op.Config) != "" {
 		return "shares"
+	}
+	return ""
+}
+
+func (r *restorer) holderProblem() string {
+	if h := r.op.Holder; h != nil && (h.Index == 0 || h.Index > r.op.Index || !r.past(h.Since)) {
+		return "holder"
+	}
+	return ""
+}
+
+func (r *restorer) evacuationsProblem() string {
+	list := r.op.Evacuated
+	for i := range list {
+		if len(list) > maxEvacuations || i > 0 && list[i-1].Node >= list[i].Node || !r.past(list[i].Since) {
+			return "evacuation"
+		}
+	}
+	return ""
+}
+
+func (r *restorer) backupsProblem() string {
+	b := r.op.Backups
+	if b == nil {
+		return ""
+	}
+	good := b.Good == nil || r.past(b.Good.At) && !b.Good.At.After(b.Begun)
+	if !good || b.First.After(b.Begun) || !r.past(b.Begun) || !r.past(b.Ended) || !b.Runs() && b.Ended.Before(b.Begun) {
+		return "backups"
 	}
 	return ""
 }

@@ -84,6 +84,9 @@ func (r *replica) configRefused(c *configEntry, current uint64) (Result, bool) {
 	if c.old {
 		return Result{}, false
 	}
+	if at, problem := o.NamedProblem(c.parsed); problem != "" {
+		return Result{Code: CodeInvalid, Revision: current, Message: at + ": " + problem}, true
+	}
 	var k check
 	k.name("the actor", c.Actor)
 	k.text("the message", c.Message)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -135,6 +136,23 @@ func (r *replica) scheduleDrop(index uint64, c *ScheduleDrop) Result {
 	}
 	r.emit(index, Event{Kind: EventScheduleDone, Actor: c.Actor, Text: text})
 	return Result{}
+}
+
+// FailedSchedule is the event of the schedule that failed last, when nothing has been scheduled, carried out or taken back since; nil when there is none.
+func (s *State) FailedSchedule() *Event {
+	list := *s.cur.Load().events.Load()
+	for i := len(list) - 1; i >= 0; i-- {
+		switch e := list[i]; e.Kind {
+		case EventScheduled:
+			return nil
+		case EventScheduleDone:
+			if f := strings.SplitN(e.Text, " ", 4); len(f) == 4 && f[2] == "failed:" { // as scheduleDrop writes it
+				return &e
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
 // appendSchedule is the canonical form of a schedule. Configuration and edits are the JSON that was proposed, byte for byte.

@@ -11,7 +11,7 @@ func TestSchemaGoesWithTheFormats(t *testing.T) {
 	want, ok := map[int]struct {
 		kinds    int // that a program may not skip
 		snapshot uint32
-	}{1: {7, 1}, 2: {19, 2}}[Schema]
+	}{1: {7, 1}, 2: {19, 2}, 3: {24, 2}, 4: {53, 2}, 5: {54, 2}}[Schema]
 	if !ok {
 		t.Fatalf("schema %d is not described here", Schema)
 	}

@@ -23,6 +23,11 @@ type Snapshot struct {
 	operating *Operating
 	events    []Event
 	decisions []decision
+	restoring *restoring
+	store     *storeTree
+	recent    []recentWrite
+	sum       sum
+	fetch     func(*Stored) ([]byte, error) // see Whole
 
 	table    *table
 	released atomic.Bool
@@ -48,6 +53,10 @@ func (s *State) Snapshot() *Snapshot {
 		operating: r.operating.Load(),
 		events:    *r.events.Load(),
 		decisions: r.decisions.last(),
+		restoring: r.restoring.Load(),
+		store:     r.store.root.Load(),
+		recent:    r.store.recent.inOrder(),
+		sum:       r.sum(),
 	}
 }
 
@@ -80,6 +89,10 @@ func (s *Snapshot) WriteTo(out io.Writer) (int64, error) {
 		}
 	}
 	t.flush()
+	s.writeHolder(&listWriter{w: w})
+	if s.fetch != nil {
+		s.digest = s.sum.digest(s.now)
+	}
 	w.end(s.digest)
 	if w.enc != nil {
 		// Without a stream there is nothing to flush; this ends the encoder.
@@ -138,6 +151,40 @@ func (s *Snapshot) writeOperating(l *listWriter) {
 	addAll(l, itemSchedule, o.Schedules, appendSchedule)
 	addAll(l, itemWorkflow, o.Workflows, appendWorkflow)
 	addAll(l, itemShare, o.Shares, appendShare)
+}
+
+// writeHolder writes what is behind the table: its items have higher numbers than the table's sections.
+func (s *Snapshot) writeHolder(l *listWriter) {
+	if h := s.operating.Holder; h != nil {
+		l.add(itemHolder, appendHolder(nil, h))
+		l.flush()
+	}
+	addAll(l, itemEvacuation, s.operating.Evacuated, appendEvacuation)
+	if b := s.operating.Backups; b != nil {
+		l.add(itemBackups, appendBackups(nil, b))
+		l.flush()
+	}
+	if p := s.restoring; p != nil {
+		l.add(itemRestoring, appendRestoring(nil, &p.Restoring))
+		l.flush()
+		at := uint64(0)
+		for _, part := range p.parts {
+			l.add(itemRestorePart, appendRestorePart(nil, at, part))
+			l.flush()
+			at += uint64(len(part))
+		}
+	}
+	s.writeTLS(l)
+	addAll(l, itemRevocation, s.operating.Revocations, appendRevocation)
+	if x := s.operating.Raised; x != nil {
+		l.add(itemRaised, appendRaised(nil, x))
+		l.flush()
+	}
+	s.writeAccess(l)
+	s.writeStore(l)
+	addAll(l, itemFile, s.operating.Files, appendFile)
+	addAll(l, itemFile, s.operating.Uploads, appendFile)
+	s.writeACME(l)
 }
 
 // addAll writes a whole list.

@@ -10,6 +10,8 @@ import (
 type State struct {
 	// cur is replaced as a whole by Restore, so that readers see the old state or the new one.
 	cur atomic.Pointer[replica]
+	// news tells who waits for changes of the store.
+	news news
 }
 
 // replica is the state proper. Writers: Apply, Advance and Snapshot, on one goroutine. What readers use is atomic, an
@@ -26,12 +28,17 @@ type replica struct {
 	modules   atomic.Pointer[modules]
 	events    atomic.Pointer[[]Event]
 	decisions decisions
+	restoring atomic.Pointer[restoring]
+	store     store
 
 	// The writer's own.
 	requests requests
 	items    sum   // digest of everything but the table, the parts and the time
 	parts    parts // digests of operating
 	record   CheckpointRecord
+	points   points
+	// successor takes this replica's place with the entry that made it; nil: there is none.
+	successor *replica
 
 	published published
 }
@@ -76,6 +83,7 @@ func (r *replica) sum() sum {
 	s := r.items
 	s.add(r.table.sum)
 	s.add(r.parts.total())
+	s.add(r.store.sum)
 	return s
 }
 

@@ -41,6 +41,7 @@ func (t *table) share() [][]slot {
 			shared[i] = t.shards[i].slots
 		}
 	}
+	tear(shared)
 	return shared
 }
 

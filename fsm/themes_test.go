@@ -235,9 +235,64 @@ func TestCheckpoint(t *testing.T) {
 		if c := check(); c.Diverged != at {
 			t.Fatalf("diverged at %d: %+v", at, c)
 		}
+		at = leader.index
+	}
+	// One that cannot be compared says nothing new; and it ends with what differed.
+	both := func(c Command) { leader.do(c); follower.do(c) }
+	both(&Checkpoint{PrevIndex: 1})
+	if c := follower.s.Checkpoint(); c.Diverged == 0 {
+		t.Fatalf("forgotten: %+v", c)
+	}
+	follower.ops(SessionOp{Kind: OpDrop, Key: testKey(1)})
+	leader.ops()
+	check()
+	if c := check(); c.Diverged != 0 {
+		t.Fatalf("equal again: %+v", c)
 	}
 	if c := leader.s.Checkpoint(); c.Diverged != 0 {
 		t.Fatalf("leader: %+v", c)
+	}
+}
+
+// A replica knows its digests at the last checkpoints, and an entry that asks for an image says so.
+func TestCheckpointsAreRemembered(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	if _, ok := r.s.CheckpointAt(0); ok {
+		t.Error("there is a checkpoint before the first")
+	}
+	want := map[uint64]Digest{}
+	for i := range maxPoints + 5 {
+		r.now = r.now.Add(time.Second)
+		r.do(&Checkpoint{Hold: i%2 == 1})
+		want[r.index] = r.s.Digest()
+		if c := r.s.Checkpoint(); c.Hold != (i%2 == 1) || c.Index != r.index {
+			t.Fatalf("%+v", c)
+		}
+		r.ops()
+	}
+	kept := 0
+	for index, d := range want {
+		if got, ok := r.s.CheckpointAt(index); ok {
+			kept++
+			if got != d {
+				t.Errorf("at %d: %s, want %s", index, got, d)
+			}
+		}
+	}
+	if _, newest := r.s.CheckpointAt(r.index - 1); kept != maxPoints || !newest {
+		t.Errorf("%d checkpoints, want the last %d", kept, maxPoints)
+	}
+	if _, ok := r.s.CheckpointAt(r.index); ok {
+		t.Error("an entry that is no checkpoint has a digest")
+	}
+	if _, ok := restored(t, snapshotBytes(t, r.s)).CheckpointAt(r.index - 1); ok {
+		t.Error("a restored replica remembers another one's checkpoints")
+	}
+	with, without := newReplicaUnderTest(t), newReplicaUnderTest(t)
+	with.do(&Checkpoint{Hold: true})
+	without.do(&Checkpoint{})
+	if with.s.Digest() != without.s.Digest() {
+		t.Error("the image is part of the state")
 	}
 }
 

@@ -54,7 +54,7 @@ func effectOf(o *Operating, next *config.Config, stop []Subject, sessions func(S
 		stopped[s] = true
 	}
 	var e Effect
-	for _, s := range after.order {
+	for _, s := range after.inOrder() {
 		was, is := before.of[s], after.of[s]
 		switch {
 		case is.enabled && quiescing[s]:
@@ -63,7 +63,7 @@ func effectOf(o *Operating, next *config.Config, stop []Subject, sessions func(S
 			// Nothing ends: it is on, or it was off before, or it has just been configured.
 		case stopped[s]:
 			e.Stopped = append(e.Stopped, Displaced{Subject: s, Why: whyStopped, Sessions: sessions(s)})
-		case was.enabled:
+		case was.enabled || restarts() && quiescing[s]:
 			e.Started = append(e.Started, QuiesceStart{Subject: s, Timeout: is.timeout, Sessions: sessions(s)})
 		case was.timeout != is.timeout:
 			e.Changed = append(e.Changed, QuiesceChange{Subject: s, Remaining: is.timeout})

@@ -109,9 +109,9 @@ const (
 	CodeConflict        Code = 5  // the expected revision is not the current one
 	CodeInvalid         Code = 6  // the command contradicts the state, Result.Message says how
 	CodeUsed            Code = 7  // the token has been used
-	CodeExpired         Code = 8  // the token has expired, by replicated time
+	CodeExpired         Code = 8  // the token has expired, by replicated time; StoreCopy, StoreHolders: the holders' promise has
 	CodeUnknownOp       Code = 9  // a session operation of a newer version
-	CodeFull            Code = 10 // OpAssign, OpMove: the instance has as many sessions as it may have
+	CodeFull            Code = 10 // OpAssign, OpMove: the instance has as many sessions as it may have; StorePut, StoreSplice: the store has no room
 	CodeLocked          Code = 11 // the maintenance lock is on, Result.Lock says whose
 )
 
@@ -137,6 +137,10 @@ type Result struct {
 	Effect *Effect `json:",omitempty"`
 	// Lock is the lock that is in the way, with CodeLocked.
 	Lock *Lock `json:",omitempty"`
+	// Created: a write of the store found no value.
+	Created bool `json:",omitempty"`
+	// Version is that of a value of the store after a write, and with CodeConflict of one the value that is there, 0 for none.
+	Version uint64 `json:",omitempty"`
 }
 
 // RequestID makes a rare command recognisable when it is sent again.
@@ -148,7 +152,7 @@ func (id RequestID) MarshalText() ([]byte, error) { return hex16(id[:]), nil }
 // UnmarshalText reads what MarshalText gives.
 func (id *RequestID) UnmarshalText(b []byte) error { return unhex16("request id", id[:], b) }
 
-// Command is a rare command: *GroupInit, *ConfigSet, *TokenPut, *TokenUse, *TokenDrop, *Expire, *Checkpoint, and those of types_operating.go.
+// Command is a rare command: *GroupInit, *ConfigSet, *TokenPut, *TokenUse, *TokenDrop, *Expire, *Checkpoint, and those of types_operating.go and types_holder.go.
 type Command interface{ kind() kind }
 
 // Group is what all nodes of a group share for good.
@@ -162,12 +166,18 @@ type Group struct {
 	CACert  []byte    `json:"caCert"`
 	CAKey   []byte    `json:"caKey"`
 	Created time.Time `json:"created"`
+	// Epochs says where the epochs after the first one began, oldest first; see Group.Missed. A group that was never restored has none.
+	Epochs []EpochStart `json:"epochs,omitempty"`
+	// FoundedIn is the epoch in which the log began, 0 when that is Epoch; see Founded.
+	FoundedIn uint32 `json:"foundedIn,omitempty"`
 }
 
 // GroupInit founds the group; refused with CodeInvalid when there is one.
 type GroupInit struct {
 	RequestID RequestID `json:"requestId"`
 	Group     Group     `json:"group"`
+	// Schema is that of the founders' programs, which is in force from the beginning. 0, or before BaseSchema: BaseSchema.
+	Schema int `json:"schema,omitempty"`
 }
 
 // ConfigSet replaces the configuration when Expect is the current revision (compare-and-swap).
@@ -196,8 +206,10 @@ type Revision struct {
 
 // Token is an access token; only a hash of its secret is kept.
 type Token struct {
-	ID      string    `json:"id"`
-	Role    string    `json:"role"` // viewer, operator, admin, node
+	ID   string `json:"id"`
+	Role string `json:"role"` // a built-in role or one of the group's own; empty: it belongs to User
+	// User is whose it is: it may do what that user may at each moment.
+	User    string    `json:"user,omitempty"`
 	Hash    []byte    `json:"hash"` // SHA-256 of the secret
 	Note    string    `json:"note,omitempty"`
 	Created time.Time `json:"created"`
@@ -207,12 +219,16 @@ type Token struct {
 	UsedBy []byte `json:"usedBy,omitempty"`
 	// UsedName is the name of the node that used it.
 	UsedName string `json:"usedName,omitempty"`
+	// Clusters are those that a token of an application is bound to; empty: all.
+	Clusters []string `json:"clusters,omitempty"`
 }
 
-// TokenPut adds a token; CodeInvalid when the id exists.
+// TokenPut adds a token; CodeInvalid when the id exists, or its user or role does not.
 type TokenPut struct {
 	RequestID RequestID `json:"requestId"`
 	Token     Token     `json:"token"`
+	// Actor is who makes it; without one there is no event.
+	Actor string `json:"actor,omitempty"`
 }
 
 // TokenUse uses up a join token for one public key; again with the same key is a success, another key is CodeUsed.
@@ -223,10 +239,12 @@ type TokenUse struct {
 	UsedName  string    `json:"usedName"`
 }
 
-// TokenDrop revokes a token; CodeAbsent when there is none.
+// TokenDrop revokes a token; CodeAbsent when there is none, CodeConflict when that would take the last admin access of a group with users or roles of its own away.
 type TokenDrop struct {
 	RequestID RequestID `json:"requestId"`
 	ID        string    `json:"id"`
+	// Actor is who revokes it; without one there is no event.
+	Actor string `json:"actor,omitempty"`
 }
 
 // Expire drops the idle sessions of Count shards from Shard on.
@@ -240,14 +258,19 @@ type Checkpoint struct {
 	// PrevIndex is the index of the previous checkpoint entry, 0 for none.
 	PrevIndex  uint64 `json:"prevIndex"`
 	PrevDigest Digest `json:"prevDigest"`
+	// Hold asks each replica's owner to take a Snapshot right after this entry, so that replicas can be compared item by item as of one index. An older version ignores it.
+	Hold bool `json:"hold,omitempty"`
 }
 
 // CheckpointRecord is what this replica noted at the last checkpoint entry. It is not part of the state.
 type CheckpointRecord struct {
 	Index  uint64
 	Digest Digest
-	// Diverged is the index of the first checkpoint at which this replica's digest was not the leader's, 0 for none.
+	// Diverged is the index of the last checkpoint that could be compared with the leader's when the digests differed there, 0 when they were equal. It does not say which of
+	// the two is wrong.
 	Diverged uint64
+	// Hold is that of the entry.
+	Hold bool `json:"-"`
 }
 
 // Digest is an order-independent sum over the whole replicated state. Equal states have equal digests.

@@ -75,7 +75,7 @@ type Verdict struct {
 	State    HealthState `json:"state"`
 	Since    time.Time   `json:"since"`
 	Reason   string      `json:"reason,omitempty"`
-	// Down and Reporting count nodes: those that find it unavailable, of those that report.
+	// Down and Reporting count nodes: those that find it unavailable, or, when it is suspect, something wrong with it, of those that report.
 	Down      int `json:"down"`
 	Reporting int `json:"reporting"`
 }
@@ -153,9 +153,26 @@ type Operating struct {
 	Lock       *Lock     // nil when it is off
 	Verdicts   []Verdict // by instance id
 	Registered []Registration
-	Schedules  []Schedule  // by time, then id
-	Workflows  []*Workflow // the last 50, oldest first
-	Shares     []Share     // by instance id, then node
+	Schedules  []Schedule   // by time, then id
+	Workflows  []*Workflow  // the last 50, oldest first
+	Shares     []Share      // by instance id, then node
+	Holder     *Holder      // of the virtual addresses; nil: none was ever recorded
+	Evacuated  []Evacuation // by node
+	Backups    *Backups     // of the schedule; nil: none was ever begun
+	Raised     *Raised      // the schema in force; nil: BaseSchema
+
+	Certificates []Certificate // by name
+	TicketKeys   []TicketKey   // the newest first, which is in force
+	// Access is who may do what beside the built-in roles; nil: only those.
+	Access  *Access
+	Files   []*File // by name
+	Uploads []*File // what has come of files that are on their way, by name
+	// Revocations are the nodes that the group takes for its own no more, by id.
+	Revocations []Revocation
+	// ACMEValues (by key), ACMELocks (by name) and ACMEStates (by certificate) are of the certificates that the group obtains itself.
+	ACMEValues []ACMEValue
+	ACMELocks  []ACMELock
+	ACMEStates []ACMEState
 }
 
 // Event is something that happened to the group. The last 1000 are kept.
@@ -190,6 +207,27 @@ const (
 	EventScheduled       = "scheduled"
 	EventScheduleDone    = "schedule-done" // applied, dropped or failed
 	EventWorkflow        = "workflow"
+	EventHolder          = "holder"           // the virtual addresses have another holder, or none
+	EventEvacuated       = "evacuated"        // a node is not to hold them
+	EventReturned        = "evacuation-ended" // it may again
+	EventBackup          = "backup"           // the schedule has made one
+	EventBackupFailed    = "backup-failed"
+	EventQuarantined     = "quarantined"      // a node has taken itself out of service; Actor is that node
+	EventQuarantineOver  = "quarantine-ended" // it is back
+	EventRevoked         = "revoked"          // a node is none of the group's any more; Actor is that node
+	EventSilent          = "silent"           // a node does not answer the leader; Actor is that node
+	EventAnswers         = "answers"          // it does again
+	EventCopyRefused     = "copy-refused"     // a copy of a node that runs wanted to take part; Actor is that node
+	EventSchema          = "schema"           // another schema of the state is in force
+	EventRestoreBegun    = "restore-begun"    // of an archive into the running group
+	EventRestored        = "restored"         // from an archive: the running group, or a new one
+	EventPromoted        = "promoted"         // a group has begun again from a standby's archive
+	EventRecovered       = "recovered"        // a group goes on from one node that was left
+	EventRestoreDropped  = "restore-dropped"  // given up, or come to nothing
+	EventCertificate     = "certificate"      // added, rotated or removed
+	EventAccess          = "access"           // a user, a group of users, a role, the issuer or a token was set or removed
+	EventStoreLost       = "store-lost"       // no node has the bytes of values any more
+	EventStore           = "store"            // all values of one kind of a module were removed
 )
 
 // Effect says what a configuration change does to what runs, beside the configuration itself. Plan gives it before, the result of ConfigChange

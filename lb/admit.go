@@ -45,6 +45,11 @@ func (x *exchange) enter() error {
 		x.abandon()
 		return err
 	}
+	if err := x.begins(in); err != nil {
+		in.release()
+		x.abandon()
+		return err
+	}
 	x.counted, x.holding = in, true
 	x.inModule = x.mod.state
 	x.inModule.inFlight.Add(1)
@@ -60,6 +65,7 @@ func (x *exchange) leave() {
 		return
 	}
 	x.holding = false
+	x.leaves(x.counted)
 	x.inModule.inFlight.Add(-1)
 	if x.opening {
 		x.counted.opening.Add(-1)
@@ -68,24 +74,24 @@ func (x *exchange) leave() {
 }
 
 // stillStands reports whether the decision is good under the newest routing too, and takes that over.
-func (x *exchange) stillStands() bool {
-	rt := x.b.routing.Load()
-	m := rt.find(x.mod.cluster.name, x.mod.host, x.mod.root)
+func (q *inquiry) stillStands() bool {
+	rt := q.b.routing.Load()
+	m := rt.again(q.mod)
 	if m == nil {
 		return false
 	}
-	in := m.cluster.byID[x.in.id]
-	if in == nil || in.state != x.in.state {
+	in := m.cluster.byID[q.in.id]
+	if in == nil || in.state != q.in.state {
 		return false
 	}
-	if x.assigned {
+	if q.assigned {
 		if m.phase == fsm.PhaseStopped || in.phase == fsm.PhaseStopped {
 			return false
 		}
 	} else if m.phase != fsm.PhaseServing || in.phase != fsm.PhaseServing && !(in.phase == fsm.PhaseQuiescing && m.cluster.serveQuiescing) {
 		return false
 	}
-	x.rt, x.mod, x.in = rt, m, in
+	q.rt, q.mod, q.in = rt, m, in
 	return true
 }
 
@@ -98,20 +104,32 @@ func (x *exchange) decideAnew() error {
 	x.rt = x.b.routing.Load()
 	x.s, x.mod, x.in, x.assigned = session{}, nil, nil, false
 	x.deliver.judged, x.deliver.listeners = false, nil
-	s := x.rt.match(x.r.Host, routingPath(x.r.URL))
+	s := x.site()
 	if s == nil {
 		return errNoModule
 	}
 	return x.decide(s)
 }
 
+// site is where the request leads to, nil for nowhere.
+func (x *exchange) site() *site {
+	if x.streamsTo != "" {
+		return x.rt.streams[x.streamsTo]
+	}
+	return x.rt.match(x.r.Host, routingPath(x.r.URL))
+}
+
 // abandon takes back the record of a new session that no client will hear of: it would only count as one more session of its instance.
 func (x *exchange) abandon() {
-	co, s, m, b := x.commit, x.s, x.mod, x.b
+	co := x.commit
 	x.commit = nil
-	if !s.ours || co == nil && !s.recorded {
-		return
+	if x.s.ours && (co != nil || x.s.recorded) {
+		x.b.abandon(co, x.s, x.mod)
 	}
+}
+
+// abandon does so for the session s of module m, beside its caller; co is its record, nil when that has ended.
+func (b *Balancer) abandon(co *commit, s session, m *module) {
 	b.tasks.start(func() {
 		holder, provisional := s.instance, s.provisional // where it went when its first instance did not take the request
 		if co != nil {
@@ -122,7 +140,7 @@ func (x *exchange) abandon() {
 			holder, provisional = co.op.Instance, co.out.provisional
 		}
 		if provisional {
-			b.pending.forget(s.key)
+			b.disown(s.key, m)
 			return
 		}
 		// Should it fail, the session goes when its idle time is over.

@@ -10,11 +10,11 @@ import (
 // affinity is how the requests of one session of a module are recognised and how a new one is made recognisable.
 // The values are immutable and shared by all requests.
 type affinity interface {
-	// find looks in the request for a session of module m that is known for sure, and puts it into x.s.
-	find(x *exchange, m *module) bool
+	// find looks in the request for a session of module m that is known for sure, and puts it into q.s.
+	find(q *inquiry, m *module) bool
 	// guess does so for one of which only the client says so. It is called when find found none in any module of the site, here
-	// or, if x.unknown is set, anywhere in the group.
-	guess(x *exchange, m *module) bool
+	// or, if q.unknown is set, anywhere in the group.
+	guess(q *inquiry, m *module) bool
 	// open is called when x.in takes a request whose session is not recorded, before the request is sent.
 	open(x *exchange) error
 	// settle is called with the response's header before any of the response leaves. It returns when the response may leave.
@@ -36,6 +36,8 @@ func newAffinity(a *config.Affinity) affinity {
 		return &headerAffinity{name: headerName(a)}
 	case "source":
 		return sourceAffinity{}
+	case "sni":
+		return sniAffinity{}
 	}
 	return noAffinity{}
 }
@@ -63,6 +65,8 @@ type session struct {
 	reason fsm.Reason
 	// fresh: no instance has seen a request of the session yet.
 	fresh bool
+	// mend is where the client's cookie says that the session is, when that is newer than its record; 0: nowhere else. See mend.
+	mend fsm.InstanceID
 	// ours: the key was made for this request, so that nobody else can have heard of the session.
 	ours bool
 }

@@ -21,8 +21,8 @@ func headerName(a *config.Affinity) string {
 	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
-func (a *headerAffinity) id(x *exchange) string {
-	for _, v := range x.r.Header[a.name] {
+func (a *headerAffinity) id(q *inquiry) string {
+	for _, v := range q.field(a.name) {
 		if v = textproto.TrimString(v); v != "" && len(v) <= maxSessionIDLen {
 			return v
 		}
@@ -30,9 +30,9 @@ func (a *headerAffinity) id(x *exchange) string {
 	return ""
 }
 
-func (a *headerAffinity) find(x *exchange, m *module) bool        { return x.findKeyed(m, a.id(x)) }
-func (a *headerAffinity) guess(*exchange, *module) bool           { return false }
-func (a *headerAffinity) open(x *exchange) error                  { return x.openKeyed(a.id(x)) }
+func (a *headerAffinity) find(q *inquiry, m *module) bool         { return q.findKeyed(m, a.id(q)) }
+func (a *headerAffinity) guess(*inquiry, *module) bool            { return false }
+func (a *headerAffinity) open(x *exchange) error                  { return x.openKeyed(a.id(&x.inquiry)) }
 func (a *headerAffinity) settle(x *exchange, _ http.Header) error { return x.settleKeyed() }
 
 // sourceAffinity takes the client's address for the session's id.
@@ -52,24 +52,24 @@ func sourceID(ip string) string {
 	return prefix.String()
 }
 
-func (sourceAffinity) find(x *exchange, m *module) bool {
-	return x.findKeyed(m, sourceID(clientIP(x.r)))
+func (sourceAffinity) find(q *inquiry, m *module) bool {
+	return q.findKeyed(m, q.from.source())
 }
-func (sourceAffinity) guess(*exchange, *module) bool           { return false }
-func (sourceAffinity) open(x *exchange) error                  { return x.openKeyed(sourceID(clientIP(x.r))) }
+func (sourceAffinity) guess(*inquiry, *module) bool            { return false }
+func (sourceAffinity) open(x *exchange) error                  { return x.openKeyed(x.from.source()) }
 func (sourceAffinity) settle(x *exchange, _ http.Header) error { return x.settleKeyed() }
 
 // findKeyed looks up a session whose id is part of every request. One that this node does not know is recorded as new: should the group have it already,
 // the outcome of the record says where.
-func (x *exchange) findKeyed(m *module, id string) bool {
+func (q *inquiry) findKeyed(m *module, id string) bool {
 	if id == "" {
 		return false
 	}
-	s := session{key: x.keys.sessionKey(m.scope, id), keyed: true}
-	if !x.lookup(&s) {
+	s := session{key: q.keys.sessionKey(m.scope, id), keyed: true}
+	if !q.lookup(&s) {
 		return false
 	}
-	x.s = s
+	q.s = s
 	return true
 }
 

@@ -49,24 +49,27 @@ type presented struct {
 	named []*instance
 }
 
-// find takes the first id that the group knows; unknown ones are noted in x.unknown.
-func (a *learnAffinity) find(x *exchange, m *module) bool {
-	ids := a.presented(x, m)
-	x.unknown = x.unknown || len(ids) > 0
-	return x.lookupAny(ids) || x.lookupOther(ids, m)
+// find takes the first id that the group knows; unknown ones are noted in q.unknown.
+func (a *learnAffinity) find(q *inquiry, m *module) bool {
+	ids := a.presented(q, m)
+	q.unknown = q.unknown || len(ids) > 0
+	return q.lookupAny(ids) || q.lookupOther(ids, m)
 }
 
 // guess believes a provisional cookie for one of the ids, then a suffix that names an available instance, then a route that stands by itself.
 // What only the client says is not believed while the instance or the module quiesces.
-func (a *learnAffinity) guess(x *exchange, m *module) bool {
-	ids := a.presented(x, m)
+func (a *learnAffinity) guess(q *inquiry, m *module) bool {
+	ids := a.presented(q, m)
 	if len(ids) == 0 {
 		return false
 	}
-	if c, ok := x.openCookie(a.cookie, m); ok {
+	if c, ok := q.openCookie(a.cookie, m); ok {
 		for _, id := range ids {
 			if id.key == c.Key {
-				x.s = session{key: c.Key, keyed: true, instance: c.Instance, reason: fsm.ReasonProvisional}
+				q.s = session{key: c.Key, keyed: true, instance: c.Instance, reason: fsm.ReasonProvisional}
+				if q.foreign(q.b.view.Group(), &c, m) {
+					q.s.instance = lostInstance
+				}
 				return true
 			}
 		}
@@ -74,20 +77,20 @@ func (a *learnAffinity) guess(x *exchange, m *module) bool {
 	for _, id := range ids {
 		for _, in := range id.named {
 			if in.availableNow() && !quiesces(m, in) {
-				x.s = session{key: id.key, keyed: true, instance: in.id, reason: fsm.ReasonRoute}
+				q.s = session{key: id.key, keyed: true, instance: in.id, reason: fsm.ReasonRoute}
 				return true
 			}
 		}
 	}
-	if in := a.route(x, m); in != nil {
-		x.s = session{key: ids[0].key, keyed: true, instance: in.id, reason: fsm.ReasonRoute}
+	if in := a.route(q, m); in != nil {
+		q.s = session{key: ids[0].key, keyed: true, instance: in.id, reason: fsm.ReasonRoute}
 		return true
 	}
 	return false
 }
 
 // route gives the instance that a cookie or path parameter which holds only a route names, if it may get unassigned requests; nil for none.
-func (a *learnAffinity) route(x *exchange, m *module) *instance {
+func (a *learnAffinity) route(q *inquiry, m *module) *instance {
 	try := func(value string) *instance {
 		in := m.cluster.byRoute[strings.TrimLeft(value, ".:+")]
 		if in == nil || !in.availableNow() || quiesces(m, in) {
@@ -96,17 +99,17 @@ func (a *learnAffinity) route(x *exchange, m *module) *instance {
 		return in
 	}
 	for _, name := range a.routes {
-		scan := scanCookies(x.r.Header, name)
+		scan := scanCookies(q.field("Cookie"), name)
 		for value, ok := scan.next(); ok; value, ok = scan.next() {
 			if in := try(value); in != nil {
 				return in
 			}
 		}
 	}
-	if len(a.routeParams) == 0 || strings.IndexByte(x.r.URL.Path, ';') < 0 {
+	if len(a.routeParams) == 0 {
 		return nil
 	}
-	escaped := x.r.URL.EscapedPath()
+	escaped := q.from.parameters()
 	for _, name := range a.routeParams {
 		tries := maxCandidates
 		for value, rest, ok := pathParam(escaped, name); ok && tries > 0; value, rest, ok = pathParam(rest, name) {
@@ -120,19 +123,19 @@ func (a *learnAffinity) route(x *exchange, m *module) *instance {
 }
 
 // hint gives the instance that a new session should begin on, nil for whoever the policy says.
-func (a *learnAffinity) hint(x *exchange, m *module) *instance {
-	if in := a.route(x, m); in != nil && m.cluster.state.hasRoom(in) {
+func (a *learnAffinity) hint(q *inquiry, m *module) *instance {
+	if in := a.route(q, m); in != nil && m.cluster.state.hasRoom(in) {
 		return in
 	}
 	return nil
 }
 
 // lookupAny takes the first of the ids that the group knows.
-func (x *exchange) lookupAny(ids []presented) bool {
+func (q *inquiry) lookupAny(ids []presented) bool {
 	for _, id := range ids {
 		s := session{key: id.key, keyed: true}
-		if x.lookup(&s) {
-			x.s = s
+		if q.lookup(&s) {
+			q.s = s
 			return true
 		}
 	}
@@ -141,7 +144,7 @@ func (x *exchange) lookupAny(ids []presented) bool {
 
 // lookupOther takes the first id that the group knows under another split than today's: what counts as a suffix changes when instances come, go or
 // get another route, and no session may lose its key by that.
-func (x *exchange) lookupOther(ids []presented, m *module) bool {
+func (q *inquiry) lookupOther(ids []presented, m *module) bool {
 	for _, id := range ids {
 		tried := 0
 		for i := len(id.id); i > 0 && tried <= maxSuffixes; i-- {
@@ -149,9 +152,9 @@ func (x *exchange) lookupOther(ids []presented, m *module) bool {
 				continue
 			}
 			tried++
-			s := session{key: x.keys.sessionKey(m.scope, id.id[:i]), keyed: true}
-			if s.key != id.key && x.lookup(&s) {
-				x.s = s
+			s := session{key: q.keys.sessionKey(m.scope, id.id[:i]), keyed: true}
+			if s.key != id.key && q.lookup(&s) {
+				q.s = s
 				return true
 			}
 		}
@@ -160,30 +163,29 @@ func (x *exchange) lookupOther(ids []presented, m *module) bool {
 }
 
 // presented gives the session ids of the request, cookies before path parameters, at most maxCandidates.
-func (a *learnAffinity) presented(x *exchange, m *module) []presented {
-	ids := x.ids[:0]
+func (a *learnAffinity) presented(q *inquiry, m *module) []presented {
+	ids := q.ids[:0]
 	for _, name := range a.names {
-		scan := scanCookies(x.r.Header, name)
+		scan := scanCookies(q.field("Cookie"), name)
 		for value, ok := scan.next(); ok && len(ids) < maxCandidates; value, ok = scan.next() {
-			ids = append(ids, x.present(m, value))
+			ids = append(ids, q.present(m, value))
 		}
 	}
-	if strings.IndexByte(x.r.URL.Path, ';') >= 0 {
-		escaped := x.r.URL.EscapedPath()
+	if escaped := q.from.parameters(); escaped != "" {
 		for _, name := range a.params {
 			value, rest, ok := pathParam(escaped, name)
 			for ; ok && len(ids) < maxCandidates; value, rest, ok = pathParam(rest, name) {
-				ids = append(ids, x.present(m, value))
+				ids = append(ids, q.present(m, value))
 			}
 		}
 	}
-	x.ids = ids
+	q.ids = ids
 	return ids
 }
 
-func (x *exchange) present(m *module, id string) presented {
-	bare, named := m.cluster.splitID(x.b.view, id)
-	return presented{id: id, key: x.keys.sessionKey(m.scope, bare), named: named}
+func (q *inquiry) present(m *module, id string) presented {
+	bare, named := m.cluster.splitID(q.b.view, id)
+	return presented{id: id, key: q.keys.sessionKey(m.scope, bare), named: named}
 }
 
 // open does nothing: which id the session has is known when the response's head is.
@@ -200,7 +202,7 @@ func (a *learnAffinity) settle(x *exchange, response http.Header) error {
 		case x.s.keyed:
 			keys = append(keys, x.s.key)
 		case x.unknown:
-			if ids := a.presented(x, x.mod); len(ids) > 0 {
+			if ids := a.presented(&x.inquiry, x.mod); len(ids) > 0 {
 				keys = append(keys, ids[0].key)
 			}
 		}
@@ -232,8 +234,8 @@ func (a *learnAffinity) recordAll(x *exchange, keys []fsm.Key, response http.Hea
 		full = full || out.code == fsm.CodeFull
 		if out.provisional && !provisional {
 			provisional = true
-			sealed := Cookie{Epoch: x.keys.group.Epoch, Instance: x.in.id, Key: c.op.Key, Provisional: true}
-			response.Add("Set-Cookie", x.cookieLine(a.cookie, sealed))
+			sealed := Cookie{Instance: x.in.id, Key: c.op.Key, Provisional: true}
+			response.Add("Set-Cookie", x.cookieLine(a.cookie, sealed, x.scheme() == "https"))
 		}
 	}
 	if full {

@@ -62,7 +62,7 @@ func TestLateAlarmLeavesTheConnectionAlone(t *testing.T) {
 	w := &flushes{ResponseRecorder: *httptest.NewRecorder()}
 	broken := errors.New("broken")
 	for _, body := range []io.Reader{iotest.ErrReader(broken), iotest.ErrReader(io.EOF)} {
-		x := &exchange{w: w}
+		x := &exchange{w: w, edge: plainEdge()}
 		if err := x.copyBody(body, 10); err != nil && !errors.Is(err, broken) {
 			t.Fatal(err)
 		}

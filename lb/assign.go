@@ -16,8 +16,9 @@ const (
 )
 
 var (
-	errClosed   = errors.New("the balancer is closed")
-	errNoQuorum = errors.New("no quorum")
+	errClosed     = errors.New("the balancer is closed")
+	errNotInForce = errors.New("no configuration is in force yet")
+	errNoQuorum   = errors.New("no quorum")
 	// errRefused is the answer of onQuorumLoss: refuse.
 	errRefused = errors.New("the session cannot be recorded: no quorum")
 )
@@ -131,16 +132,4 @@ func (b *Balancer) record(ctx context.Context, op fsm.SessionOp) (fsm.SessionRes
 		}
 		pause.Stop()
 	}
-}
-
-// lookup completes s by what the group has recorded for its key, or what this node owes to it. It reports whether there is such.
-func (x *exchange) lookup(s *session) bool {
-	a, ok := x.b.view.Lookup(s.key)
-	if ok {
-		s.instance, s.decided, s.seen, s.inTable, s.recorded = a.Instance, a.Index, a.Seen, true, true
-	}
-	if owed, found := x.b.pending.get(s.key); found && owed.Kind != fsm.OpTouch && (!ok || isMove(owed.Kind) && owed.Expect == a.Instance && !x.b.recorder.Quorum()) {
-		s.instance, s.decided, s.recorded, ok = owed.Instance, 0, true, true
-	}
-	return ok
 }

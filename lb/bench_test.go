@@ -53,7 +53,7 @@ func BenchmarkDecide(b *testing.B) {
 	r.g.with(func() { r.g.applyOp(op) })
 	req, _ := http.NewRequest("GET", "http://h/", nil)
 	req.Header.Set("Cookie", "HOLDFAST="+keys.seal(Cookie{Epoch: 1, Index: 1, Instance: 1, Key: op.Key}, scopeOf("c1", "", "/")))
-	x := &exchange{b: r.b, r: req}
+	x := exchangeOf(r.b, req)
 	b.ReportAllocs()
 	for b.Loop() {
 		x.keys, x.rt = keys, r.b.routing.Load()

@@ -25,6 +25,10 @@ type clientBody struct {
 	first   bodyAttempt
 	current atomic.Pointer[bodyAttempt]
 
+	most     int64         // bytes that it may have; 0: no bound
+	patience time.Duration // how long the client may take for a piece; 0: no bound
+	conn     bodyEnder     // by which the wait for one that takes longer is ended
+
 	turn sync.Mutex // held by whoever reads, also while the client is waited for
 	kept pieces     // guarded by turn
 
@@ -36,6 +40,9 @@ type clientBody struct {
 	lost   bool  // bytes have been read that are not kept
 	over   bool
 }
+
+// bodyEnder ends a read of a client's body; there may be none under way.
+type bodyEnder interface{ end() }
 
 // bodyAttempt is the body as one attempt to send it sees it.
 type bodyAttempt struct {
@@ -51,6 +58,9 @@ func newClientBody(src io.ReadCloser, limit int64, wait *headWait) *clientBody {
 }
 
 var (
+	// errBodyTooLarge says that the client sends more than it may, errBodyLate that it took too long for a piece.
+	errBodyTooLarge = errors.New("the request body is larger than the limit")
+	errBodyLate     = errors.New("the request body did not come in time")
 	// errBodyUsed says that the body cannot be sent again.
 	errBodyUsed = errors.New("more of the request body has been read than was kept")
 	// errBodyTaken ends an attempt that another one has replaced.
@@ -81,7 +91,7 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 		return 0, err
 	}
 	c.wait.pause()
-	n, err := c.src.Read(p)
+	n, err := c.readInTime(p)
 	c.wait.resume()
 	if keep {
 		c.kept.add(p[:n])
@@ -89,6 +99,9 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n += int64(n)
+	if c.most > 0 && c.n > c.most {
+		n, err = 0, errBodyTooLarge
+	}
 	c.lost, c.direct = c.lost || !keep && n > 0, false
 	if err != nil {
 		c.over = true
@@ -96,6 +109,19 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 			c.err = err
 		}
 		close(c.ended)
+	}
+	return n, err
+}
+
+// readInTime reads from the client. One that takes too long is not read from again.
+func (c *clientBody) readInTime(p []byte) (int, error) {
+	if c.patience <= 0 {
+		return c.src.Read(p)
+	}
+	late := time.AfterFunc(c.patience, c.conn.end)
+	n, err := c.src.Read(p)
+	if !late.Stop() {
+		return 0, errBodyLate
 	}
 	return n, err
 }
@@ -155,7 +181,7 @@ func (c *clientBody) again() (io.ReadCloser, error) {
 // finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, the
 // connection is ended: nothing that follows on it may be read as a request. The rest must not be left to net/http, whose own
 // attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read).
-func (c *clientBody) finish(conn *clientConn) {
+func (c *clientBody) finish(conn bodyEnder) {
 	last := c.take()
 	defer c.release()
 	select {
@@ -189,6 +215,12 @@ func (c *clientBody) release() {
 
 // clientFailure is what a client is told about its own body.
 func clientFailure(ctx context.Context, err error) failure {
+	switch {
+	case errors.Is(err, errBodyTooLarge):
+		return failure{status: http.StatusRequestEntityTooLarge, text: "The body of the request is too large."}
+	case errors.Is(err, errBodyLate):
+		return failure{status: http.StatusRequestTimeout, text: "The body of the request did not come in time."}
+	}
 	if v := wire.Violation(ctx, err); v != nil {
 		return failure{status: v.Status, text: "The body of the request is not valid: " + v.Reason + "."}
 	}

@@ -16,11 +16,12 @@ type cluster struct {
 	idle           time.Duration
 	provisional    bool // what becomes of new sessions without a quorum: served (true) or refused
 	slowStart      time.Duration
-	locality       bool // near instances come first
-	serveQuiescing bool // unassigned requests are served when all instances quiesce
-	failBack       bool // sessions leave backup instances as soon as others are available
-	sameVersion    bool // sessions fail over to instances of their version only
-	stopped        bool // every instance has been stopped, or there is none
+	locality       bool          // near instances come first
+	hard           time.Duration // hardTimeout of instances that have none of their own; 0: none
+	serveQuiescing bool          // unassigned requests are served when all instances quiesce
+	failBack       bool          // sessions leave backup instances as soon as others are available
+	sameVersion    bool          // sessions fail over to instances of their version only
+	stopped        bool          // every instance has been stopped, or there is none
 	health         healthSettings
 	affinity       affinity
 	instances      []*instance
@@ -28,9 +29,12 @@ type cluster struct {
 	byName         map[string]*instance
 	byRoute        map[string]*instance
 	state          *clusterState
+	stream         *module // that stands for the whole of it; nil where no listener leads
 
 	responseTimeout time.Duration // 0: no bound
 	bodyBuffer      int64         // bytes
+	sendProxy       int           // version of the PROXY protocol; 0: none
+	h2              bool          // its instances are spoken to in HTTP/2
 }
 
 // clusterState is the long-lived part of a cluster, found again by name.
@@ -41,11 +45,14 @@ type clusterState struct {
 	turn   atomic.Uint64 // position of the policy; survives every change
 	open   atomic.Pointer[openSet]
 
+	presents atomic.Pointer[string] // which certificates its instances present, see compareCertificates
+
 	mu       sync.Mutex // held while the open set is made anew
 	current  *cluster
 	versions map[fsm.InstanceID]string // of all instances that this node has seen configured
 
 	instances map[string]*instanceState // guarded by Balancer.mu
+	whole     moduleState               // that of the module which stands for the whole of it, see builder.addStreams
 }
 
 // use makes c the revision that the open set is made from.
@@ -176,11 +183,24 @@ func (s *clusterState) pickAmong(set *openSet, tiers []tier, tried []*instanceSt
 	for _, skip := range [][]*instanceState{slices.Concat(full, busy), full} {
 		for i := range tiers {
 			if in := s.pickFrom(set, &tiers[i], skip, hosts); in != nil {
+				noteYield(tiers[:i], full, skip)
 				return in
 			}
 		}
 	}
 	return nil
+}
+
+// noteYield counts a request for the instances of better tiers that it passed by only because they are busy: nothing waits there, so this is how the leader
+// hears that the node needs a larger share of them. full are those that could not take it anyway.
+func noteYield(better []tier, full, passed []*instanceState) {
+	for i := range better {
+		for _, in := range better[i].list {
+			if skipped(in, passed) && !skipped(in, full) {
+				in.state.yielded.Add(1)
+			}
+		}
+	}
 }
 
 // pickFrom asks the policy until it names one that is not skipped and takes the request: one that has only a portion of its share lets some pass.

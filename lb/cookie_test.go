@@ -20,6 +20,7 @@ func TestCookieRoundTrip(t *testing.T) {
 	for _, want := range []Cookie{
 		{}, {Epoch: 1, Index: 7, Instance: 3, Key: fsm.Key{1, 2, 3}},
 		{Epoch: 1<<32 - 1, Index: 1<<64 - 1, Instance: 1<<32 - 1, Key: fsm.Key{255, 15: 255}, Provisional: true},
+		{Epoch: 4, Index: 9, Instance: 3, Key: fsm.Key{4}, Line: 1<<32 - 1, Born: 7}, {Epoch: 4, Line: 5, Provisional: true}, {Born: 1},
 	} {
 		value := k.seal(want, scope)
 		got, err := k.open(value, scope)
@@ -34,7 +35,12 @@ func TestCookieRoundTrip(t *testing.T) {
 
 func TestCookieEveryByteCounts(t *testing.T) {
 	k, scope := testKeyring(t, "secret"), scopeOf("c1", "", "/")
-	value := k.seal(Cookie{Epoch: 1, Index: 7, Instance: 3}, scope)
+	for _, c := range []Cookie{{Epoch: 1, Index: 7, Instance: 3}, {Epoch: 2, Line: 5, Index: 7, Instance: 3, Born: 5}} {
+		everyByteCounts(t, k, k.seal(c, scope), scope)
+	}
+}
+
+func everyByteCounts(t *testing.T, k *keyring, value string, scope []byte) {
 	raw, err := cookieEncoding.DecodeString(value)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +79,7 @@ func TestUnsealUncheckedIsTheSameCipher(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make([]byte, cookiePlainLen)
+	got := make([]byte, len(want))
 	unsealUnchecked(k.block, got, nonce, sealed)
 	if string(got) != string(want) {
 		t.Errorf("got %x, want %x", got, want)
@@ -104,23 +110,30 @@ func TestSessionKeyIsFixed(t *testing.T) {
 	}
 }
 
-// goldenCookie was sealed with the secret "secret" for the module / of c1. Cookies live in browsers: this must open for ever.
-const goldenCookie = "AYqOvUZSZWnJ3YA8rCqysFhCIGwS5-FUQSIN_PqKL-6LKs-28W9cU-997HKBuyKg9xvgfI4XA_qIQR4jbDU"
+// goldenCookie and goldenCookie2 were sealed with the secret "secret" for the module / of c1, in the two versions. Cookies live in browsers: these must open for ever.
+const (
+	goldenCookie  = "AYqOvUZSZWnJ3YA8rCqysFhCIGwS5-FUQSIN_PqKL-6LKs-28W9cU-997HKBuyKg9xvgfI4XA_qIQR4jbDU"
+	goldenCookie2 = "AlRl_F1zTSwKM4BHNFfAAkilSBpeB_U7AN6dKFI0hTOkagUg_odXkj1Z-6R6JyRuS4Qvdb2rLTzQx7kgGKxYO-PaiME5UA"
+)
 
 func TestGoldenCookieOpens(t *testing.T) {
 	got, err := testKeyring(t, "secret").open(goldenCookie, scopeOf("c1", "", "/"))
 	if want := (Cookie{Epoch: 1, Index: 2, Instance: 3}); err != nil || got != want {
 		t.Errorf("%+v %v, want %+v", got, err, want)
 	}
+	got, err = testKeyring(t, "secret").open(goldenCookie2, scopeOf("c1", "", "/"))
+	if want := (Cookie{Epoch: 3, Line: 0x11223344, Index: 2, Instance: 3, Born: 0x55667788, Key: fsm.Key{1}}); err != nil || got != want {
+		t.Errorf("%+v %v, want %+v", got, err, want)
+	}
 }
 
 func FuzzCookieOpen(f *testing.F) {
 	k, scope := testKeyring(f, "secret"), scopeOf("c1", "", "/")
-	for _, s := range []string{"", "x", goldenCookie, goldenCookie[1:], goldenCookie[:len(goldenCookie)-1] + "\n"} {
+	for _, s := range []string{"", "x", goldenCookie, goldenCookie[1:], goldenCookie[:len(goldenCookie)-1] + "\n", goldenCookie2, goldenCookie2[:len(goldenCookie)], "A" + goldenCookie2[1:]} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		if _, err := k.open(value, scope); err == nil && value != goldenCookie {
+		if _, err := k.open(value, scope); err == nil && value != goldenCookie && value != goldenCookie2 {
 			t.Fatalf("a cookie that was never sealed opens: %q", value)
 		}
 	})

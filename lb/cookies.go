@@ -1,7 +1,6 @@
 package lb
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +17,8 @@ type cookieScan struct {
 	left  int
 }
 
-func scanCookies(h http.Header, name string) cookieScan {
-	return cookieScan{lines: h["Cookie"], name: name, left: maxCandidates}
+func scanCookies(lines []string, name string) cookieScan {
+	return cookieScan{lines: lines, name: name, left: maxCandidates}
 }
 
 // next gives the next value; "" and false at the end. Empty and over-long values are passed over.

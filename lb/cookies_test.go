@@ -10,7 +10,7 @@ import (
 
 func scanAll(h http.Header, name string) []string {
 	var all []string
-	scan := scanCookies(h, name)
+	scan := scanCookies(h["Cookie"], name)
 	for v, ok := scan.next(); ok; v, ok = scan.next() {
 		all = append(all, v)
 	}

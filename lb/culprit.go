@@ -13,6 +13,9 @@ import (
 // bindError says why an address could not be bound; when it is in use, also by which listening socket: often one on another
 // spelling of the address, such as 0.0.0.0.
 func bindError(address string, err error) error {
+	if absent(err) {
+		return fmt.Errorf("%w: this machine does not have the address: correct it, name the nodes that have it (nodes: [...]), or give this node --vip if the group is to move it", err)
+	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
@@ -38,18 +41,24 @@ func listeningOn(address string) []string {
 		if err != nil {
 			continue
 		}
-		found = append(found, listenersIn(string(text), uint16(number))...)
+		found = append(found, socketsIn(string(text), stateListening, uint16(number))...)
 	}
 	return found
 }
 
-// listenersIn reads a table of the form of /proc/net/tcp (proc(5)): addresses are hexadecimal words in host byte order, state 0A
-// is LISTEN.
-func listenersIn(table string, port uint16) []string {
+// States of sockets in /proc/net/tcp: LISTEN and SYN_RECV.
+const (
+	stateListening = "0A"
+	stateHandshake = "03"
+)
+
+// socketsIn reads a table of the form of /proc/net/tcp (proc(5)), whose addresses are hexadecimal words in host byte order, and gives the local addresses
+// of the sockets with that state and port.
+func socketsIn(table, state string, port uint16) []string {
 	var found []string
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
-		if len(fields) < 4 || fields[3] != "0A" {
+		if len(fields) < 4 || fields[3] != state {
 			continue
 		}
 		ip, hexPort, ok := strings.Cut(fields[1], ":")

@@ -16,14 +16,22 @@ const maxMoves = 4
 
 // decide finds out whose the request is and chooses its instance.
 func (x *exchange) decide(s *site) error {
+	if x.b.outcast.Load() {
+		return x.lastRites(s)
+	}
 	if x.known(s) {
 		return x.toSession()
 	}
 	for _, m := range s.modules {
-		if !m.stopped() && m.affinity.guess(x, m) {
+		if !m.stopped() && m.affinity.guess(&x.inquiry, m) {
 			x.mod = m
 			return x.toSession()
 		}
+	}
+	if placed, err := x.placeStray(s); err != nil {
+		return err
+	} else if placed {
+		return x.toSession()
 	}
 	ended := x.endedWith(s)
 	if ended != nil && ended.phase != fsm.PhaseStopped && !ended.replicated && ended.refuseLost {
@@ -42,7 +50,7 @@ func (x *exchange) decide(s *site) error {
 		x.noteUnrecognised()
 	}
 	if l, ok := m.affinity.(*learnAffinity); ok {
-		x.in = l.hint(x, m)
+		x.in = l.hint(&x.inquiry, m)
 	}
 	if x.in == nil || x.hasTried(x.in) {
 		x.in = m.cluster.state.pick(x.tried)
@@ -59,17 +67,11 @@ func (x *exchange) known(s *site) bool {
 	if x.find(s) {
 		return true
 	}
-	return x.unknown && x.catchUp() && x.find(s)
-}
-
-func (x *exchange) find(s *site) bool {
-	for _, m := range s.modules {
-		if !m.stopped() && m.affinity.find(x, m) {
-			x.mod = m
-			return true
-		}
+	if !x.unknown {
+		return false
 	}
-	return false
+	x.asked, x.caughtUp = true, x.catchUp()
+	return (x.caughtUp || x.later) && x.find(s)
 }
 
 // catchUp waits until this node knows what the group knows; false when that cannot be had. It rides out an election, but not an outage: once
@@ -107,6 +109,11 @@ func (b *Balancer) outage(now time.Time) time.Duration {
 // toSession chooses the session's instance, or another one of the cluster when that is stopped or not available.
 func (x *exchange) toSession() error {
 	x.assigned = true
+	if x.s.mend != 0 {
+		if done, err := x.mend(); done || err != nil {
+			return err
+		}
+	}
 	in := x.resolve(x.s.instance)
 	if x.mod.stopped() { // as of the newer routing that resolve has found
 		return x.decideAnew()
@@ -155,7 +162,7 @@ func (x *exchange) resolve(id fsm.InstanceID) *instance {
 	}
 	x.b.reconcile()
 	rt := x.b.routing.Load()
-	m := rt.find(x.mod.cluster.name, x.mod.host, x.mod.root)
+	m := rt.again(x.mod)
 	if m == nil {
 		return nil
 	}

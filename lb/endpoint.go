@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/lb/h1"
 )
 
 const (
@@ -34,31 +38,51 @@ type endpoint struct {
 	scheme    string
 	hostPort  string
 	dialer    net.Dialer
-	transport *http.Transport
-	roots     *x509.CertPool // who may vouch for an https listener; nil: the system's (SSL_CERT_FILE adds others)
+	connect   atomic.Int64 // how long a connection may take, and its handshake, in ns
+	transport transport
+	h2        bool                         // it is spoken to in HTTP/2, see http2Transport
+	origin    atomic.Pointer[h1.Origin]    // the same for the loops: plain HTTP at an address that is known; else nil
+	oddUntil  atomic.Int64                 // Unix seconds: until then the loops leave it alone, see odd
+	roots     *x509.CertPool               // who may vouch for an https listener; nil: the system's (SSL_CERT_FILE adds others)
+	trust     atomic.Pointer[trust]        // how it is verified; nil: by roots and its host
+	shows     atomic.Pointer[presentation] // the certificate that it presents; nil: none was seen
+	compare   func()                       // called when it presents another one; nil in some tests
+	expires   func(*presentation)          // called when that ends soon; nil in some tests
+	reached   atomic.Bool                  // a connection to it has been made
 	health    *health
 	prober    *prober
 	agent     agent
 	stop      context.CancelFunc // ends the prober
 }
 
-// newEndpoint parses the listener URL and makes its transport: HTTP/1.1 only, nothing decoded, proxies of the environment ignored.
-func newEndpoint(rawURL string) (*endpoint, error) {
+// transport has requests carried to a listener.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// newEndpoint parses the listener URL and makes its transport: HTTP/1.1, or HTTP/2 alone; nothing decoded, proxies of the environment ignored.
+func newEndpoint(rawURL string, h2 bool) (*endpoint, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("listener URL: %w", err)
 	}
-	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("listener URL %q: want http://HOST:PORT or https://HOST:PORT", rawURL)
+	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp" && u.Scheme != "udp" {
+		return nil, fmt.Errorf("listener URL %q: want HOST:PORT behind http://, https://, tcp:// or udp://", rawURL)
 	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	e := &endpoint{
-		url: rawURL, scheme: u.Scheme, hostPort: net.JoinHostPort(u.Hostname(), port),
-		dialer: net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second},
+		url: rawURL, scheme: u.Scheme, h2: h2, hostPort: net.JoinHostPort(u.Hostname(), port),
+		dialer: net.Dialer{KeepAlive: 15 * time.Second},
 		health: newHealth(time.Now()),
+	}
+	e.connect.Store(int64(connectTimeout))
+	if h2 {
+		e.transport = e.http2Transport()
+		return e, nil
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -73,6 +97,9 @@ func newEndpoint(rawURL string) (*endpoint, error) {
 		Protocols:              &protocols,
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+		e.locate(ip)
 	}
 	return e, nil
 }
@@ -89,9 +116,15 @@ func (e *endpoint) up() bool { return e.health.up() }
 
 // dial ignores the address that http.Transport worked out: requests keep the client's Host, the URL may lack a port.
 func (e *endpoint) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	conn, err := e.dialer.DialContext(ctx, network, e.hostPort)
+	dialer := e.dialer
+	dialer.Timeout = time.Duration(e.connect.Load())
+	conn, err := dialer.DialContext(ctx, network, e.hostPort)
 	if err != nil {
 		return nil, &connectError{err}
+	}
+	e.noteReached()
+	if at, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		e.locate(at.AddrPort().Addr())
 	}
 	return conn, nil
 }
@@ -107,6 +140,15 @@ func (e *endpoint) dialPlain(ctx context.Context, network, addr string) (net.Con
 
 // dialTLS verifies the instance by the roots.
 func (e *endpoint) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := e.handshake(ctx, network, addr, "http/1.1")
+	if err != nil {
+		return nil, err
+	}
+	return &instanceConn{Conn: conn}, nil
+}
+
+// handshake makes a connection of TLS.
+func (e *endpoint) handshake(ctx context.Context, network, addr, protocol string) (*tls.Conn, error) {
 	raw, err := e.dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -116,14 +158,15 @@ func (e *endpoint) dialTLS(ctx context.Context, network, addr string) (net.Conn,
 		raw.Close()
 		return nil, &connectError{err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.connect.Load()))
 	defer cancel()
-	conn := tls.Client(raw, &tls.Config{RootCAs: e.roots, ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	conn := tls.Client(raw, e.clientTLS(host, protocol))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
+		e.showedInvalid(err)
 		return nil, &connectError{err}
 	}
-	return &instanceConn{Conn: conn}, nil
+	return conn, nil
 }
 
 // close ends the checks and the idle connections; requests in flight finish.
@@ -132,4 +175,7 @@ func (e *endpoint) close() {
 		e.stop()
 	}
 	e.transport.CloseIdleConnections()
+	if o := e.origin.Load(); o != nil {
+		o.Close()
+	}
 }

@@ -1,20 +1,37 @@
 package lb
 
 import (
+	"cmp"
+	"crypto/rand"
 	"slices"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
 
 // failOver gives the session to another instance of its cluster. A recorded one is moved by compare-and-swap before the
 // request is sent, and goes where the group says: another node may have been faster.
 func (x *exchange) failOver(reason fsm.Reason) error {
+	if x.b.outcast.Load() {
+		return errOutcast
+	}
+	switch in, err := x.confirm(); {
+	case err != nil:
+		return err
+	case in != nil:
+		return x.stayOn(in)
+	}
 	if err := x.maySurvive(); err != nil {
 		return err
 	}
 	from, full := x.s.instance, false
 	for range maxMoves {
 		next := x.mod.cluster.state.pickOther(x.takeover())
+		if mutant.On(mutant.FailoverAcrossClusters) {
+			for _, c := range x.rt.clusters {
+				next = cmp.Or(c.state.pick(nil), next)
+			}
+		}
 		if next == nil {
 			return x.nobody(full)
 		}
@@ -98,6 +115,9 @@ func (x *exchange) nobody(full bool) error {
 // moveEnded takes the outcome of a move; false when the session must be moved on.
 func (x *exchange) moveEnded(next *instance, out outcome) bool {
 	switch {
+	case out.provisional && x.s.ours:
+		x.rename(next)
+		return true
 	case out.provisional: // a cookie that the client has goes on being good: the table still names the old instance
 		x.s.instance, x.in = next.id, next
 		x.s.index, x.s.decided, x.s.provisional = 0, 0, true
@@ -125,6 +145,22 @@ func (x *exchange) moveEnded(next *instance, out outcome) bool {
 	}
 	x.in = winner
 	return true
+}
+
+// rename gives the session, which goes to next without being recorded, another key. No client has heard of the old one, and the group has a record of it that names
+// another instance, or may have: one whose outcome never came. Every node would go by that record once it is there, and the session would go back.
+func (x *exchange) rename(next *instance) {
+	x.b.disown(x.s.key, x.mod)
+	rand.Read(x.s.key[:]) // never fails, by its contract
+	x.b.pending.put(fsm.SessionOp{Kind: fsm.OpAssign, Key: x.s.key, Instance: next.id, Reason: fsm.ReasonProvisional, Module: x.mod.id})
+	x.s.instance, x.in = next.id, next
+	x.s.reissue, x.s.index, x.s.decided, x.s.provisional = true, 0, 0, true
+}
+
+// disown has the group drop the record of a key that no client will hear of, if it has one, when there is a quorum again. Should it not come to that, the record goes when its idle
+// time is over.
+func (b *Balancer) disown(key fsm.Key, m *module) {
+	b.pending.put(fsm.SessionOp{Kind: fsm.OpDrop, Key: key, Reason: fsm.ReasonUnanswered, Module: m.id})
 }
 
 func (x *exchange) hasTried(in *instance) bool { return slices.Contains(x.tried, in.state) }

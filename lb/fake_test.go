@@ -20,6 +20,7 @@ type fakeGroup struct {
 	rev     *fsm.Revision
 	oper    *fsm.Operating
 	group   *fsm.Group
+	behind  bool // every listener in clear text becomes one with TLS, see behindTLS
 	changed chan struct{}
 	quorum  bool
 	leader  chan struct{} // closed while there is a leader
@@ -27,6 +28,7 @@ type fakeGroup struct {
 	now     time.Time
 	ops     []fsm.SessionOp
 	syncs   int
+	synced  func()                   // called by each Sync, with the lock
 	record  func(fsm.SessionOp)      // called before an operation is applied, without the lock
 	lose    func(fsm.SessionOp) bool // called after it was applied, without the lock: whether its outcome never comes
 }
@@ -43,6 +45,9 @@ func newFakeGroup(c *config.Config) *fakeGroup {
 }
 
 func (g *fakeGroup) apply(c *config.Config) {
+	if g.behind {
+		c = withTLS(c)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.index++
@@ -428,7 +433,12 @@ func (n *fakeNode) Sync(ctx context.Context) error {
 	if !n.Quorum() {
 		return errFakeNoQuorum
 	}
-	n.g.with(func() { n.g.syncs++ })
+	n.g.with(func() {
+		n.g.syncs++
+		if n.g.synced != nil {
+			n.g.synced()
+		}
+	})
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.frozen = false

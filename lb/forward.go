@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
 
 // delivery is how far a request has come on its way to an instance.
@@ -35,23 +36,19 @@ type delivery struct {
 // Idempotency-Key (RFC 9110, 9.2.2) and no pattern says otherwise (see hooks), and any request of which not a byte was sent.
 func (x *exchange) forward() (*http.Response, error) {
 	d := &x.deliver
-	d.begin(x.mod.cluster.responseTimeout)
+	d.begin(x.patience())
 	if d.out == nil {
 		d.out = x.outbound()
 	} else if d.out = x.outAgain(d.out); d.out == nil {
 		return nil, errBodyUsed
 	}
 	for {
-		chosen := x.in.state
-		if err := x.admit(d.out.Header); err != nil {
-			return nil, err
-		}
-		if x.in.state != chosen { // what was decided no longer stood
-			d.listeners, d.same = d.listeners[:0], false
-		}
-		resp, why, err := x.send(d.out)
-		if why == whyNone {
+		resp, why, err := x.attempt()
+		switch why {
+		case whyNone:
 			return resp, err
+		case whyOwn:
+			return nil, &shortError{err}
 		}
 		if !x.mayGoOn(why) {
 			return resp, err
@@ -76,6 +73,26 @@ func (x *exchange) forward() (*http.Response, error) {
 	}
 }
 
+// attempt makes one attempt, or takes the outcome of the one that a loop has made.
+func (x *exchange) attempt() (*http.Response, failureKind, error) {
+	d := &x.deliver
+	if a := x.after; a != nil && a.to != nil {
+		x.after = nil
+		d.tried(a.to)
+		d.firstByte.Store(a.heard)
+		x.counted = x.in.state
+		return nil, a.why, a.err
+	}
+	chosen := x.in.state
+	if err := x.admit(d.out.Header); err != nil {
+		return nil, whyNone, err
+	}
+	if x.in.state != chosen { // what was decided no longer stood
+		d.listeners, d.same = d.listeners[:0], false
+	}
+	return x.send(d.out)
+}
+
 // send hands the request over to the chosen instance, and tells its health how that went.
 func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) {
 	e := x.listener()
@@ -87,12 +104,28 @@ func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) 
 	out.URL.Scheme, out.URL.Host = e.scheme, e.hostPort
 	out.Header[activationHeader] = activation(x.in.phase)
 	sent := time.Now()
+	if x.ended() {
+		return nil, whyNone, errEnded
+	}
 	resp, err := e.transport.RoundTrip(out)
+	if mutant.On(mutant.ForwardedTwice) && err == nil && out.Method == http.MethodPost {
+		if body, kept := x.body.again(); kept == nil {
+			resp.Body.Close()
+			out.Body = body
+			resp, err = e.transport.RoundTrip(out)
+		}
+	}
 	if late := d.wait.answered(); late != nil {
 		if resp != nil {
 			resp.Body.Close()
 		}
 		resp, err = nil, late
+	}
+	if x.ended() {
+		if resp != nil {
+			resp.Body.Close()
+		}
+		return nil, whyNone, errEnded
 	}
 	return resp, x.noteResult(e, sent, resp, err), err
 }
@@ -136,7 +169,7 @@ func (x *exchange) outAgain(before *http.Request) *http.Request {
 	if x.body == nil {
 		return out
 	}
-	body, err := x.body.again()
+	body, err := x.bodyAgain()
 	if err != nil {
 		return nil
 	}

@@ -32,11 +32,8 @@ type headWait struct {
 	cancel   context.CancelCauseFunc // of the present attempt
 }
 
-// begin prepares an attempt; its context ends when the time is over. close must be called in the end.
+// begin prepares an attempt; its context ends when the time is over, or with end. close must be called in the end.
 func (h *headWait) begin(ctx context.Context) context.Context {
-	if h.limit <= 0 {
-		return ctx
-	}
 	h.close()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -119,11 +116,17 @@ func (h *headWait) answered() error {
 	return nil
 }
 
+// end ends the attempt that is under way from outside, with its response if there is one.
+func (h *headWait) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cancel != nil {
+		h.cancel(errEnded)
+	}
+}
+
 // close ends the attempt, with its response if there is one.
 func (h *headWait) close() {
-	if h.limit <= 0 {
-		return
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running, h.deadline = false, time.Time{}

@@ -35,14 +35,20 @@ type agentSays struct {
 type agent struct {
 	mu   sync.Mutex
 	says agentSays
+	mute string // why nothing can be made of it right now, "" while it is understood
 	// weighed is called after share or draining has changed; nil before the checks begin.
 	weighed func()
 }
 
 func (a *agent) get() agentSays {
+	says, _ := a.look()
+	return says
+}
+
+func (a *agent) look() (says agentSays, mute string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.says
+	return a.says, a.mute
 }
 
 func (a *agent) set(s agentSays) {
@@ -55,38 +61,62 @@ func (a *agent) set(s agentSays) {
 	}
 }
 
-// forgetAgent drops what was said once nobody is asked any more.
-func (e *endpoint) forgetAgent() { e.agent.set(agentSays{}) }
+// understood notes why nothing could be made of the agent, "" when something could.
+func (a *agent) understood(mute string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mute = mute
+}
 
-// askAgent reads one line from the agent. The error says why the listener is to be taken for unavailable.
-func (e *endpoint) askAgent(ctx context.Context, port int) error {
+// forgetAgent drops what was said once nobody is asked any more.
+func (e *endpoint) forgetAgent() {
+	e.agent.set(agentSays{})
+	e.agent.understood("")
+}
+
+// askAgent asks the agent. The error says why the listener is to be taken for unavailable. An agent beside a check that does not answer, or says what means
+// nothing, leaves things as they are, as HAProxy has it: whether the instance serves is what the check finds out. One that is all there is has to answer.
+func (e *endpoint) askAgent(ctx context.Context, s *healthSettings) error {
+	line, err := e.agentLine(ctx, s.agentPort)
+	mute := "no answer"
+	var says agentSays
+	if err == nil {
+		mute = "no word that is known"
+		says, err = e.agent.get().next(line)
+	}
+	switch {
+	case err == nil:
+		e.agent.set(says)
+		e.agent.understood("")
+		return says.failure()
+	case s.kind == "agent" || errors.Is(ctx.Err(), context.Canceled):
+		return err
+	}
+	e.agent.understood(mute)
+	return e.agent.get().failure()
+}
+
+// agentLine reads one line from the agent.
+func (e *endpoint) agentLine(ctx context.Context, port int) (string, error) {
 	if port == 0 {
-		return errors.New("health.type agent needs health.agentPort")
+		return "", errors.New("health.type agent needs health.agentPort")
 	}
 	host, _, err := net.SplitHostPort(e.hostPort)
 	if err != nil {
-		return err
+		return "", err
 	}
 	conn, err := e.dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	line, err := readAgentLine(conn)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.DeadlineExceeded
-		}
-		return err
+	if err != nil && ctx.Err() != nil {
+		return "", context.DeadlineExceeded
 	}
-	says, err := e.agent.get().next(line)
-	if err != nil {
-		return err
-	}
-	e.agent.set(says)
-	return says.failure()
+	return line, err
 }
 
 // readAgentLine reads up to the first CR or LF, or the end.
@@ -216,9 +246,10 @@ func (s *instanceState) agentDrains() bool {
 
 // agentWord is what the agents of all listeners come to for those who look at the instance, and the part of its share that it does not get by that.
 func (s *instanceState) agentWord() (word string, withheld float64) {
-	drain, less := false, 0.0
+	drain, less, mute := false, 0.0, ""
 	for _, e := range *s.endpoints.Load() {
-		says := e.agent.get()
+		says, silent := e.agent.look()
+		mute = max(mute, silent)
 		drain, less = drain || says.drain, max(less, says.less)
 	}
 	var words []string
@@ -227,6 +258,9 @@ func (s *instanceState) agentWord() (word string, withheld float64) {
 	}
 	if less > 0 {
 		words = append(words, fmt.Sprintf("%.0f%%", (1-less)*100))
+	}
+	if mute != "" {
+		words = append(words, mute)
 	}
 	if drain {
 		less = 1

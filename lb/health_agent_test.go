@@ -117,7 +117,7 @@ func TestAgentWords(t *testing.T) { // SUN-10: HAProxy's agent-check
 func TestAgentLine(t *testing.T) {
 	a := newAgent(t, "up\n")
 	srv := newApp(t, "i1", nil)
-	e, err := newEndpoint(srv.URL)
+	e, err := newEndpoint(srv.URL, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestAgentLine(t *testing.T) {
 		h := newHealthSettings(config.Health{Type: kind, AgentPort: port, Timeout: config.Duration(200 * time.Millisecond)})
 		ctx, cancel := context.WithTimeout(t.Context(), h.timeout)
 		defer cancel()
-		return e.checkListener(ctx, &h)
+		return explain(&h, e.checkListener(ctx, &h))
 	}
 	for _, c := range []struct{ line, want string }{
 		{"up\n", ""}, {"up\r\ndown\n", ""}, {"u|p|\n", ""}, {"up", ""}, {"down\n", "down"}, {"up\n", ""}, {"maint # upgrade\n", "maint: upgrade"},
@@ -183,6 +183,43 @@ func TestAgentBesideCheckEitherTakesOut(t *testing.T) {
 	r.wait("down by the check", func() bool { return r.status("c1", "i1").Health == "down" })
 	if reason := r.status("c1", "i1").Reason; strings.Contains(reason, "agent") {
 		t.Error(reason)
+	}
+}
+
+// TestAgentThatFallsSilentTakesNothingOut: beside a check it is the check that says whether the instance serves; what the agent said last holds.
+func TestAgentThatFallsSilentTakesNothingOut(t *testing.T) { // SUN-10: HAProxy's agent-check
+	for _, kind := range []string{"http", "tcp", "none"} {
+		a := newAgent(t, "up 40%\n")
+		e, err := newEndpoint(newApp(t, "i1", nil).URL, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := (&instanceState{})
+		s.endpoints.Store(&[]*endpoint{e})
+		check := func(port int) string {
+			h := newHealthSettings(config.Health{Type: kind, AgentPort: port, Timeout: config.Duration(200 * time.Millisecond)})
+			ctx, cancel := context.WithTimeout(t.Context(), h.timeout)
+			defer cancel()
+			return explain(&h, e.checkListener(ctx, &h))
+		}
+		closed, _ := strconv.Atoi(freePort(t))
+		for _, c := range []struct {
+			line       string
+			port       int
+			want, word string
+		}{
+			{"up 40%\n", a.port, "", "40%"}, {"hello\n", a.port, "", "40%, no word that is known"}, {"", a.port, "", "40%, no answer"}, {"", closed, "", "40%, no answer"},
+			{"down\n", a.port, "agent: down", "40%"}, {"hello\n", a.port, "agent: down", "40%, no word that is known"}, {"", closed, "agent: down", "40%, no answer"},
+			{"up drain 100%\n", a.port, "", "drain"}, {"hang", a.port, "", "drain, no answer"}, {"ready\n", a.port, "", ""},
+		} {
+			a.say(c.line)
+			if got := check(c.port); got != c.want {
+				t.Errorf("%s, %q at %d: %q, want %q", kind, c.line, c.port, got, c.want)
+			}
+			if word, _ := s.agentWord(); word != c.word {
+				t.Errorf("%s, %q at %d: %q is shown, want %q", kind, c.line, c.port, word, c.word)
+			}
+		}
 	}
 }
 

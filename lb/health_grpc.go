@@ -3,7 +3,6 @@ package lb
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,7 +87,7 @@ func (e *endpoint) grpcTransport() *http.Transport {
 	protocols.SetUnencryptedHTTP2(e.scheme == "http")
 	host, _, _ := net.SplitHostPort(e.hostPort) // newEndpoint joined it
 	return &http.Transport{
-		DialContext: e.dial, TLSClientConfig: &tls.Config{RootCAs: e.roots, ServerName: host, MinVersion: tls.VersionTLS12},
+		DialContext: e.dial, TLSClientConfig: e.clientTLS(host),
 		TLSHandshakeTimeout: connectTimeout, DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxResponseHeader, Protocols: &protocols,
 	}
 }

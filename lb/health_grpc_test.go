@@ -87,7 +87,7 @@ func (s *grpcServer) serve(w http.ResponseWriter, r *http.Request) {
 func TestGRPCHealth(t *testing.T) { // SUN-10
 	for _, secure := range []bool{false, true} {
 		s := newGRPCServer(t, secure)
-		e, err := newEndpoint(s.URL)
+		e, err := newEndpoint(s.URL, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestGRPCHealth(t *testing.T) { // SUN-10
 			h := newHealthSettings(config.Health{Type: "grpc", GRPCService: service, Timeout: config.Duration(timeout)})
 			ctx, cancel := context.WithTimeout(t.Context(), h.timeout)
 			defer cancel()
-			return e.checkListener(ctx, &h)
+			return explain(&h, e.checkListener(ctx, &h))
 		}
 		if got := check("", 0); got != "" || *s.asked.Load() != "\x00\x00\x00\x00\x00" || *s.wrong.Load() != "" {
 			t.Errorf("%q, asked %q, wrong %q", got, *s.asked.Load(), *s.wrong.Load())
@@ -171,13 +171,13 @@ func TestGRPCHealthOfOtherServers(t *testing.T) { // SUN-10
 		{"https" + strings.TrimPrefix(plain.URL, "http"), false, "TLS handshake"},
 		{gone.URL, false, "refused"},
 	} {
-		e, err := newEndpoint(c.url)
+		e, err := newEndpoint(c.url, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.roots = roots
 		h := newHealthSettings(config.Health{Type: "grpc"})
-		got := e.checkListener(t.Context(), &h)
+		got := explain(&h, e.checkListener(t.Context(), &h))
 		if cause := strings.TrimPrefix(got, no); got == "" || cause == "" || (cause != got) != c.told || !strings.Contains(cause, c.has) {
 			t.Errorf("%s: %q, want told %v, %q", c.url, got, c.told, c.has)
 		}

@@ -59,7 +59,7 @@ func TestSuspectBeforeFailed(t *testing.T) { // TC-32
 	runScript(t, config.Health{Interval: config.Duration(time.Second), Fall: 3, Type: "http"}, func(s *probeScript) {
 		suspect := func(when string, want bool) {
 			t.Helper()
-			if got := s.p.health.suspect(); got != want {
+			if got := s.p.suspect(); got != want {
 				t.Errorf("%s: suspect %v", when, got)
 			}
 		}
@@ -83,6 +83,34 @@ func TestSuspectBeforeFailed(t *testing.T) { // TC-32
 			t.Error("not failed after three")
 		}
 	})
+}
+
+// TestSuspicionByRequestsEnds: a suspect instance gets no request that could clear it, and its checks were good all the time. So what a request met is held
+// against it for a while only; the row goes on.
+func TestSuspicionByRequestsEnds(t *testing.T) { // TC-32, WAS-14
+	for _, mode := range []string{"active", "recover-only"} {
+		h := config.Health{Type: "http", Mode: mode, Interval: config.Duration(30 * time.Second), RetryInterval: config.Duration(2 * time.Second)}
+		runScript(t, h, func(s *probeScript) {
+			s.pass(10 * time.Second)
+			bad := func() bool { return s.p.health.bad("answered 500", 3, time.Now(), time.Now()) }
+			for _, nth := range []string{"first", "second"} {
+				if bad() || !s.p.suspect() {
+					t.Errorf("%s, after the %s of three: not suspect", mode, nth)
+				}
+				s.pass(1900 * time.Millisecond)
+				if !s.p.suspect() {
+					t.Errorf("%s: the suspicion after the %s ended early", mode, nth)
+				}
+				s.pass(200 * time.Millisecond)
+				if s.p.suspect() {
+					t.Errorf("%s: still suspect though nothing has failed since the %s", mode, nth)
+				}
+			}
+			if !bad() || s.p.suspect() {
+				t.Errorf("%s: the third in a row does not take it out", mode)
+			}
+		})
+	}
 }
 
 func TestPhaseShortensTheFirstIntervalOnly(t *testing.T) {
@@ -123,14 +151,15 @@ func TestPassiveFailuresInARow(t *testing.T) {
 	h := newHealth(at)
 	later := func(d time.Duration) time.Time { return at.Add(d) }
 	bad := func() bool { return h.bad("broken", 3, later(1), later(9)) }
+	suspect := func() bool { return h.suspect(later(9), time.Second) }
 	if bad() {
 		t.Fatal("down after one of three")
 	}
-	if bad() || !h.suspect() {
+	if bad() || !suspect() {
 		t.Fatal("two of three")
 	}
 	h.good()
-	if h.suspect() {
+	if suspect() {
 		t.Fatal("a good response does not end the row")
 	}
 	if bad() {
@@ -149,7 +178,7 @@ func TestPassiveFailuresInARow(t *testing.T) {
 		t.Error("down twice")
 	}
 	h.note(true, "", 1, 1, later(12), later(20))
-	if !h.up() || h.suspect() {
+	if !h.up() || suspect() {
 		t.Fatal("does not come back clean")
 	}
 	if h.bad("old", 1, later(15), later(30)) {

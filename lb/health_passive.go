@@ -17,50 +17,61 @@ func (x *exchange) noteResult(e *endpoint, sent time.Time, resp *http.Response, 
 	if err != nil && (x.r.Context().Err() != nil || x.body.failure() != nil) {
 		return whyNone
 	}
-	passive := &x.mod.cluster.health.passive
+	if err != nil && x.atDeadline(err) {
+		return whyNone // the client's own, however short
+	}
 	if err == nil {
-		x.in.state.latency.observe(time.Since(sent))
-		if resp.StatusCode < 500 || resp.StatusCode > 599 || !passive.status {
-			e.health.good()
-			return whyNone
-		}
-		x.b.failed(e, fmt.Sprintf("answered %d", resp.StatusCode), passive.fails, sent)
-		if resp.StatusCode >= http.StatusBadGateway && resp.StatusCode <= http.StatusGatewayTimeout {
-			return whyStatus
-		}
+		return x.noteAnswer(e, sent, time.Now(), resp.StatusCode)
+	}
+	return x.noteFailure(e, sent, err)
+}
+
+// noteAnswer takes in that the listener has answered now a request that was sent to it then.
+func (q *inquiry) noteAnswer(e *endpoint, sent, now time.Time, status int) failureKind {
+	passive := &q.mod.cluster.health.passive
+	e.noteReached()
+	q.in.state.latency.observeAt(now, now.Sub(sent))
+	if status < 500 || status > 599 || !passive.status {
+		e.health.good()
 		return whyNone
 	}
+	q.b.failed(e, fmt.Sprintf("answered %d", status), passive.fails, failedAttempt{begun: sent, ended: now})
+	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
+		return whyStatus
+	}
+	return whyNone
+}
+
+// noteFailure takes in that it has not, for the reason of err.
+func (q *inquiry) noteFailure(e *endpoint, sent time.Time, err error) failureKind {
+	passive := &q.mod.cluster.health.passive
+	how := failedAttempt{begun: sent, ended: time.Now(), silent: isSilent(err)}
 	if refused, ok := isRefused(err); ok {
-		if passive.connect && !ownFault(err) {
-			x.b.refused(e, refused)
+		if e.ownFault(err) {
+			q.b.short.note(err)
+			return whyOwn
 		}
+		q.b.refused(e, refused, passive.connect, how)
 		return whyConnect
 	}
 	var late *responseTimeoutError
 	switch {
 	case errors.As(err, &late):
-		x.in.state.latency.observe(time.Since(sent))
+		q.in.state.latency.observe(time.Since(sent))
+		how.silent = false // it took the connection
 		if passive.timeout {
-			x.b.failed(e, late.Error(), passive.fails, sent)
+			q.b.failed(e, late.Error(), passive.fails, how)
 		}
 		return whyTimeout
+	case isUnprocessed(err):
+		return whyConnect
 	case isReset(err):
 		if passive.reset {
-			x.b.failed(e, "the connection broke before the response", passive.fails, sent)
+			q.b.failed(e, "the connection broke before the response", passive.fails, how)
 		}
 		return whyReset
 	}
 	return whyNone // it answered, though not in HTTP
-}
-
-// ownFault reports whether connecting failed for want of something on this machine, which says nothing about the instance.
-func ownFault(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // isReset reports whether a connection that was there has broken.
@@ -71,21 +82,38 @@ func isReset(err error) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(err.Error(), "server closed idle connection") // net/http does not export it
+	return isHTTP2Reset(err) || strings.HasSuffix(err.Error(), "server closed idle connection") // net/http does not export it
 }
 
-// refused takes a listener out of service until a probe succeeds.
-func (b *Balancer) refused(e *endpoint, cause error) {
-	if e.health.refused(cause.Error(), time.Now()) {
+// refused takes in that a request could not be handed over to a listener. If counts, that takes it out of service until a probe succeeds.
+func (b *Balancer) refused(e *endpoint, cause error, counts bool, how failedAttempt) {
+	if e.health.fault(how); !counts || b.overtaken(e, how) {
+		return
+	}
+	if e.health.refused(cause.Error(), how.ended) {
 		e.prober.changed(false, cause.Error())
 		e.prober.poke()
 	}
+	b.tried(&how)
 }
 
-// failed counts a passive failure of a request that was sent at the given time.
-func (b *Balancer) failed(e *endpoint, reason string, fails int, sent time.Time) {
-	if e.health.bad(reason, fails, sent, time.Now()) {
+// failed counts a passive failure of a request.
+func (b *Balancer) failed(e *endpoint, reason string, fails int, how failedAttempt) {
+	if e.health.fault(how); b.overtaken(e, how) {
+		return
+	}
+	if e.health.bad(reason, fails, how.begun, how.ended) {
 		e.prober.changed(false, reason)
 		e.prober.poke()
 	}
+	b.tried(&how)
+}
+
+// overtaken reports whether a failure proves nothing because the node was out of contact meanwhile; a probe is made in its place.
+func (b *Balancer) overtaken(e *endpoint, how failedAttempt) bool {
+	if !b.contact.look().outdates(how.begun) {
+		return false
+	}
+	e.prober.anew(how.ended)
+	return true
 }

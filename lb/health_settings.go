@@ -26,6 +26,7 @@ type healthSettings struct {
 	expect    string
 	healthy   config.StatusSet
 	passive   passiveSettings
+	sendProxy int // the version of the PROXY protocol by which a check says that it is nobody's connection; 0: none
 }
 
 // passiveSettings is what takes a listener out of service when requests meet it.

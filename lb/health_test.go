@@ -2,6 +2,7 @@ package lb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ type probeScript struct {
 	mu      sync.Mutex
 	starts  []time.Duration
 	changes []string
+	begin   func() // the first probe, once what it is to find is set
 }
 
 func (s *probeScript) probes() []time.Duration {
@@ -50,15 +52,18 @@ func runPhase(t *testing.T, phase float64, s config.Health, test func(*probeScri
 		ctx, cancel := context.WithCancel(t.Context())
 		sc := &probeScript{begun: time.Now()}
 		sc.answer("")
-		check := func(ctx context.Context, h *healthSettings) string {
+		check := func(ctx context.Context, h *healthSettings) error {
 			sc.mu.Lock()
 			sc.starts = append(sc.starts, time.Since(sc.begun))
 			sc.mu.Unlock()
 			select {
 			case <-time.After(time.Duration(sc.takes.Load())):
-				return *sc.answers.Load()
+				if reason := *sc.answers.Load(); reason != "" {
+					return errors.New(reason)
+				}
+				return nil
 			case <-ctx.Done():
-				return "timeout"
+				return errors.New("timeout")
 			}
 		}
 		sc.p = newProber(newHealth(time.Now()), newHealthSettings(s), check, func(up bool, reason string) {
@@ -68,8 +73,11 @@ func runPhase(t *testing.T, phase float64, s config.Health, test func(*probeScri
 		})
 		sc.p.phase = phase
 		done := make(chan struct{})
-		go func() { sc.p.run(ctx); close(done) }()
+		began := make(chan struct{})
+		sc.begin = sync.OnceFunc(func() { close(began) })
+		go func() { <-began; sc.p.run(ctx); close(done) }()
 		test(sc)
+		sc.begin()
 		cancel()
 		<-done
 	})
@@ -78,6 +86,7 @@ func runPhase(t *testing.T, phase float64, s config.Health, test func(*probeScri
 func (s *probeScript) answer(reason string) { s.answers.Store(&reason) }
 
 func (s *probeScript) pass(d time.Duration) {
+	s.begin()
 	<-time.After(d) // virtual time
 	synctest.Wait()
 }
@@ -220,7 +229,7 @@ func TestCheckListener(t *testing.T) {
 		w.WriteHeader(int(status.Load()))
 	}))
 	defer srv.Close()
-	e, err := newEndpoint(srv.URL)
+	e, err := newEndpoint(srv.URL, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +237,7 @@ func TestCheckListener(t *testing.T) {
 		s := newHealthSettings(h)
 		ctx, cancel := context.WithTimeout(t.Context(), s.timeout)
 		defer cancel()
-		return e.checkListener(ctx, &s)
+		return explain(&s, e.checkListener(ctx, &s))
 	}
 	for code, healthy := range map[int]bool{200: true, 302: true, 404: true, 500: true, 501: false, 503: false} {
 		status.Store(int64(code))
@@ -253,7 +262,7 @@ func TestCheckListener(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "x", "ftp://h", "http://", "http://[::1", ":80"} {
-		if _, err := newEndpoint(bad); err == nil {
+		if _, err := newEndpoint(bad, false); err == nil {
 			t.Errorf("listener URL %q is taken", bad)
 		}
 	}

@@ -22,9 +22,10 @@ type instance struct {
 	near    bool   // to this node, by the cluster's locality
 	// verdict is the group's, "" for none.
 	verdict     fsm.HealthState
-	maxSessions int  // 0: no bound
-	bounded     bool // it has a bound on connections
-	share       int  // how many of them this node may use
+	maxSessions int           // 0: no bound
+	bounded     bool          // it has a bound on connections
+	share       int           // how many of them this node may use
+	hard        time.Duration // hardTimeout; 0: none
 	failoverTo  string
 	cluster     *clusterState
 	state       *instanceState
@@ -37,6 +38,8 @@ type instanceState struct {
 	endpoints     atomic.Pointer[[]*endpoint]
 	turn          atomic.Uint32
 	slots
+	roster   roster
+	hard     hardStop     // guarded by Balancer.mu
 	opening  atomic.Int64 // unassigned requests in flight: sessions that may be on record soon
 	latency  latency
 	warm     warmup
@@ -106,14 +109,23 @@ type InstanceStatus struct {
 	InFlight int64  `json:"inFlight"`
 	// Waiting counts the requests that wait for a connection (maxConnections).
 	Waiting int64 `json:"waiting,omitempty"`
-	// Suspect: checks have failed, but not yet as many in a row as take the instance out.
+	// Yielded counts, since the node has the instance, the requests that went to a far one instead because none was free here (locality).
+	Yielded int64 `json:"yielded,omitempty"`
+	// Suspect: checks, or requests a moment ago, have failed, but not yet as many in a row as take the instance out.
 	Suspect bool `json:"suspect,omitempty"`
-	// Agent is what the instance's agents have said of unassigned requests: "drain", "50%", "drain, 50%"; empty while they leave it all of them.
+	// Agent is what the instance's agents have said of unassigned requests: "drain", "50%", "drain, 50%"; with "no answer" or "no word
+	// that is known" when what they said last holds. Empty while they leave it all of them.
 	Agent string `json:"agent,omitempty"`
 	// Withheld is the part of its share that the instance does not get by their word, from 0 to 1; 1 with "drain".
 	Withheld float64 `json:"withheld,omitempty"`
 	// Since is when Health took its value.
 	Since time.Time `json:"since"`
+	// Unproven: Health is down by what was found before this node was in contact with its group again; that is being found again.
+	Unproven bool `json:"unproven,omitempty"`
+	// Certificate is the one of its https listeners that ends first, nil when none was seen.
+	Certificate *InstanceCertificate `json:"certificate,omitempty"`
+	// AnsweredAgo is how long ago the latest check began that found a listener in order, in ms and at least 1; 0 when none has yet.
+	AnsweredAgo int64 `json:"answeredAgo,omitempty"`
 }
 
 // ModuleStatus is what a node has in flight for a module.
@@ -124,17 +136,24 @@ type ModuleStatus struct {
 	InFlight    int64  `json:"inFlight"`
 }
 
-func (in *instance) status() InstanceStatus {
+func (in *instance) status(contact contactState) InstanceStatus {
 	s := InstanceStatus{
 		Cluster: in.state.cluster, Instance: in.name, Enabled: in.enabled,
-		InFlight: in.state.inFlight.Load(), Waiting: in.state.waiting.Load(), Since: in.state.created,
+		InFlight: in.state.inFlight.Load(), Waiting: in.state.waiting.Load(), Yielded: in.state.yielded.Load(), Since: in.state.created,
 	}
 	s.Agent, s.Withheld = in.state.agentWord()
+	s.Certificate = in.state.shown()
 	list := *in.state.endpoints.Load()
 	var reasons []string
+	var answered time.Time
 	for _, e := range list {
 		up, since, reason := e.health.verdict()
-		s.Suspect = s.Suspect || e.health.suspect()
+		failed, found := e.health.attempts()
+		if found.After(answered) {
+			answered = found
+		}
+		s.Unproven = s.Unproven || !up && contact.outdates(failed.begun)
+		s.Suspect = s.Suspect || e.prober.suspect()
 		if since.After(s.Since) {
 			s.Since = since
 		}
@@ -149,6 +168,10 @@ func (in *instance) status() InstanceStatus {
 		s.Health = "partial"
 	default:
 		s.Health = "up"
+	}
+	s.Unproven = s.Unproven && s.Health == "down"
+	if !answered.IsZero() {
+		s.AnsweredAgo = max(time.Since(answered).Milliseconds(), 1)
 	}
 	s.Reason = strings.Join(reasons, "; ")
 	return s

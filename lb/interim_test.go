@@ -19,7 +19,7 @@ func TestInterimResponsesAreNotForOldClients(t *testing.T) {
 	c := dialRaw(t, r)
 	c.write("GET / HTTP/1.0\r\nHost: h\r\n\r\n")
 	all, err := io.ReadAll(c.Conn)
-	if err != nil || strings.Contains(string(all), "103") || !strings.HasPrefix(string(all), "HTTP/1.0 200") {
+	if err != nil || strings.Contains(string(all), "103") || !strings.HasPrefix(string(all), "HTTP/1.") || !strings.Contains(string(all), " 200 OK\r\n") {
 		t.Errorf("%q %v", all, err)
 	}
 }
@@ -64,7 +64,8 @@ func (w *lateInterim) WriteHeader(code int) {
 func TestNoInterimResponseDuringHoldfastsAnswer(t *testing.T) {
 	r := newRig(t, bare(inst("i1", newOrigin(t, echo("i1")).url)))
 	w := &lateInterim{ResponseRecorder: *httptest.NewRecorder()}
-	x := &exchange{b: r.b, w: w, r: httptest.NewRequest("GET", "/", nil)}
+	x := exchangeOf(r.b, httptest.NewRequest("GET", "/", nil))
+	x.w = w
 	w.x, x.info.x = x, x
 	x.fail(errors.New("broken"))
 	if len(w.codes) != 1 || w.codes[0] != http.StatusBadGateway {

@@ -56,7 +56,7 @@ func newKeyring(g *fsm.Group) (*keyring, error) {
 
 // fits reports whether the keyring is the one of g. The state may hand out a new value for the same group after a restore.
 func (k *keyring) fits(g *fsm.Group) bool {
-	return k.group == g || k.group.Epoch == g.Epoch && bytes.Equal(k.group.Secret, g.Secret)
+	return k.group == g || k.group.Epoch == g.Epoch && k.group.Line() == g.Line() && bytes.Equal(k.group.Secret, g.Secret)
 }
 
 // sessionKey is the replicated key of an application's session id (without suffix) in a scope.

@@ -19,8 +19,11 @@ type latency struct {
 }
 
 // observe takes one response time.
-func (l *latency) observe(d time.Duration) {
-	now, sample := time.Now(), float64(max(d, 0))
+func (l *latency) observe(d time.Duration) { l.observeAt(time.Now(), d) }
+
+// observeAt is observe at the given time.
+func (l *latency) observeAt(now time.Time, d time.Duration) {
+	sample := float64(max(d, 0))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sample >= l.nanos || l.at.IsZero() {

@@ -71,7 +71,7 @@ func TestLearnFromSetCookie(t *testing.T) {
 	if n := len(r.g.sessions()); n != 12 {
 		t.Fatalf("%d assignments, want 12", n)
 	}
-	if strings.Contains(r.access.String()+r.logs.String(), "i1-1") {
+	if strings.Contains(r.accessLog()+r.logs.String(), "i1-1") {
 		t.Fatal("a session id is in a log")
 	}
 }

@@ -32,8 +32,14 @@ func TestBindIsTriedUntilTheAddressIsFree(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "listener web") && strings.Contains(err.Error(), "in use") &&
 			strings.Contains(err.Error(), "something listens on "+squatter.Addr().String())
 	})
+	if err := b.Serving(); err == nil || !strings.Contains(err.Error(), "listener web") {
+		t.Errorf("serving without any listener: %v", err)
+	}
 	squatter.Close()
 	eventually(t, "bound", func() bool { return b.Ready() == nil })
+	if err := b.Serving(); err != nil {
+		t.Errorf("not serving: %v", err)
+	}
 	if b.Addr("web").String() != "127.0.0.1:"+port {
 		t.Error(b.Addr("web"))
 	}
@@ -50,27 +56,53 @@ func TestBindIsTriedUntilTheAddressIsFree(t *testing.T) {
 
 func TestListenersThatCannotBe(t *testing.T) {
 	cc := conf()
-	cc.Listeners = []config.Listener{{Name: "bad", Address: "nonsense"}, {Name: "tls", Address: "127.0.0.1:0", Protocol: "https"}}
+	cc.Listeners = []config.Listener{{Name: "bad", Address: "nonsense"}, {Name: "tls", Address: "127.0.0.1:0", Protocol: "https"}, {Name: "odd", Address: "127.0.0.1:0", Protocol: "gopher"}}
 	g := newFakeGroup(cc)
 	n := g.node()
 	b := New(Options{View: n, Recorder: n, Changed: n.changed})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
-	eventually(t, "both reasons", func() bool {
+	eventually(t, "all reasons", func() bool {
 		err := b.Ready()
-		return err != nil && strings.Contains(err.Error(), "listener bad") && strings.Contains(err.Error(), "https is not supported")
+		return err != nil && strings.Contains(err.Error(), "listener bad") && strings.Contains(err.Error(), "gopher is not supported") && strings.Contains(err.Error(), errNoCertificate.Error())
 	})
 	cancel()
 	<-done
 }
 
-func TestListenersIn(t *testing.T) {
+// TestOneListenerOfTwo: a node that is not ready may take requests all the same.
+func TestOneListenerOfTwo(t *testing.T) {
+	cc := conf()
+	cc.Listeners = []config.Listener{{Name: "bad", Address: "nonsense"}, {Name: "web", Address: "127.0.0.1:0", Protocol: "http"}}
+	n := newFakeGroup(cc).node()
+	b := New(Options{View: n, Recorder: n, Changed: n.changed})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	if b.Serving() == nil {
+		t.Error("serving before Run")
+	}
+	go func() { done <- b.Run(ctx) }()
+	eventually(t, "the good one is bound", func() bool { return b.Serving() == nil })
+	if err := b.Ready(); err == nil || !strings.Contains(err.Error(), "listener bad") || b.Addr("web") == nil {
+		t.Errorf("ready: %v", err)
+	}
+	cancel()
+	<-done
+	if b.Serving() == nil {
+		t.Error("serving after Run")
+	}
+}
+
+func TestSocketsIn(t *testing.T) {
 	table := "  sl  local_address rem_address   st\n" +
 		"   0: 0100007F:1F90 00000000:0000 0A 0\n   1: 00000000:1F90 00000000:0000 0A 0\n   2: 0100007F:1F90 0100007F:9999 01 0\n" +
-		"   3: 00000000000000000000000001000000:1F90 0:0 0A\n   4: 0100007F:1F91 00000000:0000 0A 0\n   x\n   5: zz:1F90 x 0A\n"
-	got := strings.Join(listenersIn(table, 8080), " ")
+		"   3: 00000000000000000000000001000000:1F90 0:0 0A\n   4: 0100007F:1F91 00000000:0000 0A 0\n   6: 0100007F:1F90 0100007F:9999 03 0\n   x\n   5: zz:1F90 x 0A\n"
+	got := strings.Join(socketsIn(table, stateListening, 8080), " ")
 	if got != "127.0.0.1:8080 0.0.0.0:8080 [::1]:8080" {
+		t.Error(got)
+	}
+	if got := strings.Join(socketsIn(table, stateHandshake, 8080), " "); got != "127.0.0.1:8080" {
 		t.Error(got)
 	}
 }

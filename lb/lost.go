@@ -57,7 +57,7 @@ func (x *exchange) tellClient(h http.Header) {
 // endedWith gives the module that the request's session ended with: it is stopped in its cluster, and the group has the session. nil for none.
 func (x *exchange) endedWith(s *site) *module {
 	for _, m := range s.modules {
-		if m.stopped() && m.affinity.find(x, m) && x.s.recorded {
+		if m.stopped() && m.affinity.find(&x.inquiry, m) && x.s.recorded {
 			return m
 		}
 	}

@@ -111,7 +111,7 @@ func TestCostOfManyChecks(t *testing.T) { // TC-08
 		begun := time.Now()
 		for i := range many {
 			var busy atomic.Int32
-			check := func(ctx context.Context, _ *healthSettings) string {
+			check := func(ctx context.Context, _ *healthSettings) error {
 				if busy.Add(1) > 1 {
 					t.Errorf("two checks of listener %d at once", i)
 				}
@@ -124,7 +124,7 @@ func TestCostOfManyChecks(t *testing.T) { // TC-08
 				case <-time.After(200 * time.Millisecond):
 				case <-ctx.Done():
 				}
-				return ""
+				return nil
 			}
 			p := newProber(newHealth(time.Now()), newHealthSettings(config.Health{Interval: config.Duration(interval), Timeout: config.Duration(10 * time.Second), Type: "http"}), check, func(bool, string) {})
 			p.phase = probePhase("node1", fmt.Sprintf("http://127.0.0.1:%d", 9000+i))

@@ -19,8 +19,17 @@ type metrics struct {
 	requestRetries  *prometheus.CounterVec
 	commitSeconds   prometheus.Histogram
 	cookiesRejected prometheus.Counter
+	strays          prometheus.Counter
 	violations      *prometheus.CounterVec
-	nobody          *instanceCounters // requests that reached no instance
+	engines         *prometheus.CounterVec
+	byLoop, byNet   prometheus.Counter // of engines
+	nobody          *instanceCounters  // requests that reached no instance
+	limits          limitMetrics
+	tls             tlsMetrics
+	streams         streamMetrics
+	ended           *prometheus.CounterVec
+	compression     compressionMetrics
+	http3           http3Metrics
 	decisions
 }
 
@@ -42,18 +51,43 @@ func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
 			Help: "Time until the group had recorded a session.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 13)}),
 		cookiesRejected: prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_requests_with_rejected_cookie_total",
 			Help: "Requests with a cookie that was forged, damaged, or made for another module."}),
+		strays: prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_requests_with_unknown_session_refused_total",
+			Help: "Requests with a session id that this node does not know, refused without a quorum because the rest of the group may know it."}),
 		violations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_protocol_violations_total",
-			Help: "Requests that were refused because they break HTTP/1.1 or a limit."}, []string{"reason"}),
+			Help: "Requests that were refused because they break HTTP or a limit, and connections of HTTP/2 that were cut off."}, []string{"reason"}),
+		engines: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "holdfast_engine_requests_total",
+			Help: "Requests by the engine that answered: loop (assigned ones, on event loops) or net (everything else, on net/http)."}, []string{"engine"}),
 	}
-	m.nobody = &instanceCounters{vec: m.requests}
-	for _, c := range []prometheus.Collector{m.requests, m.requestSeconds, m.sessions, m.retries, m.requestRetries, m.commitSeconds,
-		m.cookiesRejected, m.violations, &instanceCollector{b}, &listenerCollector{b}} {
+	m.byLoop, m.byNet = m.engines.WithLabelValues("loop"), m.engines.WithLabelValues("net")
+	m.nobody = &instanceCounters{metrics: m}
+	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "holdfast_access_log_skipped_total",
+		Help: "Lines of the access log that were given up because those before them had not been taken."}, func() float64 { return float64(b.access.lost.Load()) })
+	for _, c := range []prometheus.Collector{lost, m.requests, m.requestSeconds, m.sessions, m.retries, m.requestRetries, m.commitSeconds,
+		m.cookiesRejected, m.strays, m.violations, m.engines, b.short.total, &instanceCollector{b}, &listenerCollector{b}, &frontCollector{b}} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	m.decisions, err = newDecisions(r)
+	if m.decisions, err = newDecisions(r); err != nil {
+		return nil, err
+	}
+	if m.tls, err = newTLSMetrics(b, r); err != nil {
+		return nil, err
+	}
+	if m.streams, err = newStreamMetrics(r); err != nil {
+		return nil, err
+	}
+	if m.ended, err = newEndedMetric(r); err != nil {
+		return nil, err
+	}
+	if m.compression, err = newCompressionMetrics(r); err != nil {
+		return nil, err
+	}
+	if m.http3, err = newHTTP3Metrics(b, r); err != nil {
+		return nil, err
+	}
+	m.limits, err = newLimitMetrics(r)
 	return m, err
 }
 
@@ -76,22 +110,50 @@ func (m *metrics) recorded(cluster string, kind fsm.OpKind, code fsm.Code) {
 }
 
 func (m *metrics) request(x *exchange, took time.Duration) {
-	counters, cluster := m.nobody, ""
+	counters := m.nobody
 	if x.counted != nil {
-		counters, cluster = x.counted.counters, x.counted.cluster
+		counters = x.counted.counters
 	}
-	counters.inc(x.status, x.assigned)
-	m.requestSeconds.WithLabelValues(cluster).Observe(took.Seconds())
+	counters.count(x.status, x.assigned, took)
+	m.byNet.Inc()
 }
 
 // instanceCounters keeps the counters of one instance at hand: looking labels up costs more than counting.
 type instanceCounters struct {
-	vec               *prometheus.CounterVec
+	metrics           *metrics
 	cluster, instance string
 	cells             [6][2]atomic.Pointer[prometheus.Counter]
+	seconds           atomic.Pointer[prometheus.Observer]
+	retired           atomic.Bool // the instance has been removed: what still ends makes no new counter
+}
+
+// retire lets go of the counters, which are removed.
+func (c *instanceCounters) retire() {
+	c.retired.Store(true)
+	c.seconds.Store(nil)
+	for class := range c.cells {
+		for known := range c.cells[class] {
+			c.cells[class][known].Store(nil)
+		}
+	}
 }
 
 var codeClasses = [6]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// count takes in one request that the instance had.
+func (c *instanceCounters) count(status int, assigned bool, took time.Duration) {
+	if c.retired.Load() {
+		return
+	}
+	c.inc(status, assigned)
+	seconds := c.seconds.Load()
+	if seconds == nil {
+		made := c.metrics.requestSeconds.WithLabelValues(c.cluster)
+		seconds = &made
+		c.seconds.Store(seconds)
+	}
+	(*seconds).Observe(took.Seconds())
+}
 
 func (c *instanceCounters) inc(status int, assigned bool) {
 	class, known, label := status/100, 0, "false"
@@ -104,7 +166,7 @@ func (c *instanceCounters) inc(status int, assigned bool) {
 	cell := &c.cells[class][known]
 	counter := cell.Load()
 	if counter == nil {
-		made := c.vec.WithLabelValues(c.cluster, c.instance, codeClasses[class], label)
+		made := c.metrics.requests.WithLabelValues(c.cluster, c.instance, codeClasses[class], label)
 		counter = &made
 		cell.Store(counter)
 	}
@@ -114,11 +176,13 @@ func (c *instanceCounters) inc(status int, assigned bool) {
 // forget removes the counters of a removed instance.
 func (m *metrics) forget(cluster, instance string) {
 	m.requests.DeletePartialMatch(prometheus.Labels{"cluster": cluster, "instance": instance})
+	m.ended.DeleteLabelValues(cluster, instance)
 }
 
 // forgetCluster removes what is counted by cluster alone.
 func (m *metrics) forgetCluster(cluster string) {
 	m.decisions.forgetCluster(cluster)
+	m.streams.forgetCluster(cluster)
 	m.requestSeconds.DeleteLabelValues(cluster)
 	m.retries.DeleteLabelValues(cluster)
 	m.requestRetries.DeletePartialMatch(prometheus.Labels{"cluster": cluster})

@@ -20,18 +20,27 @@ type module struct {
 	// idempotent are further requests that may be sent again after they may have reached an instance.
 	idempotent patterns
 	// replicated: another instance has what the application knows of a session.
-	replicated bool
-	refuseLost bool     // requests whose session is lost are refused
-	hidden     bool     // a module that no cluster has enabled is not found, instead of unavailable
-	backup     []string // clusters
-	scope      []byte
-	affinity   affinity
-	state      *moduleState
+	replicated  bool
+	refuseLost  bool     // requests whose session is lost are refused
+	hidden      bool     // a module that no cluster has enabled is not found, instead of unavailable
+	backup      []string // clusters
+	scope       []byte
+	affinity    affinity
+	state       *moduleState
+	compression *compression // nil: none
+	// stream: it is a whole cluster of streams, see builder.addStreams.
+	stream bool
 }
 
 // stopped reports whether the module's sessions have ended in this cluster: the module has been stopped there, or every instance has. Sessions never leave
 // their cluster, so their requests begin anew wherever else the module is served.
 func (m *module) stopped() bool { return m.phase == fsm.PhaseStopped || m.cluster.stopped }
+
+// off reports whether somebody has taken the module out of service here: the module itself, or every instance.
+func (m *module) off() bool {
+	return m.phase != fsm.PhaseServing ||
+		len(m.cluster.instances) > 0 && !slices.ContainsFunc(m.cluster.instances, func(in *instance) bool { return in.phase == fsm.PhaseServing })
+}
 
 // moduleState is the long-lived part of a module, found again by cluster, host and context root.
 type moduleState struct {
@@ -48,6 +57,7 @@ func (b *Balancer) buildModule(o *fsm.Operating, c *cluster, cc *config.Cluster,
 	m := &module{
 		cluster: c, host: normalHost(cm.Host), root: normalRoot(cm.ContextRoot), phase: o.ModulePhase(c.name, cm), retries: cm.Retries, idempotent: newPatterns(cm.Idempotent),
 		replicated: cm.Replicated, refuseLost: cm.OnSessionLost == "refuse", hidden: cm.WhenDisabled == "not-found", backup: cc.Backup, affinity: c.affinity,
+		compression: newCompression(cm.Compression),
 	}
 	m.id, _ = b.view.ModuleID(c.name, cm.Host, cm.ContextRoot)
 	m.scope = scopeOf(c.name, m.host, m.root)

@@ -16,7 +16,8 @@ func opener(t *testing.T, r *rig) *exchange {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	t.Cleanup(cancel)
-	x := &exchange{b: r.b, keys: keys, rt: r.b.routing.Load(), r: httptest.NewRequest("POST", "/", nil).WithContext(ctx)}
+	x := exchangeOf(r.b, httptest.NewRequest("POST", "/", nil).WithContext(ctx))
+	x.keys, x.rt = keys, r.b.routing.Load()
 	x.r.Header.Set("X-Session", "one")
 	x.mod = x.rt.match("h", "/").modules[0]
 	x.in = x.mod.cluster.instances[0]
@@ -56,7 +57,7 @@ func TestOwnRecordThatIsGoneIsNotJoined(t *testing.T) {
 	}
 	first := x.in
 	r.g.with(func() { delete(r.g.table, x.s.key) })
-	x.b.refused((*first.state.endpoints.Load())[0], &connectError{context.Canceled})
+	x.b.refused((*first.state.endpoints.Load())[0], &connectError{context.Canceled}, true, failedAttempt{begun: time.Now(), ended: time.Now()})
 	x.tried = append(x.tried, first.state)
 	if err := x.toAnother(); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
 
 // The ranks of instances: unassigned requests go to a rank only while none of those before it can take them.
@@ -101,7 +102,7 @@ func (in *instance) available(quorum bool) bool {
 
 // serving reports whether the instance may get new sessions: it is enabled and available.
 func (in *instance) serving(quorum bool) bool {
-	return in.phase == fsm.PhaseServing && in.available(quorum)
+	return (in.phase == fsm.PhaseServing || mutant.On(mutant.QuiesceIgnored) && in.phase == fsm.PhaseQuiescing) && in.available(quorum)
 }
 
 func (in *instance) rank(quorum bool) int {

@@ -36,6 +36,51 @@ func (c *cluster) picks(n int) string {
 	return s
 }
 
+// TestYieldsAreCounted: for near instances that were passed by because they are busy, and for nobody else; that is how the node gets a larger share.
+func TestYieldsAreCounted(t *testing.T) { // WAS-22
+	c, view := rankedCluster()
+	want := func(what string, counts ...int64) {
+		t.Helper()
+		c.picks(4)
+		for i, n := range counts {
+			if got := c.instances[i].state.yielded.Swap(0); got != n {
+				t.Errorf("%s: i%d has %d, want %d", what, i+1, got, n)
+			}
+		}
+	}
+	want("all well", 0, 0, 0, 0, 0)
+	c.instances[0].state.inFlight.Store(5)
+	want("another near one is free", 0, 0, 0, 0, 0)
+	c.instances[1].state.inFlight.Store(5)
+	want("they go far", 4, 4, 0, 0, 0)
+	view.sessions[2] = 10
+	want("a near one has no room: a connection would not help", 4, 0, 0, 0, 0)
+	view.sessions[2] = 0
+	if c.state.pick([]*instanceState{c.instances[0].state}); c.instances[0].state.yielded.Swap(0) != 0 || c.instances[1].state.yielded.Swap(0) != 1 {
+		t.Error("one that has been tried and failed is no reason for a connection more")
+	}
+	c.instances[2].state.inFlight.Store(5)
+	want("all are busy, so they wait", 0, 0, 0, 0, 0)
+}
+
+// TestYieldsAreReported, so that the leader hears of them.
+func TestYieldsAreReported(t *testing.T) {
+	a, b := newApp(t, "near", nil), newApp(t, "far", nil)
+	cc := conf(of(a, b)...)
+	cl := &cc.Clusters[0]
+	cl.Locality, cl.Instances[0].Zone, cl.Instances[1].Zone = "zone", "z1", "z2"
+	cl.Instances[0].MaxConnections = 4 // and no share
+	r := newRigOn(t, newFakeGroup(cc), Options{Node: "node1", Zone: "z1"})
+	for range 3 {
+		if got := newClient(t).get(r.url("/")); got.body != "far" {
+			t.Fatalf("%d %s", got.StatusCode, got.body)
+		}
+	}
+	if s := r.status("c1", cl.Instances[0].Name); s.Yielded != 3 {
+		t.Errorf("the leader is told of %d, want 3: %+v", s.Yielded, s)
+	}
+}
+
 // TestOrderOfInstances: near, far, suspect, backup; each only when those before cannot take a session. One without a free connection counts as able to:
 // far ones of the same rank are preferred to waiting, suspect and backup ones are not.
 func TestOrderOfInstances(t *testing.T) { // WAS-22, WAS-25

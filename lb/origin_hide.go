@@ -10,51 +10,67 @@ import (
 // Clients know the address of the listener and no other. An application that names its own one in a redirect or a cookie would lead them past Holdfast, where
 // nobody fails over, so that those are put right on the way. Addresses in bodies are the application's business: it gets the client's Host.
 
+// disguise puts the addresses of a cluster's instances right in what a client is told.
+type disguise struct {
+	cluster      *cluster
+	host, scheme string // by which the client reaches Holdfast
+}
+
 // hideInstances replaces the addresses of the cluster's instances in the head of a response.
 func (x *exchange) hideInstances(h http.Header) {
+	d := disguise{x.mod.cluster, x.client.host, x.scheme()}
 	for _, name := range [...]string{"Location", "Content-Location"} {
-		if list := h[name]; len(list) == 1 && strings.Contains(list[0], "//") {
-			if shown, ok := x.shownURL(list[0]); ok {
+		if list := h[name]; len(list) == 1 && maybeURL(list[0]) {
+			if shown, ok := d.shownURL(list[0]); ok {
 				list[0] = shown
 			}
 		}
 	}
+	d.hideInLinks(h)
 	for i, line := range h["Set-Cookie"] {
-		if strings.Contains(line, "=") && strings.Contains(strings.ToLower(line), "domain") {
-			h["Set-Cookie"][i] = x.shownCookie(line)
+		if hasDomain(line) {
+			h["Set-Cookie"][i] = d.shownCookie(line)
 		}
 	}
 }
 
+// maybeURL reports whether the value of Location may name an address.
+func maybeURL(value string) bool { return strings.Contains(value, "//") }
+
+// hasDomain reports whether a Set-Cookie line may have a Domain.
+func hasDomain(line string) bool {
+	return strings.Contains(line, "=") && strings.Contains(strings.ToLower(line), "domain")
+}
+
 // shownURL gives the URL by which the client reaches what an instance calls by its own address; false when it is no instance's.
-func (x *exchange) shownURL(text string) (string, bool) {
+func (d disguise) shownURL(text string) (string, bool) {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || x.r.Host == "" || strings.EqualFold(u.Host, x.r.Host) {
+	if err != nil || u.Host == "" || d.host == "" || strings.EqualFold(u.Host, d.host) {
 		return "", false
 	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"": "80", "http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
 	}
-	if !x.isInstance(func(e *endpoint) bool { return strings.EqualFold(e.hostPort, net.JoinHostPort(u.Hostname(), port)) }) {
+	if !d.isInstance(func(e *endpoint) bool { return strings.EqualFold(e.hostPort, net.JoinHostPort(u.Hostname(), port)) }) {
 		return "", false
 	}
-	u.Host = x.r.Host
+	u.Host = d.host
 	if u.Scheme != "" {
-		u.Scheme = x.scheme()
+		u.Scheme = d.scheme
 	}
 	return u.String(), true
 }
 
 // shownCookie takes the Domain out of a cookie that is the host of an instance, unless the client goes by that host too: a cookie without one is for the host
 // that the client knows.
-func (x *exchange) shownCookie(line string) string {
+func (d disguise) shownCookie(line string) string {
 	parts := strings.Split(line, ";")
 	kept := parts[:1]
 	for _, p := range parts[1:] {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 		domain := strings.TrimPrefix(strings.TrimSpace(value), ".")
-		if strings.EqualFold(strings.TrimSpace(name), "domain") && !x.clientGoesBy(domain) && x.isInstance(func(e *endpoint) bool { return isHostOf(e.hostPort, domain) }) {
+		if strings.EqualFold(strings.TrimSpace(name), "domain") && !d.clientGoesBy(domain) && d.isInstance(func(e *endpoint) bool { return isHostOf(e.hostPort, domain) }) {
 			continue
 		}
 		kept = append(kept, p)
@@ -63,8 +79,8 @@ func (x *exchange) shownCookie(line string) string {
 }
 
 // clientGoesBy reports whether the host that the client asked for is in the domain.
-func (x *exchange) clientGoesBy(domain string) bool {
-	host := x.r.Host
+func (d disguise) clientGoesBy(domain string) bool {
+	host := d.host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
@@ -78,8 +94,8 @@ func isHostOf(hostPort, name string) bool {
 }
 
 // isInstance looks through the listeners of the cluster.
-func (x *exchange) isInstance(is func(*endpoint) bool) bool {
-	for _, in := range x.mod.cluster.instances {
+func (d disguise) isInstance(is func(*endpoint) bool) bool {
+	for _, in := range d.cluster.instances {
 		for _, e := range *in.state.endpoints.Load() {
 			if is(e) {
 				return true

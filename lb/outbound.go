@@ -2,7 +2,6 @@ package lb
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -28,9 +27,10 @@ func (x *exchange) outbound() *http.Request {
 			d.EnableFullDuplex() // an instance may answer before it has read everything
 		}
 		x.body = newClientBody(r.Body, x.keeps(), &d.wait)
-		out.Body, out.GetBody = &x.body.first, x.body.again
+		x.body.most, x.body.patience, x.body.conn = x.maxBody, x.edge.requestBody, x.bodyEnder()
+		out.Body, out.GetBody = x.bodyFor(&x.body.first), x.bodyAgain
 	}
-	upgrade := upgradeOf(r)
+	upgrade := x.upgradeWanted()
 	x.wanted = upgrade
 	trailers := headerHasToken(r.Header["Te"], "trailers")
 	removeHopByHop(out.Header, false)
@@ -43,7 +43,11 @@ func (x *exchange) outbound() *http.Request {
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // keeps http.Transport from naming itself
 	}
+	dropTwins(out.Header)
 	x.setForwarded(out.Header)
+	x.setIdentity(out.Header)
+	x.setRequestID(out.Header)
+	x.setTrace(out.Header)
 	return out
 }
 
@@ -56,32 +60,8 @@ func outboundURL(r *http.Request) *url.URL {
 	return u
 }
 
-// setForwarded tells the instance about the client. What the client itself says of it is dropped: nobody vouches for it.
-func (x *exchange) setForwarded(h http.Header) {
-	delete(h, "Forwarded")
-	delete(h, "X-Forwarded-Port")
-	delete(h, "X-Forwarded-Server")
-	delete(h, lostHeader)
-	v := &x.forwarded
-	v[0], v[1], v[2] = clientIP(x.r), x.scheme(), x.r.Host
-	h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"] = v[0:1:1], v[1:2:2], v[2:3:3]
-}
-
-// scheme is how the client reached Holdfast.
-func (x *exchange) scheme() string {
-	if x.r.TLS != nil {
-		return "https"
-	}
-	return "http"
-}
-
-func clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
+// scheme is how the client reached Holdfast, or the first of the proxies that are believed.
+func (x *exchange) scheme() string { return x.client.scheme }
 
 // hopByHop are the fields that concern one connection only (RFC 9110, 7.6.1; Keep-Alive and Proxy-Connection are older).
 var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}

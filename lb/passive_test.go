@@ -120,11 +120,13 @@ func TestOwnFaultCountsForNobody(t *testing.T) {
 	a := newOrigin(t, echo("i1"))
 	r := newRig(t, bare(inst("i1", a.url)))
 	e := (*r.b.routing.Load().clusters["c1"].instances[0].state.endpoints.Load())[0]
-	x := &exchange{b: r.b, r: httptest.NewRequest("GET", "/", nil), mod: r.b.routing.Load().match("h", "/").modules[0]}
+	x := exchangeOf(r.b, httptest.NewRequest("GET", "/", nil))
+	x.mod = r.b.routing.Load().match("h", "/").modules[0]
 	x.in = x.mod.cluster.instances[0]
+	e.noteReached()
 	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOMEM, syscall.ENOBUFS} {
 		err := fmt.Errorf("wrapped: %w", &connectError{&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", errno)}})
-		if why := x.noteResult(e, time.Now(), nil, err); why != whyConnect || !e.up() {
+		if why := x.noteResult(e, time.Now(), nil, err); why != whyOwn || !e.up() {
 			t.Errorf("%v: %q, up %v", errno, why, e.up())
 		}
 	}
@@ -208,7 +210,7 @@ func TestInstanceThatReadsNothing(t *testing.T) {
 			t.Error(resp.StatusCode)
 		}
 	}
-	r.wait("given up", func() bool { return strings.Contains(r.access.String(), `"status":504`) })
+	r.wait("given up", func() bool { return strings.Contains(r.accessLog(), `"status":504`) })
 }
 
 type zeros struct{}

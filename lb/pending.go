@@ -19,7 +19,8 @@ const (
 
 // pending holds what was decided while no majority could record it. A new session (OpAssign) is a debt, recorded when the quorum is back, and so is
 // the touch of a session that was in use. The fail-over of a session that the group has on record (OpMove, OpMoveAt) is only a pin: this node keeps to it while there is no quorum, and drops it
-// then, because the majority may have gone on with the session meanwhile and a late move would override what it has acknowledged.
+// then, because the majority may have gone on with the session meanwhile and a late move would override what it has acknowledged. The end of a key that no client has
+// heard of (OpDrop) is a debt as well: the group may have a record of it.
 type pending struct {
 	count atomic.Int64 // len(ops): lets look-ups pass without the lock
 	wake  chan struct{}
@@ -35,18 +36,19 @@ func newPending() *pending {
 // isMove reports whether a kind is that of a fail-over, whatever the move goes by.
 func isMove(kind fsm.OpKind) bool { return kind == fsm.OpMove || kind == fsm.OpMoveAt }
 
-// put notes an OpAssign, a move (with Expect, whatever it goes by) or an OpTouch. A move of a session that is itself owed changes what is owed. When the map is full, new
-// keys are left out, touches when it is half full.
+// put notes an OpAssign, a move (with Expect, whatever it goes by), an OpTouch or an OpDrop. A move of a session that is itself owed changes what is owed; an OpDrop takes the
+// place of whatever that is. When the map is full, new keys are left out, touches and drops when it is half full.
 func (p *pending) put(op fsm.SessionOp) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old, ok := p.ops[op.Key]
+	least := op.Kind == fsm.OpTouch || op.Kind == fsm.OpDrop
 	switch {
 	case ok && op.Kind == fsm.OpTouch:
 		return // whatever is owed marks the session as in use
-	case ok && old.Kind != fsm.OpTouch:
+	case ok && old.Kind != fsm.OpTouch && op.Kind != fsm.OpDrop:
 		op.Kind, op.Expect, op.Version = old.Kind, old.Expect, old.Version
-	case !ok && (len(p.ops) >= maxPending || op.Kind == fsm.OpTouch && len(p.ops) >= maxPending/2):
+	case !ok && (len(p.ops) >= maxPending || least && len(p.ops) >= maxPending/2):
 		return
 	}
 	p.ops[op.Key] = op

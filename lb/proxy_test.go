@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -329,6 +330,39 @@ func TestClientThatGoesAwayStopsTheInstance(t *testing.T) {
 	}
 }
 
+// TestClientThatGoesAwayIsNoFault: an instance that hears of it and answers that it has given up has not failed, and no other one gets the request.
+func TestClientThatGoesAwayIsNoFault(t *testing.T) {
+	var asked atomic.Int64
+	gone := func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		<-r.Context().Done()
+		w.WriteHeader(http.StatusBadGateway)
+	}
+	c := conf(of(newApp(t, "i1", gone), newApp(t, "i2", gone))...)
+	c.Clusters[0].Affinity.Type = "none"
+	c.Clusters[0].Health.Passive, c.Clusters[0].Health.PassiveFails = []string{"connect", "reset", "timeout", "5xx"}, 1
+	r := newRig(t, c)
+	for _, close := range []func(*rawConn){func(c *rawConn) { c.Close() }, func(c *rawConn) { closeWrite(c.Conn) }} {
+		asked.Store(0)
+		c := dialRaw(t, r)
+		c.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		r.wait("it is asked", func() bool { return asked.Load() == 1 })
+		close(c)
+		if _, err := io.Copy(io.Discard, c.Conn); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Error(err)
+		}
+		r.wait("nothing in flight", func() bool { return r.status("c1", "i1").InFlight+r.status("c1", "i2").InFlight == 0 })
+		if asked.Load() != 1 {
+			t.Errorf("%d instances had the request", asked.Load())
+		}
+	}
+	for _, i := range []string{"i1", "i2"} {
+		if s := r.status("c1", i); s.Health != "up" {
+			t.Errorf("blamed: %+v", s)
+		}
+	}
+}
+
 func TestInstanceThatBreaksOffBreaksTheClientsResponse(t *testing.T) {
 	r, _ := noAff(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "100")
@@ -432,7 +466,7 @@ func TestErrorAnswers(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(r.access.String()+r.logs.String(), "secret-session-id") {
+	if strings.Contains(r.accessLog()+r.logs.String(), "secret-session-id") {
 		t.Error("what the instance sent is in a log")
 	}
 	if s := r.status("hang", "hang"); s.Health != "up" {
@@ -443,8 +477,8 @@ func TestErrorAnswers(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	r, _ := noAff(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") })
 	send(t, r, "/a;jsessionid=topsecret/b?token=topsecret", "Cookie: HOLDFAST=topsecret; JSESSIONID=topsecret", "Referer: http://x/;jsessionid=topsecret")
-	r.wait("log line", func() bool { return strings.Contains(r.access.String(), "\n") })
-	line := r.access.String()
+	r.wait("log line", func() bool { return strings.Contains(r.accessLog(), "\n") })
+	line := r.accessLog()
 	for _, want := range []string{`"node":"node1"`, `"method":"GET"`, `"path":"/a/b"`, `"status":200`, `"bytes":5`, `"cluster":"c1"`, `"instance":"i1"`,
 		`"assigned":false`, `"client":"127.0.0.1"`} {
 		if !strings.Contains(line, want) {

@@ -303,6 +303,7 @@ func TestAllInstancesQuiescing(t *testing.T) { // SUN-78
 		if got := newClient(t).get(r.url("/")); got.body != "i2" {
 			t.Fatalf("%s: one still serves: %s", policy, got.body)
 		}
+		off = clone(off) // the other one is in force
 		off.Clusters[0].Instances[1].Enabled = false
 		r.apply(off)
 		r.inForce()

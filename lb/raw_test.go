@@ -93,3 +93,12 @@ func freePort(t testing.TB) string {
 	}
 	return port
 }
+
+func dialPlainly(addr string) (net.Conn, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn, nil
+}

@@ -22,24 +22,40 @@ func (b *Balancer) reconcile() {
 	defer b.mu.Unlock()
 	o := b.view.Operating()
 	old := b.routing.Load()
-	if b.closed || b.inForce && old.index == o.Index {
+	if b.closed && !b.handing || b.inForce && old.index == o.Index {
 		return
 	}
-	build := builder{Balancer: b, o: o, whole: b.config != o.Config, known: known(o), rt: &routing{
+	build := builder{Balancer: b, o: o, whole: b.config != o.Config || !sameFiles(b.files, o.Files), known: known(o), rt: &routing{
 		revision: o.Revision.Number, index: o.Index, exact: map[string][]*site{}, clusters: map[string]*cluster{},
 	}}
+	otherTLS := b.takeTLS(o, build.whole)
+	if build.whole {
+		b.settings = newSettings(&o.Config.Proxy)
+		b.settings.useFiles(&o.Config.Proxy, o.Files)
+		b.files = o.Files
+	}
 	for i := range o.Config.Clusters {
 		c := build.cluster(&o.Config.Clusters[i])
 		build.rt.clusters[c.name] = c
 		build.addModules(c, &o.Config.Clusters[i])
 	}
+	build.addStreams()
+	build.boundSites()
 	build.rt.sort()
 	b.routing.Store(build.rt)
 	build.bound()
+	build.hardStops()
 	if build.whole {
 		b.forget(build.rt)
-		b.reconcileFronts(o.Config.Listeners)
+		if !b.closed {
+			b.reconcileFronts(o.Config.Listeners)
+		}
+		b.forgetLimiters(build.rt, o.Config.Listeners)
 		b.config = o.Config
+		b.contact.hears(true) // those that did not answer may be gone; the checks of the others will tell
+	}
+	if otherTLS {
+		b.reconcileTLS()
 	}
 	if !b.inForce || old.revision != o.Revision.Number {
 		b.log.Info("configuration in force", "revision", o.Revision.Number, "clusters", len(build.rt.clusters), "listeners", len(b.fronts))
@@ -101,6 +117,10 @@ func (b *builder) cluster(cc *config.Cluster) *cluster {
 		byID: map[fsm.InstanceID]*instance{}, byName: map[string]*instance{}, byRoute: map[string]*instance{}, state: state,
 	}
 	c.responseTimeout, c.bodyBuffer = time.Duration(cc.ResponseTimeout), int64(cc.BodyBuffer)
+	c.hard = time.Duration(cc.HardTimeout)
+	c.sendProxy = sendProxyVersions[cc.SendProxy]
+	c.health.sendProxy = c.sendProxy
+	c.h2 = cc.Protocol == "h2"
 	if c.idle <= 0 {
 		c.idle = 30 * time.Minute
 	}
@@ -128,13 +148,14 @@ func (b *builder) instance(c *cluster, ci *config.Instance) *instance {
 	state := c.state.instances[ci.Name]
 	if state == nil {
 		state = &instanceState{cluster: c.name, name: ci.Name, created: time.Now(),
-			counters: &instanceCounters{vec: b.metrics.requests, cluster: c.name, instance: ci.Name}}
+			counters: &instanceCounters{metrics: b.metrics, cluster: c.name, instance: ci.Name}}
 		state.endpoints.Store(&[]*endpoint{})
 		if !b.inForce {
 			state.warm.startWarm()
 		}
 		c.state.instances[ci.Name] = state
 	}
+	state.counters.retired.Store(false) // it may have come back while requests were under way
 	if b.whole {
 		b.reconcileEndpoints(c, state, ci.Listeners)
 	}
@@ -147,6 +168,9 @@ func (b *builder) instance(c *cluster, ci *config.Instance) *instance {
 	}
 	if in.route == "" {
 		in.route = ci.Name
+	}
+	if in.hard = time.Duration(ci.HardTimeout); in.hard == 0 {
+		in.hard = c.hard
 	}
 	return in
 }
@@ -170,17 +194,23 @@ func (b *Balancer) reconcileEndpoints(c *cluster, s *instanceState, urls []strin
 	old := *s.endpoints.Load()
 	list := make([]*endpoint, 0, len(urls))
 	for _, u := range urls {
-		i := slices.IndexFunc(old, func(e *endpoint) bool { return e.url == u })
+		i := slices.IndexFunc(old, func(e *endpoint) bool { return e.url == u && e.h2 == c.h2 })
 		if i >= 0 {
 			old[i].use(c.health)
+			old[i].connect.Store(int64(b.settings.connect))
 			list = append(list, old[i])
 			continue
 		}
-		e, err := newEndpoint(u)
+		e, err := newEndpoint(u, c.h2)
 		if err != nil {
 			b.log.Error("listener URL of an instance is not usable", "cluster", s.cluster, "instance", s.name, "error", err)
 			continue
 		}
+		e.keepFrom(b.opts.Private)
+		e.connect.Store(int64(b.settings.connect))
+		e.trust.Store(b.vault.trusts[c.name])
+		e.compare = func() { b.compareCertificates(c.state) }
+		e.expires = func(shown *presentation) { b.warnOfEnd(s, u, shown) }
 		b.watch(e, s, c)
 		list = append(list, e)
 	}
@@ -205,6 +235,14 @@ func (b *Balancer) watch(e *endpoint, s *instanceState, c *cluster) {
 			log.Warn("instance listener is unavailable", "reason", reason)
 		}
 	})
+	e.prober.contact, e.prober.tried = b.contact, b.tried
+	e.prober.own = func(err error) bool {
+		own := e.ownFault(err)
+		if own {
+			b.short.note(err)
+		}
+		return own
+	}
 	e.prober.phase, e.agent.weighed = probePhase(b.opts.Node, e.url), c.state.refresh
 	b.probers.Go(func() { e.prober.run(ctx) })
 }
@@ -219,6 +257,7 @@ func (b *builder) addModules(c *cluster, cc *config.Cluster) {
 			b.rt.add(s)
 		}
 		s.modules = append(s.modules, m)
+		s.limits = together(s.limits, cc.Modules[i].Limits)
 	}
 }
 
@@ -241,9 +280,11 @@ func (b *Balancer) forget(rt *routing) {
 			for _, e := range *s.endpoints.Swap(&[]*endpoint{}) {
 				e.close()
 			}
+			s.counters.retire()
 			b.metrics.forget(name, gone)
 			s.warm.follow(false, time.Now())
 			s.limit(-1) // those who wait for it go elsewhere
+			b.hardStop(s, s.hard.limit)
 			if s.load() == 0 || c == nil {
 				delete(state.instances, gone) // else it stays counted, should it come back
 			}
@@ -266,37 +307,47 @@ func (b *Balancer) serves(l *config.Listener) bool {
 	return len(l.Zones) == 0 && len(l.Nodes) == 0 || slices.Contains(l.Nodes, b.opts.Node) || b.opts.Zone != "" && slices.Contains(l.Zones, b.opts.Zone)
 }
 
-// reconcileFronts opens and closes listeners. A listener that only changes its name goes on.
+// reconcileFronts opens and closes listeners. One that keeps its address goes on, whatever else of it changes but TLS.
 func (b *Balancer) reconcileFronts(listeners []config.Listener) {
-	wanted := map[string]string{}
+	wanted, packets := map[string]*edge{}, map[string]*edge{}
 	var refusals []error
-	for _, l := range listeners {
-		if !b.serves(&l) {
+	b.edge.Store(newEdge(b.settings, nil, nil))
+	for i := range listeners {
+		l := &listeners[i]
+		if !b.serves(l) {
 			continue
 		}
 		address, err := frontAddress(l.Address, b.opts.BindAddress)
-		if err == nil && l.Protocol != "" && l.Protocol != "http" {
+		if err == nil && l.Protocol != "" && !slices.Contains([]string{"http", "https", "tcp", "udp"}, l.Protocol) {
 			err = fmt.Errorf("protocol %s is not supported by this version", l.Protocol)
 		}
 		if err != nil {
 			refusals = append(refusals, fmt.Errorf("listener %s: %w", l.Name, err))
 			continue
 		}
-		wanted[address] = l.Name
+		e := newEdge(b.settings, l, b.newBounds(listenerLimiter(l.Name), l.Limits.All(), l.Limits.PerClient, 0))
+		if l.Protocol == "udp" {
+			packets[address] = e
+			continue
+		}
+		wanted[address] = e
 	}
 	b.refusals = errors.Join(refusals...)
 	for address, f := range b.fronts {
-		if name, ok := wanted[address]; ok {
-			f.rename(name)
+		if e := wanted[address]; e != nil && f.fits(e) {
+			f.use(e)
 			continue
 		}
 		delete(b.fronts, address)
 		f.stopListening()
 		b.closing.Go(func() { f.close(b.ctx) }) // requests that it has may take as long as they like
 	}
-	for address, name := range wanted {
+	b.reconcilePackets(packets)
+	b.startLoops()
+	for address, e := range wanted {
 		if b.fronts[address] == nil {
-			b.fronts[address] = b.newFront(name, address)
+			b.fronts[address] = b.newFront(e, address)
 		}
 	}
+	b.reconcileHTTP3()
 }

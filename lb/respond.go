@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
 const (
@@ -25,28 +27,46 @@ var errClientWrite = errors.New("write to the client")
 
 // respond sends the response as it comes: each piece leaves when it has been read.
 func (x *exchange) respond(resp *http.Response) error {
+	if err := x.beginsSending(); err != nil {
+		return err
+	}
+	defer x.endsSending()
 	x.info.close()
 	x.hideInstances(resp.Header)
+	x.boundSend()
 	h := x.w.Header()
 	for name, values := range resp.Header {
 		h[name] = values
 	}
+	x.tellRequestID(h)
+	x.tellHSTS(h)
+	x.tellAltSvc(h)
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	delete(resp.Trailer, lostHeader) // only Holdfast says so, in the head
+	dropTrailers(resp.Trailer)
 	for name := range resp.Trailer {
 		h.Add("Trailer", name)
 	}
 	announced := len(resp.Trailer)
+	if announced > 0 && !x.multiplexed() {
+		delete(h, "Content-Length") // HTTP/2 knows both at once, HTTP/1.1 has trailers behind chunks alone
+	}
+	enc := x.compressed(resp, h)
+	if x.b.conns.ending.Load() > 0 {
+		clientConnOf(x.r.Context()).sayClose(h)
+	}
 	x.status, x.head = resp.StatusCode, true
 	x.w.WriteHeader(resp.StatusCode)
-	if x.r.Method != http.MethodHead {
-		if err := x.copyBody(resp.Body, resp.ContentLength); err != nil {
-			return err
+	if err := x.sendBody(resp, enc); err != nil {
+		return err
+	}
+	dropTrailers(resp.Trailer) // some may have come without having been announced
+	if x.coding != codingNone {
+		for _, name := range singular {
+			delete(resp.Trailer, name)
 		}
 	}
-	delete(resp.Trailer, lostHeader) // it may have come without having been announced
 	if len(resp.Trailer) == 0 {
 		return nil
 	}
@@ -62,6 +82,16 @@ func (x *exchange) respond(resp *http.Response) error {
 	return nil
 }
 
+// dropTrailers takes out what a client could merge into the head (RFC 9110 section 6.5.1), and what only Holdfast says, in the head.
+func dropTrailers(trailer http.Header) {
+	delete(trailer, lostHeader)
+	for name := range trailer {
+		if wire.ForbiddenTrailer(name) {
+			delete(trailer, name)
+		}
+	}
+}
+
 // copyBody copies length bytes (-1: to the end) to the client.
 func (x *exchange) copyBody(body io.Reader, length int64) error {
 	if length == 0 {
@@ -72,14 +102,21 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 	out := &x.out
 	out.w = x.w
 	out.flusher, _ = x.w.(flusher)
+	if x.edge.send > 0 {
+		out.bound = x.boundSend
+	}
 	defer out.end()
+	stall := newStall(body, x.edge.responseBody)
+	defer stall.stop()
 	if length < 0 || length > copyBufferLen {
 		out.ring()
 	} else {
 		defer newAlarm(out, headDelay).end()
 	}
 	for {
+		stall.begin()
 		n, err := body.Read(buffer[:])
+		stall.stop()
 		if n > 0 {
 			x.sent += int64(n)
 			if werr := out.write(buffer[:n], x.sent == length); werr != nil {
@@ -90,7 +127,7 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read response: %w", err)
+			return fmt.Errorf("read response: %w", stall.cause(err))
 		}
 	}
 }
@@ -104,6 +141,7 @@ type flushWriter struct {
 	w       io.Writer
 	flusher flusher // nil when w cannot
 	started bool    // nothing is left to do for the alarm
+	bound   func()  // sets the deadline of the next write; nil: it has none
 }
 
 // ring flushes the head, unless a piece of the body did that.
@@ -121,6 +159,9 @@ func (f *flushWriter) write(p []byte, last bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.started = true
+	if f.bound != nil {
+		f.bound()
+	}
 	if _, err := f.w.Write(p); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
 
 // failureKind is why a request has to be sent again, as the metrics name it.
@@ -16,6 +17,7 @@ const (
 	whyReset   failureKind = "reset"   // the connection broke before the first byte of an answer
 	whyTimeout failureKind = "timeout" // no response within responseTimeout
 	whyStatus  failureKind = "status"  // the instance answered 502, 503 or 504
+	whyOwn     failureKind = "own"     // not a byte of it has left, and that is this node's own fault: it is not sent again
 )
 
 // repeatRules say how often a request may be sent after a failure.
@@ -37,20 +39,26 @@ func (x *exchange) rules() *repeatRules {
 		return &d.rules
 	}
 	d.judged = true
-	d.rules = repeatRules{repeats: x.mod.retries, others: x.mod.retries}
-	switch x.r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		d.rules.idempotent = true
-	default:
-		_, key := x.r.Header["Idempotency-Key"]
-		_, older := x.r.Header["X-Idempotency-Key"]
-		d.rules.idempotent = key || older
-	}
-	if retries, ok := x.mod.idempotent.match(x.belowRoot()); ok {
-		d.rules.idempotent, d.rules.declared, d.rules.repeats = true, true, retries
-		d.rules.others = morePermissive(x.mod.retries, retries)
-	}
+	_, key := x.r.Header["Idempotency-Key"]
+	_, older := x.r.Header["X-Idempotency-Key"]
+	d.rules = x.mod.rules(x.r.Method, key || older, routingPath(x.r.URL))
 	return &d.rules
+}
+
+// rules are those of a request with that method and routing path; keyed tells that it has an Idempotency-Key.
+func (m *module) rules(method string, keyed bool, path string) repeatRules {
+	r := repeatRules{repeats: m.retries, others: m.retries, idempotent: keyed}
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		r.idempotent = true
+	case http.MethodPost:
+		r.idempotent = keyed || mutant.On(mutant.PostRepeated)
+	}
+	if retries, ok := m.idempotent.match(m.below(path)); ok {
+		r.idempotent, r.declared, r.repeats = true, true, retries
+		r.others = morePermissive(m.retries, retries)
+	}
+	return r
 }
 
 // never reports whether a pattern says that the request must not be sent again, although its method would allow it.
@@ -74,13 +82,12 @@ func (x *exchange) keeps() int64 {
 	return min(x.mod.cluster.bodyBuffer, pieceLen)
 }
 
-// belowRoot is the path below the module's context root.
-func (x *exchange) belowRoot() string {
-	path := routingPath(x.r.URL)
-	if x.mod.root == "/" {
+// below is the path below the module's context root.
+func (m *module) below(path string) string {
+	if m.root == "/" {
 		return path
 	}
-	return path[min(len(x.mod.root), len(path)):]
+	return path[min(len(m.root), len(path)):]
 }
 
 // mayGoOn reports whether the request may be sent once more after a failure, wherever.

@@ -301,6 +301,7 @@ func TestClientThatLeavesIsNobodysFault(t *testing.T) {
 	a := newOrigin(t, hang)
 	cc := bare(inst("i1", a.url))
 	cc.Clusters[0].Health.Passive = []string{"connect", "timeout", "reset", "5xx"}
+	cc.Clusters[0].ResponseTimeout = config.Duration(time.Second)
 	r := newRig(t, cc)
 	for range 3 {
 		hits := a.hits.Load()
@@ -316,7 +317,7 @@ func TestClientThatLeavesIsNobodysFault(t *testing.T) {
 	if got, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || got.StatusCode != 400 {
 		t.Error(got, err)
 	}
-	r.wait("all are done", func() bool { return strings.Count(r.access.String(), "\n") == 4 })
+	r.wait("all are done", func() bool { return strings.Count(r.accessLog(), "\n") == 4 })
 	if s := r.status("c1", "i1"); s.Health != "up" || s.Suspect {
 		t.Errorf("%+v", s)
 	}

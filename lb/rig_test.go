@@ -30,6 +30,7 @@ type rig struct {
 	registry *prometheus.Registry
 	access   *syncBuffer
 	logs     *syncBuffer
+	front    string // where clients in clear text reach a listener with TLS, see behindTLS
 }
 
 // syncBuffer is a bytes.Buffer that may be used at once.
@@ -57,10 +58,17 @@ func newRig(t testing.TB, c *config.Config) *rig {
 
 func newRigOn(t testing.TB, g *fakeGroup, o Options) *rig {
 	t.Helper()
+	if behindTLS {
+		putBehindTLS(t, g)
+	}
 	r := &rig{t: t, g: g, node: g.node(), registry: prometheus.NewRegistry(), access: &syncBuffer{}, logs: &syncBuffer{}}
 	o.View, o.Recorder, o.Changed = r.node, r.node, r.node.changed
 	if o.Node == "" {
 		o.Node = "node1"
+	}
+	o.NetOnly = o.NetOnly || netOnly
+	if o.Loops == 0 {
+		o.Loops = 1 // so that one kept connection to an instance is used again
 	}
 	o.Registerer, o.BindAddress = r.registry, "127.0.0.1"
 	o.Logger = slog.New(slog.NewTextHandler(r.logs, nil))
@@ -81,6 +89,9 @@ func newRigOn(t testing.TB, g *fakeGroup, o Options) *rig {
 		}
 	})
 	r.wait("ready", func() bool { return r.b.Ready() == nil })
+	if behindTLS && speaksTLS(r.b, "web") {
+		r.front = clearFront(t, r.b)
+	}
 	return r
 }
 
@@ -103,7 +114,12 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-func (r *rig) addr() string { return r.b.Addr("web").String() }
+func (r *rig) addr() string {
+	if r.front != "" {
+		return r.front
+	}
+	return r.b.Addr("web").String()
+}
 
 func (r *rig) url(path string) string { return "http://" + r.addr() + path }
 
@@ -138,7 +154,11 @@ func newClient(t testing.TB) *client {
 	}
 	tr := &http.Transport{DisableCompression: true}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &client{t, &http.Client{Jar: jar, Transport: tr, Timeout: 30 * time.Second,
+	var cookies http.CookieJar = jar
+	if behindTLS {
+		cookies = secureJar{jar}
+	}
+	return &client{t, &http.Client{Jar: cookies, Transport: tr, Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
@@ -310,4 +330,11 @@ func post(t testing.TB, url, body string) *http.Request {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// exchangeOf is a request on its way, as far as tests of parts need it.
+func exchangeOf(b *Balancer, r *http.Request) *exchange {
+	x := &exchange{inquiry: inquiry{b: b}, edge: plainEdge(), r: r}
+	x.from = x
+	return x
 }

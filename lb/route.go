@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // routing is everything a request needs of what is in force: one immutable value behind one pointer.
@@ -15,6 +16,7 @@ type routing struct {
 	exact    map[string][]*site
 	anyHost  []*site
 	clusters map[string]*cluster
+	streams  map[string]*site // by the cluster that listeners lead to
 }
 
 // site is one (host, context root): the same module may be served by several clusters.
@@ -23,7 +25,9 @@ type site struct {
 	modules    []*module
 	// primaries take unassigned requests in turn; spares, in order, when none of them can: their clusters are the backups of others.
 	primaries, spares []*module
-	turn              *atomic.Uint32 // alternates unassigned requests between the clusters; survives every change
+	turn              *atomic.Uint32      // alternates unassigned requests between the clusters; survives every change
+	limits            config.ModuleLimits // of its modules together
+	bounds            *bounds             // nil: none
 }
 
 // match finds the site of a request. The longest context root wins; of two equal ones that with a host.
@@ -76,12 +80,16 @@ func firstOf(list []*module, first int, fits func(*clusterState) bool) *module {
 
 // refusal is the answer to an unassigned request that no cluster takes.
 func (s *site) refusal() error {
+	err := errNoModule
 	for _, m := range s.modules {
-		if m.phase == fsm.PhaseServing || !m.hidden {
+		switch {
+		case !m.off():
 			return errUnavailable
+		case !m.hidden || m.phase == fsm.PhaseServing:
+			err = errMaintenance
 		}
 	}
-	return errNoModule
+	return err
 }
 
 // rankClusters tells primaries and spares apart: a cluster is a spare when another one of the site names it as its backup, unless the two name each other.

@@ -19,6 +19,8 @@ type slots struct {
 	// bound is 0 for none, otherwise one more than how many there are.
 	bound   atomic.Int64
 	waiting atomic.Int64
+	// yielded counts the requests that went to a far instance because this near one had no connection free on this node.
+	yielded atomic.Int64
 
 	mu    sync.Mutex // held to take one under a bound, and while the queue changes
 	queue []*slotWaiter
@@ -49,12 +51,8 @@ func (s *slots) load() int64 { return s.inFlight.Load() + s.waiting.Load() }
 
 // acquire takes a slot, waiting for one at most for the given time. The error is errBusy, or ctx's. waited tells whether it had to wait.
 func (s *slots) acquire(ctx context.Context, patience time.Duration) (waited bool, err error) {
-	if s.bound.Load() == 0 {
-		s.inFlight.Add(1)
-		if s.bound.Load() == 0 {
-			return false, nil
-		}
-		s.release() // a bound has come into force meanwhile
+	if s.boundless() {
+		return false, nil
 	}
 	w := s.enqueue()
 	if w == nil {
@@ -78,6 +76,33 @@ func (s *slots) acquire(ctx context.Context, patience time.Duration) (waited boo
 	}
 	s.release()
 	return true, err
+}
+
+// boundless takes one while there is no bound.
+func (s *slots) boundless() bool {
+	if s.bound.Load() != 0 {
+		return false
+	}
+	s.inFlight.Add(1)
+	if s.bound.Load() == 0 {
+		return true
+	}
+	s.release() // a bound has come into force meanwhile
+	return false
+}
+
+// try takes a slot if one is free and nobody waits for it. It does not wait.
+func (s *slots) try() bool {
+	if s.boundless() {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bound := s.bound.Load(); len(s.queue) > 0 || bound != 0 && s.inFlight.Load() >= bound-1 {
+		return false
+	}
+	s.inFlight.Add(1)
+	return true
 }
 
 // enqueue takes a slot at once (nil) or queues up. Whoever gives one back counts down first and then looks for those that wait; here it is the other

@@ -80,6 +80,8 @@ func (b *Balancer) SessionKey(cluster, host, contextRoot, id string) (fsm.Key, e
 		bare = id
 	case sourceAffinity:
 		bare = sourceID(id)
+	case sniAffinity:
+		bare = strings.ToLower(id)
 	default:
 		bare, _ = c.splitID(b.view, id)
 	}

@@ -22,26 +22,40 @@ type touching struct {
 // is older than half the idle timeout: sessions go at 1.5 of it, so none goes before its time. The clock is this node's or the
 // group's, whichever is further on: the time that counts, the one in the record, is written by the leader.
 func (x *exchange) touch() {
-	if !x.s.inTable {
-		return
-	}
-	c := x.mod.cluster
-	now := x.start
-	if group := x.b.view.Now(); group.After(now) {
-		now = group
-	}
-	age := now.Sub(time.Unix(fsm.SeenEpoch+int64(x.s.seen), 0))
-	if age <= c.idle/touchParts {
-		return
-	}
-	if !x.b.recorder.Quorum() {
-		x.b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: x.s.key, Module: x.mod.id})
-		return
-	}
-	co := x.b.beginTouch(x.s, x.mod)
-	if age > c.idle/2 {
+	if co, must := x.inquiry.touch(x.start); must {
 		x.touched = co
 	}
+}
+
+// touch does so at the given time; must tells that the response waits for the commit, if there is one.
+func (q *inquiry) touch(now time.Time) (co *commit, must bool) {
+	due, must := q.touchDue(now)
+	if !due {
+		return nil, false
+	}
+	co = q.mark()
+	return co, must && co != nil
+}
+
+// mark begins a touch, or notes that it is owed: nil.
+func (q *inquiry) mark() *commit {
+	if !q.b.recorder.Quorum() {
+		q.b.pending.put(fsm.SessionOp{Kind: fsm.OpTouch, Key: q.s.key, Module: q.mod.id})
+		return nil
+	}
+	return q.b.beginTouch(q.s, q.mod)
+}
+
+// touchDue reports whether the record is old enough for a touch, and whether the response must wait for that.
+func (q *inquiry) touchDue(now time.Time) (due, must bool) {
+	if !q.s.inTable {
+		return false, false
+	}
+	if group := q.b.view.Now(); group.After(now) {
+		now = group
+	}
+	age, idle := now.Sub(time.Unix(fsm.SeenEpoch+int64(q.s.seen), 0)), q.mod.cluster.idle
+	return age > idle/touchParts, age > idle/2
 }
 
 // beginTouch sends a touch, or joins the one that is on its way. When too many are, or when it fails, the touch is owed: nil, or a commit

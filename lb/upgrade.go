@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,14 +36,21 @@ func (x *exchange) upgrade(resp *http.Response) error {
 		return errClosed
 	}
 	defer x.b.tunnels.remove(t)
+	x.endBy(t.close)
+	clientConnOf(x.r.Context()).upgraded()
+	conn.SetWriteDeadline(time.Time{}) // that of an earlier response; an error means that it is closed already
+	t.patience = x.edge.tunnel
+	x.tellRequestID(resp.Header)
 	x.status = http.StatusSwitchingProtocols
 	if err := writeSwitch(buffered.Writer, resp.Header); err != nil {
 		t.close()
 		x.problem = err.Error()
 		return nil
 	}
+	x.endTrace() // with the handshake
 	defer x.keepInUse()()
-	x.sent = t.run(buffered.Reader)
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // cannot fail: they are there
+	x.sent = t.run(early)
 	return nil
 }
 
@@ -65,8 +72,11 @@ const halfOpenTime = 30 * time.Second
 
 // tunnel is a pair of joined connections.
 type tunnel struct {
-	client   net.Conn
+	client   io.ReadWriteCloser
 	instance io.ReadWriteCloser
+	patience time.Duration // how long neither side may send anything; 0: no bound
+	moved    atomic.Int64  // pieces that have gone either way
+	expired  atomic.Bool   // it has been closed because nothing came
 }
 
 func (t *tunnel) close() {
@@ -74,27 +84,27 @@ func (t *tunnel) close() {
 	t.instance.Close()
 }
 
-// run copies both ways and returns the bytes that went to the client. An end of stream is passed on where the connection can
+// run copies both ways, early first to the instance, and returns the bytes that went to the client. An end of stream is passed on where the connection can
 // be half-closed; otherwise, and after an error, both ends are closed.
-func (t *tunnel) run(fromClient *bufio.Reader) int64 {
+func (t *tunnel) run(early []byte) int64 {
 	var up sync.WaitGroup
 	halfOpen := time.AfterFunc(time.Hour, t.close)
 	halfOpen.Stop()
 	defer halfOpen.Stop()
+	defer t.watch()()
 	up.Go(func() {
 		defer halfOpen.Reset(halfOpenTime)
-		if n := fromClient.Buffered(); n > 0 {
-			early, _ := fromClient.Peek(n) // cannot fail: they are buffered
+		if len(early) > 0 {
 			if _, err := t.instance.Write(early); err != nil {
 				t.close()
 				return
 			}
 		}
-		if _, err := pipe(t.instance, t.client); err != nil || closeWrite(t.instance) != nil {
+		if _, err := t.pipe(t.instance, t.client); err != nil || closeWrite(t.instance) != nil {
 			t.close()
 		}
 	})
-	sent, err := pipe(t.client, t.instance)
+	sent, err := t.pipe(t.client, t.instance)
 	if err != nil || closeWrite(t.client) != nil {
 		t.close()
 	}
@@ -104,10 +114,78 @@ func (t *tunnel) run(fromClient *bufio.Reader) int64 {
 	return sent
 }
 
-func pipe(to io.Writer, from io.Reader) (int64, error) {
-	buffer := copyBuffers.Get().(*[copyBufferLen]byte)
-	defer copyBuffers.Put(buffer)
-	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buffer[:])
+// idleBuffer is what a direction of a tunnel waits with, in bytes: most tunnels are silent most of the time, and most of what is said on them is short.
+const idleBuffer = 2 << 10
+
+// pipe copies until from ends. A large buffer is there only while what comes fills what it is read into.
+func (t *tunnel) pipe(to io.Writer, from io.Reader) (sent int64, err error) {
+	small := make([]byte, idleBuffer)
+	var large *[copyBufferLen]byte
+	release := func() {
+		if large != nil {
+			copyBuffers.Put(large)
+			large = nil
+		}
+	}
+	defer release()
+	for {
+		buffer := small
+		if large != nil {
+			buffer = large[:]
+		}
+		n, end := from.Read(buffer)
+		if n > 0 {
+			t.moved.Add(1)
+			wrote, err := to.Write(buffer[:n])
+			if sent += int64(wrote); err != nil {
+				return sent, err
+			}
+		}
+		switch {
+		case end == io.EOF:
+			return sent, nil
+		case end != nil:
+			return sent, end
+		case n < len(buffer):
+			release()
+		case large == nil:
+			large = copyBuffers.Get().(*[copyBufferLen]byte)
+		}
+	}
+}
+
+// watch closes the tunnel once nothing has come from either side for as long as that may be; it looks four times in that time.
+func (t *tunnel) watch() (stop func()) {
+	if t.patience <= 0 {
+		return func() {}
+	}
+	var mu sync.Mutex // held to set the timer again, or to stop it for good
+	over := false
+	last, since := t.moved.Load(), time.Now()
+	var timer *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(t.patience/4, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := t.moved.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		switch {
+		case over:
+		case time.Since(since) >= t.patience:
+			t.expired.Store(true)
+			t.close()
+		default:
+			timer.Reset(t.patience / 4)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+	}
 }
 
 func closeWrite(c any) error {
@@ -151,4 +229,12 @@ func (s *tunnels) closeAll() {
 	for t := range s.open {
 		t.close()
 	}
+}
+
+// upgradeWanted gives the protocol that the client wants to switch to, "" where that cannot be had: instances that are spoken to in HTTP/2 know no Upgrade.
+func (x *exchange) upgradeWanted() string {
+	if x.mod.cluster.h2 {
+		return ""
+	}
+	return upgradeOf(x.r)
 }

@@ -55,7 +55,7 @@ func TestWebSocketEcho(t *testing.T) {
 	}
 	c.Close()
 	r.wait("nothing in flight", func() bool { return r.status("c1", "i1").InFlight == 0 })
-	r.wait("log line", func() bool { return strings.Contains(r.access.String(), `"status":101`) })
+	r.wait("log line", func() bool { return strings.Contains(r.accessLog(), `"status":101`) })
 }
 
 func TestUpgradeRefusedByTheInstance(t *testing.T) {

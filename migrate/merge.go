@@ -74,7 +74,9 @@ func sameAddress(a, b string) bool {
 func mergeSince(current, last, next *config.Config) (*config.Config, error) {
 	base, now, then := treeOf(last), treeOf(current), treeOf(next)
 	for _, tree := range []map[string]any{base, then} {
-		tree["listeners"], tree["onQuorumLoss"] = now["listeners"], now["onQuorumLoss"]
+		for _, key := range []string{"listeners", "onQuorumLoss", "holder", "proxy"} {
+			tree[key] = now[key]
+		}
 	}
 	data, err := json.Marshal(merge3(base, now, then))
 	if err != nil {

@@ -6,26 +6,32 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
 )
 
 // admit makes f a non-voting member, if this node leads. It may be repeated. A member that has lost its disk comes back with
 // its old name and a new id: the old one is removed first, unless it answers.
-func (n *Node) admit(ctx context.Context, f founder) error {
+func (n *Node) admit(ctx context.Context, f founder, says release) error {
 	n.admitting.Lock()
 	defer n.admitting.Unlock()
 	if _, err := n.leading(ctx); err != nil {
 		return err
 	}
+	if err := n.admissible(f.Name, says); err != nil { // the schema may have been raised meanwhile
+		return err
+	}
 	if err := n.nameIsFree(ctx, f.Name, f.ID); err != nil {
 		return err
+	}
+	if n.wasRemoved(f.ID) {
+		return staysOut(f.Name)
 	}
 	r := n.raft.Load()
 	for _, s := range n.membership().Servers {
 		switch {
-		case s.ID == f.ID && string(s.Address) == f.Addr:
-			return nil
 		case s.ID == f.ID:
-			return n.readdress(ctx, s, f.Addr)
+			return n.admitAgain(ctx, s, f)
 		case nameOf(s.ID) == f.Name:
 			n.log.Warn("a member comes back without its data; removing what it was", "member", f.Name)
 			if err := n.changed(ctx, func() raft.IndexFuture { return r.RemoveServer(s.ID, 0, enqueueWait) }); err != nil {
@@ -35,9 +41,11 @@ func (n *Node) admit(ctx context.Context, f founder) error {
 			return refused("address %s is that of node %s", f.Addr, nameOf(s.ID))
 		}
 	}
+	failpoint.Hit(failpoint.AddBegin)
 	if err := n.changed(ctx, func() raft.IndexFuture { return r.AddNonvoter(f.ID, raft.ServerAddress(f.Addr), 0, enqueueWait) }); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.AddDone)
 	n.log.Info("node joined", "member", f.Name, "address", f.Addr)
 	return nil
 }
@@ -69,7 +77,11 @@ func (n *Node) readdress(ctx context.Context, s raft.Server, addr string) error 
 		}
 	}
 	r := n.raft.Load()
-	n.log.Info("a member has a new address", "member", nameOf(s.ID), "address", addr, "was", string(s.Address))
+	was := string(s.Address)
+	if was == unknownAddr {
+		was = "not known"
+	}
+	n.log.Info("a member has a new address", "member", nameOf(s.ID), "address", addr, "was", was)
 	if s.Suffrage == raft.Voter {
 		return n.changed(ctx, func() raft.IndexFuture { return r.AddVoter(s.ID, raft.ServerAddress(addr), 0, enqueueWait) })
 	}
@@ -105,7 +117,14 @@ func (n *Node) handleJoin(ctx context.Context, from caller, payload []byte) ([]b
 	if err := n.checkClock(f); err != nil {
 		return nil, err
 	}
-	return nil, n.admit(ctx, f.founder)
+	if s, member := memberByID(n.membership(), f.ID); member {
+		c := claim{f.Process, f.Addr}
+		if err := n.elsewhere(ctx, s, c); err != nil {
+			n.knocked(s, c, true)
+			return nil, err
+		}
+	}
+	return nil, n.admit(ctx, f.founder, f.release)
 }
 
 // joinRequest is what a node sends that wants to be a member, or comes back.
@@ -114,6 +133,8 @@ type joinRequest struct {
 	release
 	// Now is the node's clock; older versions do not say.
 	Now time.Time `json:"now,omitzero"`
+	// Process is Info.Process.
+	Process string `json:"process,omitempty"`
 }
 
 // checkClock keeps a node out whose clock is far off: it may lead one day, and its clock is the group's then. It asks again, so that it comes in once
@@ -127,28 +148,6 @@ func (n *Node) checkClock(f joinRequest) error {
 		return retryLater(fmt.Sprintf("the clock of node %s differs from the leader's by %v, more than %v: synchronise the clocks (NTP)", f.Name, skew.Round(time.Millisecond), limit))
 	}
 	return nil
-}
-
-// handlePromote gives a vote to a member that says it has caught up. That it has is a matter of speed, not of safety: a
-// voter that is behind only delays.
-func (n *Node) handlePromote(ctx context.Context, from caller, _ []byte) ([]byte, error) {
-	n.admitting.Lock()
-	defer n.admitting.Unlock()
-	if _, err := n.leading(ctx); err != nil {
-		return nil, err
-	}
-	s, ok := memberByID(n.membership(), from.id)
-	if !ok {
-		return nil, refused("node %s is not a member", from.name)
-	}
-	if s.Suffrage == raft.Voter {
-		return nil, nil
-	}
-	if err := n.changed(ctx, func() raft.IndexFuture { return n.raft.Load().AddVoter(s.ID, s.Address, 0, enqueueWait) }); err != nil {
-		return nil, err
-	}
-	n.log.Info("node votes", "member", from.name)
-	return nil, nil
 }
 
 // handleAnnounce takes what a member runs, and its address if that is a new one.
@@ -174,6 +173,11 @@ func (n *Node) handleAnnounce(ctx context.Context, from caller, payload []byte) 
 	}
 	if string(s.Address) == f.Addr {
 		return nil, nil
+	}
+	c := claim{f.Process, f.Addr}
+	if err := n.elsewhere(ctx, s, c); err != nil {
+		n.knocked(s, c, true)
+		return nil, err
 	}
 	return nil, n.readdress(ctx, s, f.Addr)
 }

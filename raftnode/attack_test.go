@@ -187,7 +187,7 @@ func TestJunkFromAMember(t *testing.T) {
 	} {
 		for _, proto := range []string{protoCall, protoRaft} {
 			t.Run(proto+" "+name, func(t *testing.T) {
-				c, err := dialPeer(ctxFor(t, 10*time.Second), peer.node.creds.Load(), proto, target.node.Addr(), target.opt.Name, nil)
+				c, err := dialPeer(ctxFor(t, 10*time.Second), tcp{}, peer.node.creds.Load(), proto, target.node.Addr(), target.opt.Name, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -276,7 +276,7 @@ func TestJoinPortBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := dialTLS(ctxFor(t, 10*time.Second), cfg, g[0].node.Addr())
+		c, err := dialTLS(ctxFor(t, 10*time.Second), tcp{}, cfg, g[0].node.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}

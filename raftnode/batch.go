@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
 
 // maxFlights is how many batches of one node are under way at once. What arrives meanwhile makes the next one. More flights
@@ -178,6 +179,7 @@ func (r *recorder) fly(ctx context.Context, to leaderInfo, batch []*pendingOp) {
 		ops[i] = p.op
 	}
 	results, err := r.n.recordAt(ctx, to, ops)
+	r.n.noteOutcome(ctx, err)
 	if err == nil {
 		for i, p := range batch {
 			p.res = results[i]
@@ -189,9 +191,12 @@ func (r *recorder) fly(ctx context.Context, to leaderInfo, batch []*pendingOp) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && !to.self {
 		r.n.pool.drop(to.addr, nameOf(to.id), err)
 	}
-	if errors.Is(err, ErrRefused) {
+	if noRoom := r.n.refusedForRoom(err); noRoom || errors.Is(err, ErrRefused) {
 		for _, p := range batch {
 			p.err = err
+			if noRoom && p.sent {
+				p.err = errors.Join(err, ErrTimeout)
+			}
 			close(p.done)
 		}
 		r.landed(nil, true)
@@ -201,6 +206,13 @@ func (r *recorder) fly(ctx context.Context, to leaderInfo, batch []*pendingOp) {
 	if !notDone(err) {
 		for _, p := range batch {
 			p.sent = true
+		}
+		if mutant.On(mutant.BatchDropped) {
+			for i, res := range assumed(ops) {
+				batch[i].res = res
+				close(batch[i].done)
+			}
+			batch = nil
 		}
 	}
 	r.landed(batch, false)

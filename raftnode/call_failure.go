@@ -17,6 +17,8 @@ const (
 	failUnknown     failCode = 3 // perhaps done
 	failRefused     failCode = 4 // not done, and never will be; the text says why
 	failUnsupported failCode = 5 // a request of a newer version
+	failNoRoom      failCode = 6 // not done: the disks of most nodes are full
+	failElsewhere   failCode = 9 // not done: the caller is a copy of a node that runs
 )
 
 // failure is a reply that says no. It is also how handlers say it.
@@ -44,8 +46,16 @@ func (f *failure) Error() string {
 	return f.text
 }
 
-// Is makes a refusal of another node an ErrRefused.
-func (f *failure) Is(target error) bool { return target == ErrRefused && f.code == failRefused }
+// Is makes a refusal of another node an ErrRefused, or an ErrNoRoom.
+func (f *failure) Is(target error) bool {
+	switch f.code {
+	case failRefused, failElsewhere:
+		return target == ErrRefused
+	case failNoRoom:
+		return target == ErrNoRoom || target == ErrNoQuorum
+	}
+	return false
+}
 
 func retryLater(text string) error { return &failure{code: failRetry, text: text} }
 
@@ -92,10 +102,21 @@ func asFailure(err error) *failure {
 		return f
 	case errors.Is(err, ErrRefused):
 		return &failure{code: failRefused, text: err.Error()}
+	case errors.Is(err, ErrNoRoom):
+		return &failure{code: failNoRoom, text: err.Error()}
 	case errors.Is(err, ErrNoQuorum) && !errors.Is(err, ErrTimeout):
 		return &failure{code: failRetry, text: err.Error()}
 	}
 	return &failure{code: failUnknown, text: err.Error()}
+}
+
+// TryAgain tells that nothing was done, here or on the other node, and that it may be done another time: there was no leader, or another one.
+func TryAgain(err error) bool {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code == failNotLeader || f.code == failRetry
+	}
+	return errors.Is(err, errNotSent) || errors.Is(err, ErrNoQuorum) && !errors.Is(err, ErrTimeout)
 }
 
 // notDone tells that a failed request has certainly had no effect.

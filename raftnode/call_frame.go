@@ -42,6 +42,21 @@ const (
 	callWait      callKind = 13 // answer when an index is applied
 	callHeartbeat callKind = 14 // what an instance said of itself, for the leader
 	callLogged    callKind = 15 // up to which event the group has a line in some log
+	callAsk       callKind = 16 // what the floors above say to each other
+	callLease     callKind = 17 // how long ago a follower heard of its leader, who asks
+	callGone      callKind = 18 // whether another voter finds the leader gone too
+	callRoom      callKind = 19 // the caller's disk is full
+	callRemoved   callKind = 22 // a node is a member no more
+	callDemote    callKind = 23 // a member gives up its vote, because it is going to drop its log
+	callEpoch     callKind = 24 // the group has begun a new epoch
+	callDisk      callKind = 25 // whether the disk answers
+	callClaim     callKind = 28 // a node is about to take part: does it run elsewhere?
+
+	callDigest     callKind = 30 // the digest at a checkpoint
+	callCheckpoint callKind = 31 // the leader is to add a checkpoint now
+	callCompare    callKind = 32 // something of an image of the state
+
+	callTail callKind = 40 // what is committed behind an entry, for a process that has parted
 
 	replyOK     callKind = 0x80
 	replyFailed callKind = 0x81
@@ -50,7 +65,7 @@ const (
 // quick tells which requests are answered at once, or are few because a node batches them.
 func (k callKind) quick() bool {
 	switch k {
-	case callRecord, callReadIndex, callTerm, callInfo, callHeartbeat, callLogged:
+	case callRecord, callReadIndex, callTerm, callInfo, callHeartbeat, callLogged, callLease, callGone, callRoom, callDisk:
 		return true
 	}
 	return false

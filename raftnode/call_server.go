@@ -36,6 +36,8 @@ type handler func(ctx context.Context, from caller, payload []byte) ([]byte, err
 type callServer struct {
 	handlers map[callKind]handler
 	count    func(ok bool)
+	// refuses is why requests of this kind of a caller are not answered, nil when they are.
+	refuses func(from caller, kind callKind) error
 
 	mu     sync.Mutex
 	closed bool
@@ -143,6 +145,11 @@ func (c *servedConn) handle(ctx context.Context, f frame) ([]byte, error) {
 	h := c.server.handlers[f.kind]
 	if h == nil {
 		return nil, &failure{code: failUnsupported, text: fmt.Sprintf("request of kind %d", f.kind)}
+	}
+	if c.server.refuses != nil {
+		if err := c.server.refuses(c.from, f.kind); err != nil {
+			return nil, err
+		}
 	}
 	if !f.kind.quick() {
 		select {

@@ -2,37 +2,49 @@ package raftnode
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// comeBack keeps a node that has state out of its group for as long as the group has another schema. Nobody is waited for: a node that does not
-// answer is asked again by exchange, once it leads. So a whole group changes its schema when all nodes have been started with the new version.
+// comeBack keeps a node that has state out of its group for as long as the group has a schema that this node does not know, or one that is too old for it, and for good while the node runs elsewhere. Nobody
+// is waited for: a node that does not answer is asked again by exchange, once it leads.
 func (n *Node) comeBack(ctx context.Context) error {
-	members, err := n.membersOnDisk()
+	members, err := membersOnDisk(n.opt.Dir)
 	if err != nil {
 		return err
 	}
 	wait := backoff{base: 50 * time.Millisecond, limit: 2 * time.Second}
-	for n.apart(ctx, members) {
+	for {
+		apart, answered := n.apart(ctx, members)
+		if !apart {
+			return n.alone(ctx, append(answered, self(members, *n.id.Load())...))
+		}
 		select {
 		case <-time.After(wait.next()):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// self is the member of that id, if there is one.
+func self(members []raft.Server, id raft.ServerID) []raft.Server {
+	for i := range members {
+		if members[i].ID == id {
+			return members[i : i+1]
+		}
+	}
 	return nil
 }
 
-// apart asks the members and tells whether the group has another schema: that of its leader, or of anybody while nobody leads. A leader of that
-// kind is told, for its log.
-func (n *Node) apart(ctx context.Context, members []raft.Server) bool {
+// apart asks the members and tells whether this node cannot be in its group: by the schema of its leader, or of anybody while nobody leads. A leader of that
+// kind is told, for its log. It gives the members that have answered, too.
+func (n *Node) apart(ctx context.Context, members []raft.Server) (apart bool, answered []raft.Server) {
 	var mu sync.Mutex
 	var leader *Info
-	apart := false
+	leaderSays := ""
 	var all sync.WaitGroup
 	for _, s := range members {
 		if s.ID == *n.id.Load() {
@@ -46,7 +58,7 @@ func (n *Node) apart(ctx context.Context, members []raft.Server) bool {
 				n.inTrouble(string(s.Address), nil)
 				return
 			}
-			text := n.says.apart(n.opt.Name, info.release(), info.Name)
+			text := n.says.apart(n.opt.Name, info.release(), info.Name, info.GroupSchema)
 			if text == "" {
 				n.inTrouble(string(s.Address), nil)
 			} else {
@@ -58,69 +70,23 @@ func (n *Node) apart(ctx context.Context, members []raft.Server) bool {
 			mu.Lock()
 			defer mu.Unlock()
 			apart = apart || text != ""
+			answered = append(answered, s)
 			if info.Role == "leader" && (leader == nil || info.Term > leader.Term) {
-				leader = &info
+				leader, leaderSays = &info, text
 			}
 		})
 	}
 	all.Wait()
 	if leader != nil {
-		return leader.release().schema() != n.says.schema()
+		return leaderSays != "", answered
 	}
-	return apart
-}
-
-// membersOnDisk gives the latest membership that log and snapshots have, as raft will find it.
-func (n *Node) membersOnDisk() ([]raft.Server, error) {
-	var members []raft.Server
-	list, err := n.opt.Dir.Snapshots().List()
-	if err != nil {
-		return nil, err
-	}
-	from := uint64(0)
-	if len(list) > 0 {
-		from, members = list[0].Index, list[0].Configuration.Servers
-	}
-	log := n.opt.Dir.Log()
-	first, err := log.FirstIndex()
-	if err != nil {
-		return nil, fmt.Errorf("read log: %w", err)
-	}
-	last, err := log.LastIndex()
-	if err != nil {
-		return nil, fmt.Errorf("read log: %w", err)
-	}
-	for i := last; i > 0 && i > from && i >= first; i-- {
-		var l raft.Log
-		if err := log.GetLog(i, &l); err != nil {
-			return nil, fmt.Errorf("read log entry %d: %w", i, err)
-		}
-		if l.Type != raft.LogConfiguration {
-			continue
-		}
-		var c raft.Configuration
-		if c, err = decodeConfiguration(l.Data); err != nil {
-			return nil, fmt.Errorf("read log entry %d: %w", i, err)
-		}
-		return c.Servers, nil
-	}
-	return members, nil
-}
-
-// decodeConfiguration is raft.DecodeConfiguration without its panic.
-func decodeConfiguration(b []byte) (c raft.Configuration, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decode membership: %v", p)
-		}
-	}()
-	return raft.DecodeConfiguration(b), nil
+	return apart, answered
 }
 
 // exchange tells the leader, once after each start, what this node runs, and hears what the leader runs. A node that finds only now that its group
-// has another schema, because nobody answered before, takes no part any more.
+// has a schema that it cannot be in, because nobody answered before, takes no part any more.
 func (n *Node) exchange(ctx context.Context, at leaderInfo) error {
-	if n.exchanged || !at.known {
+	if n.exchanged.Load() || !at.known {
 		return nil
 	}
 	if !at.self {
@@ -129,7 +95,7 @@ func (n *Node) exchange(ctx context.Context, at leaderInfo) error {
 		if err != nil {
 			return err
 		}
-		if text := n.says.apart(n.opt.Name, info.release(), info.Name); text != "" {
+		if text := n.says.apart(n.opt.Name, info.release(), info.Name, info.GroupSchema); text != "" {
 			err := refused("%s", text)
 			n.fail(err)
 			return err
@@ -139,6 +105,6 @@ func (n *Node) exchange(ctx context.Context, at leaderInfo) error {
 		}
 		n.noteVersion(info.Name, info.release())
 	}
-	n.exchanged = true
+	n.exchanged.Store(true)
 	return nil
 }

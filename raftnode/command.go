@@ -13,7 +13,7 @@ import (
 // that come and go by the thousand must not push those out. ErrNoQuorum: this node does not lead in that term any more, and nothing was done.
 func (n *Node) Command(ctx context.Context, term uint64, c fsm.Command) (fsm.Result, error) {
 	l := n.lead.Load()
-	if l == nil || l.term != term || l.ctx.Err() != nil {
+	if l == nil || l.term != term || l.ctx.Err() != nil || n.barred() != nil {
 		return fsm.Result{}, noQuorum(false)
 	}
 	type outcome struct {

@@ -28,36 +28,14 @@ type stamper struct {
 
 // apply encodes an entry with the group's time, which never goes back, and gives it to raft. It waits for the result.
 func (n *Node) apply(encode func(now time.Time) ([]byte, error)) (fsm.Result, error) {
-	r := n.raft.Load()
-	if r == nil {
-		return fsm.Result{}, n.notLeader()
-	}
 	if !n.flying.begin() {
 		return fsm.Result{}, n.notLeader()
 	}
 	defer n.flying.end()
-	s := &n.stamp
-	s.mu.Lock()
-	now, sure := n.clock.now()
-	if !sure {
-		select {
-		case n.doubt <- struct{}{}:
-		default:
-		}
-	}
-	for _, t := range []time.Time{s.last, n.state.Now()} {
-		if t.After(now) {
-			now = t
-		}
-	}
-	s.last = now
-	b, err := encode(now)
+	future, err := n.hand(encode)
 	if err != nil {
-		s.mu.Unlock()
 		return fsm.Result{}, err
 	}
-	future := r.Apply(b, enqueueWait)
-	s.mu.Unlock()
 	if err := future.Error(); err != nil {
 		return fsm.Result{}, n.applyError(err)
 	}
@@ -68,6 +46,41 @@ func (n *Node) apply(encode func(now time.Time) ([]byte, error)) (fsm.Result, er
 		return fsm.Result{}, fmt.Errorf("apply: %w", v)
 	}
 	return fsm.Result{}, errors.New("BUG: entry without a result")
+}
+
+// hand gives an entry to raft. What raft never answers, because it hangs in a write that never ends, the caller must not wait for.
+func (n *Node) hand(encode func(now time.Time) ([]byte, error)) (raft.ApplyFuture, error) {
+	r := n.raft.Load()
+	if r == nil {
+		return nil, n.notLeader()
+	}
+	if err := n.noRoom(); err != nil {
+		return nil, err
+	}
+	s := &n.stamp
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, sure := n.clock.now()
+	if !sure {
+		n.doubtClock()
+	}
+	if mutant.On(mutant.ClockLocal) {
+		now = n.opt.Now()
+	}
+	for _, t := range []time.Time{s.last, n.state.Now()} {
+		if t.After(now) {
+			now = t
+		}
+	}
+	s.last = now
+	b, err := encode(now)
+	if err == nil {
+		err = n.gate(b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Apply(b, enqueueWait), nil
 }
 
 // applyError tells whether an entry that raft did not commit may be committed yet (raft api.go, Apply).
@@ -119,6 +132,9 @@ func (n *Node) commitOps(ctx context.Context, ops []fsm.SessionOp) ([]fsm.Sessio
 	l := n.lead.Load()
 	if l == nil {
 		return nil, n.notLeader()
+	}
+	if err := n.barred(); err != nil { // its answers would be those of a state that is wrong
+		return nil, retryLater(err.Error())
 	}
 	s := &submission{ops: ops, done: make(chan submitted, 1)}
 	if !l.committer.submit(s) {

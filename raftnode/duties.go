@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"context"
 	"crypto/rand"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 )
 
 const (
-	checkpointEvery = 10 * time.Second
+	// checkpointEvery bounds how long a wrong state goes unnoticed (audit.go): it costs an entry of about a hundred bytes each time, while anything changes.
+	checkpointEvery = time.Second
 	sweepEvery      = time.Minute
 	sweepSlice      = 256 // shards in one command; divides fsm.Shards
 	// defaultIdle is the idle time of sessions whose cluster is configured no more (see fsm).
@@ -66,14 +68,16 @@ func (n *Node) newGroup(ca *pki.CA) *fsm.GroupInit {
 		ID: ca.GroupID, Name: ca.GroupName, Epoch: 1, Secret: make([]byte, 32), CACert: ca.CertDER, CAKey: ca.KeyDER,
 		Created: n.opt.Now().UTC().Truncate(time.Millisecond),
 	}}
+	if n.knows() > fsm.BaseSchema { // all founders know it
+		c.Schema = n.knows()
+	}
 	rand.Read(c.RequestID[:])
 	rand.Read(c.Group.Secret)
 	return c
 }
 
-// checkpoints has all nodes compare their digests. A checkpoint carries the digest at the one before, so that after the
-// last change two are needed; then there is silence until the next change. (The digest itself does not tell a change: it
-// covers the replicated time, which each entry moves.)
+// checkpoints has all nodes compare their digests. A checkpoint carries the digest at the one before too, so that a node which reaches nobody else can hold its own against the leader's; for that
+// two are needed after the last change. Then there is silence until the next change. (The digest itself does not tell a change: it covers the replicated time, which each entry moves.)
 func (n *Node) checkpoints(l *leadership) {
 	var index uint64 // of the last checkpoint of this term
 	streak := 0      // checkpoints with nothing between them
@@ -83,14 +87,40 @@ func (n *Node) checkpoints(l *leadership) {
 		} else if streak >= 2 {
 			continue
 		}
-		last := n.state.Checkpoint()
-		r, err := n.command(l, &fsm.Checkpoint{PrevIndex: last.Index, PrevDigest: last.Digest})
+		at, err := n.checkpoint(l, false)
 		if err != nil {
 			n.log.Debug("checkpoint", "error", err)
 			continue
 		}
-		index = r.Index
+		index = at
 		streak++
+	}
+}
+
+// checkpoint adds one, and gives its index. It sees in the state that it is there, and does not wait for raft's answer: there is one each second, so that one may well be under way when a disk hangs for
+// ever, and then that answer never comes.
+func (n *Node) checkpoint(l *leadership, hold bool) (uint64, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, n.timing.attempt())
+	defer cancel()
+	if ctx.Err() != nil {
+		return 0, n.notLeader()
+	}
+	last := n.state.Checkpoint()
+	c := &fsm.Checkpoint{PrevIndex: last.Index, PrevDigest: last.Digest, Hold: hold}
+	if _, err := n.hand(func(now time.Time) ([]byte, error) { return fsm.Encode(now, c) }); err != nil {
+		return 0, err
+	}
+	for {
+		changed := n.applied.wait()
+		if now := n.state.Checkpoint(); now.Index > last.Index && (now.Hold || !hold) {
+			n.met.commits.WithLabelValues("rare").Inc()
+			return now.Index, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, timeout(ctx)
+		}
 	}
 }
 

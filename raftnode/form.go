@@ -28,6 +28,9 @@ func (n *Node) blank() (bool, error) {
 	if err != nil || len(snaps) > 0 {
 		return false, err
 	}
+	if n.comesBack() {
+		return true, nil
+	}
 	term, err := n.opt.Dir.Stable().GetUint64(keyTerm)
 	return err == nil && term == 1, nil
 }
@@ -55,6 +58,7 @@ func (n *Node) bootstrap(members []founder) error {
 // enterGroup brings a node without state into a group.
 func (n *Node) enterGroup(ctx context.Context) error {
 	switch {
+	case n.comesBack():
 	case n.opt.Bootstrap, n.opt.BootstrapExpect == 1:
 		n.log.Info("founding a group of this node alone")
 		return n.bootstrap([]founder{n.self()})

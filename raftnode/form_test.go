@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/raftnode/pki"
 )
 
 func TestFormInAnyStartOrder(t *testing.T) {
@@ -200,6 +201,33 @@ func TestBootstrapAlone(t *testing.T) {
 	if got, ok := m.state.Lookup(testKey(1)); !ok || got.Instance != a {
 		t.Errorf("after the restart: %v %v", got, ok)
 	}
+}
+
+// TestStringOfAnotherGroup: a node whose directory is of one group and whose init string or join token is of another one does not start, whichever was meant; with the string of its own group it does, also when that is out of date.
+func TestStringOfAnotherGroup(t *testing.T) {
+	m := newMember(t, "solo", Options{Bootstrap: true})
+	m.again()
+	g := group{m}
+	g.ready()
+	own := m.state.Group().ID
+	m.halt()
+	other := initString(t)
+	in, err := pki.ParseInit(other, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.opt.Bootstrap = false
+	for _, token := range []string{other, pki.JoinToken{GroupID: in.GroupID, ID: "t1", Expires: time.Now().Add(time.Hour)}.String()} {
+		m.opt.JoinToken = token
+		m.mustOpen()
+		if err := m.node.Run(ctxFor(t, 10*time.Second)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), in.GroupID) || !strings.Contains(err.Error(), "start it without the token") {
+			t.Errorf("%v", err)
+		}
+		m.halt()
+	}
+	m.opt.JoinToken = pki.JoinToken{GroupID: own, ID: "t1", Expires: time.Now().Add(-time.Hour)}.String()
+	m.again()
+	g.ready()
 }
 
 // TestInterruptedBootstrap: the term was written, the membership was not.

@@ -40,7 +40,7 @@ func (h hello) valid() bool {
 
 // formation is what a forming node knows of the others.
 type formation struct {
-	promising sync.Mutex // one change of the promise at a time
+	promising turn // one change of the promise at a time
 
 	mu      sync.Mutex
 	active  bool

@@ -22,7 +22,7 @@ func (n *Node) Heartbeat(ctx context.Context, request []byte) ([]byte, error) {
 			if err == nil {
 				return reply, nil
 			}
-			if errors.Is(err, ErrRefused) {
+			if errors.Is(err, ErrRefused) || n.refusedForRoom(err) && !sent {
 				return nil, fmt.Errorf("heartbeat: %w", err)
 			}
 			sent = sent || !notDone(err)

@@ -103,10 +103,10 @@ func TestCommandIsBoundToItsTerm(t *testing.T) {
 	}
 }
 
-// TestChangedTellsOfOperating: of a change of the configuration or of anything else in Operating, and of nothing else.
+// TestChangedTellsOfOperating: of a change of the configuration or of anything else in Operating, of an event that comes without one, and of nothing else.
 func TestChangedTellsOfOperating(t *testing.T) {
 	var applied, revised broadcast
-	a := &fsmAdapter{state: fsm.New(), stop: func(err error) { t.Error(err) }, applied: &applied, revised: &revised, members: func(raft.Configuration) {}, heard: func(time.Time) {}}
+	a := &fsmAdapter{state: fsm.New(), stop: func(err error) { t.Error(err) }, applied: &applied, revised: &revised, members: func(uint64, raft.Configuration) {}, heard: func(time.Time) {}}
 	index := uint64(0)
 	changes := func(c fsm.Command) bool {
 		t.Helper()
@@ -131,6 +131,13 @@ func TestChangedTellsOfOperating(t *testing.T) {
 	}
 	if changes(&fsm.TokenPut{Token: fsm.Token{ID: "t", Role: "viewer", Hash: make([]byte, 32)}}) {
 		t.Error("a token counts as a change")
+	}
+	note := &fsm.QuarantineNote{Node: "n2", Cause: "stuck", Text: "why", Proposer: "n1"}
+	if !changes(note) {
+		t.Error("an event is not told")
+	}
+	if changes(note) {
+		t.Error("a command that leaves no event counts as a change")
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
 )
 
 // joinWait bounds one attempt to join: the leader may have to wait for a member that does not answer.
@@ -15,18 +17,19 @@ const joinWait = 5 * time.Second
 
 // joinGroup asks the nodes of the group in turn until this one is a member.
 func (n *Node) joinGroup(ctx context.Context) error {
-	if len(n.opt.Join) == 0 && n.opt.Discovered == nil {
+	if len(n.opt.Join) == 0 && n.opt.Discovered == nil && !n.comesBack() {
 		return errors.New("this node has no state and knows no node of its group: name some with --join HOST:PORT, separated by commas, or let it look for them with --discover multicast")
 	}
-	n.log.Info("joining the group", "by", n.known())
+	n.log.Info("joining the group", "by", slices.Concat(n.known(), n.back.addresses()))
 	wait := backoff{base: 50 * time.Millisecond, limit: 2 * time.Second}
 	for {
-		for _, addr := range slices.Concat(n.known(), n.formation.addresses(nil, n.addr)) {
+		for _, addr := range slices.Concat(n.known(), n.back.addresses(), n.formation.addresses(nil, n.addr)) {
 			if addr == n.addr {
 				continue
 			}
 			err := n.askJoin(ctx, addr)
 			if err == nil {
+				failpoint.Hit(failpoint.JoinAdmitted)
 				return nil
 			}
 			if errors.Is(err, ErrRefused) {
@@ -65,7 +68,7 @@ func (n *Node) askOne(ctx context.Context, addr, name string, kind callKind, pay
 	if err != nil {
 		return err
 	}
-	if text := n.says.apart(n.opt.Name, info.release(), info.Name); text != "" && info.Schema < 2 {
+	if text := n.says.apart(n.opt.Name, info.release(), info.Name, info.GroupSchema); text != "" && info.Schema < 2 {
 		return retryLater(text)
 	}
 	if _, err = n.pool.call(ctx, addr, name, kind, payload); err == nil {
@@ -102,17 +105,16 @@ func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
 		return false, err
 	}
 	s, member := memberByID(n.membership(), *n.id.Load())
-	if !member {
-		return false, nil // the leader's first entries have not arrived
-	}
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
-	if at, _ := n.watch.get(); !at.known {
-		if successor := n.successor(ctx); successor != "" {
-			err := refused("this node was replaced by %s: its data directory is out of date; move it away and let the node join again", successor)
-			n.fail(err)
-			return false, err
+	if at, _ := n.watch.get(); !at.known { // one that is out of its group hears of no leader: see dialRaft and acceptPeer
+		if reason := n.expelled(ctx); reason != "" {
+			n.expel(reason)
+			return false, refused("%s", reason)
 		}
+	}
+	if !member {
+		return false, nil // the leader's first entries have not arrived
 	}
 	if string(s.Address) != n.addr {
 		return false, n.announce(ctx)
@@ -122,18 +124,15 @@ func (n *Node) checkPlace(ctx context.Context) (settled bool, err error) {
 			return false, err
 		}
 	}
-	if s.Suffrage != raft.Voter {
-		if err := n.Sync(ctx); err != nil {
+	if n.state.Group() != nil {
+		if err := n.endResync(); err != nil {
 			return false, err
 		}
-		at, _ := n.watch.get()
-		if !at.known {
-			return false, ErrNoQuorum
-		}
-		_, err := n.pool.call(ctx, at.addr, nameOf(at.id), callPromote, nil)
-		return false, err
 	}
-	return n.exchanged && n.state.Group() != nil && len(n.creds.Load().CAKeyDER) == 0, nil
+	if votes := s.Suffrage == raft.Voter; votes == n.opt.ReadOnly {
+		return false, n.askVote(ctx, votes)
+	}
+	return n.exchanged.Load() && n.state.Group() != nil && len(n.creds.Load().CAKeyDER) == 0, nil
 }
 
 // announce tells the leader this node's new address. The leader cannot reach it at the old one, so that this node does not
@@ -153,6 +152,10 @@ func (n *Node) announce(ctx context.Context) error {
 		err := n.askLeader(ctx, string(s.Address), callAnnounce, request)
 		if err == nil {
 			return nil
+		}
+		if isElsewhere(err) {
+			n.fail(err)
+			return err
 		}
 		errs = append(errs, fmt.Errorf("node %s: %w", nameOf(s.ID), err))
 	}
@@ -177,5 +180,20 @@ func (n *Node) handlers() map[callKind]handler {
 		callWait:      n.handleWait,
 		callHeartbeat: n.handleHeartbeat,
 		callLogged:    n.handleLogged,
+		callAsk:       n.handleAsk,
+		callLease:     n.handleLease,
+		callRoom:      n.handleRoom,
+		callDisk:      n.handleDisk,
+		callGone:      n.handleGone,
+		callRemoved:   n.handleRemoved,
+		callDemote:    n.handleDemote,
+		callEpoch:     n.handleEpoch,
+		callClaim:     n.handleClaim,
+
+		callDigest:     n.handleDigest,
+		callCheckpoint: n.handleCheckpoint,
+		callCompare:    n.handleCompare,
+
+		callTail: n.handleTail,
 	}
 }

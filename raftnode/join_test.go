@@ -243,8 +243,8 @@ func TestMembersAndInfo(t *testing.T) {
 	for _, m := range asker.node.Members(context.Background()) {
 		if want := m.Name != gone.opt.Name; m.Reachable != want && want {
 			t.Errorf("%s: reachable %v: %s", m.Name, m.Reachable, m.Error)
-		} else if !want && (m.Reachable || m.Error == "") {
-			t.Errorf("%s is said to be reachable", m.Name)
+		} else if !want && (m.Reachable || m.Error == "" || !m.Refused) {
+			t.Errorf("%s is said to be reachable, or not to refuse: %s", m.Name, m.Error)
 		}
 	}
 	if took := time.Since(start); took > 5*time.Second {
@@ -264,6 +264,7 @@ func TestOpenRefusesWhatCannotBe(t *testing.T) {
 		want   string
 	}{
 		"other name":         {func(o *Options) { o.Name = "n2" }, "belongs to node n1"},
+		"other group":        {func(o *Options) { o.Group = "shop" }, "belongs to group holdfast"},
 		"bad name":           {func(o *Options) { o.Name = "a/b" }, "node name"},
 		"wildcard":           {func(o *Options) { o.PeerAddr = "0.0.0.0:0" }, "--advertise"},
 		"wildcard 6":         {func(o *Options) { o.PeerAddr = "[::]:0" }, "--advertise"},

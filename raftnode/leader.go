@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
 
 // leadership is one term in which this node leads.
@@ -16,6 +18,9 @@ type leadership struct {
 	ready     chan struct{} // closed when everything of earlier terms is applied here
 	committer *committer
 	over      chan struct{} // closed when all duties have returned
+	before    reign         // whom it follows
+	planned   bool          // the one before handed over
+	probation probation     // of new members; under Node.admitting
 }
 
 // followTerms is the only reader of raft's NotifyCh: raft's main goroutine waits until each notice is read.
@@ -39,7 +44,8 @@ func (n *Node) followTerms(ctx context.Context) {
 
 // beginTerm starts a term's work; before is when the last term's duties are over.
 func (n *Node) beginTerm(ctx context.Context, before <-chan struct{}) chan struct{} {
-	l := &leadership{term: n.currentTerm(), ready: make(chan struct{}), committer: newCommitter(n), over: make(chan struct{})}
+	l := &leadership{term: n.currentTerm(), ready: make(chan struct{}), committer: newCommitter(n), over: make(chan struct{}), probation: probation{}}
+	l.before, l.planned = n.trans.begun(*n.id.Load(), l.term)
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	n.lead.Store(l)
 	go func() {
@@ -52,10 +58,22 @@ func (n *Node) beginTerm(ctx context.Context, before <-chan struct{}) chan struc
 
 func (n *Node) endTerm() {
 	if l := n.lead.Swap(nil); l != nil {
-		l.cancel()
-		l.committer.end()
-		n.log.Info("leadership ended", "term", l.term)
+		n.leave(l)
+		n.endSending()
 	}
+}
+
+// endSending ends what raft's goroutines wait in that send to followers.
+func (n *Node) endSending() {
+	n.pipes.close()
+	n.trans.absent.forget()
+}
+
+// leave ends a leadership that was taken out of n.lead.
+func (n *Node) leave(l *leadership) {
+	l.cancel()
+	l.committer.end()
+	n.log.Info("leadership ended", "term", l.term)
 }
 
 // runTerm applies everything of earlier terms, then takes batches and does the leader's duties until the term ends.
@@ -63,6 +81,9 @@ func (n *Node) runTerm(l *leadership) {
 	for {
 		r := n.raft.Load()
 		if r != nil { // nil in the instant between NewRaft and its return
+			if mutant.On(mutant.BarrierSkipped) {
+				break
+			}
 			if err := await(l.ctx, n, func() raft.Future { return r.Barrier(enqueueWait) }); err == nil {
 				break
 			}
@@ -73,13 +94,8 @@ func (n *Node) runTerm(l *leadership) {
 			return
 		}
 	}
-	n.settleClock(l.ctx)
-	if l.ctx.Err() != nil {
-		return
-	}
-	close(l.ready)
-	n.log.Info("leading the group", "term", l.term, "applied", n.state.Applied())
 	var wg sync.WaitGroup
+	defer wg.Wait()
 	run := func(f func()) {
 		wg.Add(1)
 		go func() {
@@ -87,15 +103,26 @@ func (n *Node) runTerm(l *leadership) {
 			f()
 		}()
 	}
+	took := n.succeed(l.before, l.planned, l.term)
+	for _, f := range n.onElected {
+		run(func() { f(l.ctx, took) })
+	}
+	judged := n.settleClock(l.ctx)
+	if l.ctx.Err() != nil {
+		return
+	}
+	close(l.ready)
+	n.log.Info("leading the group", "term", l.term, "applied", n.state.Applied())
 	run(func() { l.committer.run(l.ctx) })
-	run(func() { n.watchClock(l) })
+	run(func() { n.watchClock(l, judged) })
 	run(func() { n.foundState(l) })
 	run(func() { n.checkpoints(l) })
 	run(func() { n.expireIdle(l) })
+	run(func() { n.sweepStore(l) })
+	run(func() { n.raiseSchema(l) })
 	for _, f := range n.onLead {
 		run(func() { f(l.ctx, l.term) })
 	}
-	wg.Wait()
 }
 
 // leading gives the term in which this node leads, once it is ready; nil if it does not lead.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/raftnode/pki"
@@ -28,7 +29,7 @@ var errAuth = errors.New("peer is not authenticated")
 // maxPending; only then is it handed on.
 type listener struct {
 	tcp     net.Listener
-	tls     *tls.Config
+	tls     atomic.Pointer[tls.Config]
 	pending *pendingConns
 	refused func(reason string)
 	// accept takes over an authenticated connection; join one of protoJoin, which has not shown who it is and stays
@@ -40,11 +41,21 @@ type listener struct {
 }
 
 func newListener(tcp net.Listener, creds *pki.Credentials, now func() time.Time, refused func(string)) (*listener, error) {
+	l := &listener{tcp: tcp, pending: newPendingConns(refused), refused: refused}
+	if err := l.use(creds, now); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// use has handshakes from now on made with creds; connections that are open stay as they are.
+func (l *listener) use(creds *pki.Credentials, now func() time.Time) error {
 	cfg, err := pki.ServerTLS(creds, pki.ServerOptions{Mutual: []string{protoRaft, protoCall}, Open: []string{protoJoin}, Now: now})
 	if err != nil {
-		return nil, fmt.Errorf("peer port: %w", err)
+		return fmt.Errorf("peer port: %w", err)
 	}
-	return &listener{tcp: tcp, tls: cfg, pending: newPendingConns(refused), refused: refused}, nil
+	l.tls.Store(cfg)
+	return nil
 }
 
 // run accepts until the port is closed.
@@ -73,7 +84,7 @@ func (l *listener) run() {
 
 func (l *listener) handshake(c net.Conn) {
 	setKeepAlive(c)
-	t := tls.Server(c, l.tls)
+	t := tls.Server(c, l.tls.Load())
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeWait)
 	err := t.HandshakeContext(ctx)
 	cancel()
@@ -125,19 +136,18 @@ func setKeepAlive(c net.Conn) {
 }
 
 // dialPeer opens an authenticated connection to the node at addr. name, when not empty, is the name that it must have.
-func dialPeer(ctx context.Context, creds *pki.Credentials, proto, addr, name string, now func() time.Time) (*tls.Conn, error) {
+func dialPeer(ctx context.Context, over Network, creds *pki.Credentials, proto, addr, name string, now func() time.Time) (*tls.Conn, error) {
 	cfg, err := pki.ClientTLS(creds, proto, name, now)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", addr, err)
 	}
-	return dialTLS(ctx, cfg, addr)
+	return dialTLS(ctx, over, cfg, addr)
 }
 
-func dialTLS(ctx context.Context, cfg *tls.Config, addr string) (*tls.Conn, error) {
+func dialTLS(ctx context.Context, over Network, cfg *tls.Config, addr string) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeWait)
 	defer cancel()
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", addr)
+	c, err := over.Dial(ctx, addr)
 	if err != nil {
 		return nil, err // says "dial tcp ADDR" itself
 	}

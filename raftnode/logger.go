@@ -26,6 +26,12 @@ type raftLogger struct {
 
 var _ hclog.Logger = (*raftLogger)(nil)
 
+// usual are raft's warnings of what is as it should be.
+var usual = map[string]bool{
+	"skipping application of old log":           true, // its answer to nodeLog.GetCommitIndex
+	"peer has newer term, stopping replication": true, // in each hand-over: this node says itself that it does not lead any more
+}
+
 type seenMessages struct {
 	mu   sync.Mutex
 	last map[string]time.Time
@@ -57,7 +63,7 @@ func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 		return
 	case level == hclog.Trace:
 		out = slog.LevelDebug - 4
-	case msg == "skipping application of old log": // raft's answer to nodeLog.GetCommitIndex
+	case usual[msg]:
 	case level >= hclog.Warn && l.seen.first(msg):
 		out = slog.LevelWarn
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,7 +24,9 @@ type MemberInfo struct {
 	// Reachable tells whether the member answered; if not, Error says why and Info is empty.
 	Reachable bool   `json:"reachable"`
 	Error     string `json:"error,omitempty"`
-	Info      Info   `json:"info"`
+	// Refused: its peer port refuses connections, so that no process is there.
+	Refused bool `json:"-"`
+	Info    Info `json:"info"`
 	// Skew is the member's clock minus this node's, exact to half of RTT.
 	Skew time.Duration `json:"skew"`
 	RTT  time.Duration `json:"rtt"`
@@ -63,11 +66,34 @@ func (n *Node) askMember(ctx context.Context, m *MemberInfo) {
 	info, err := n.askInfo(ctx, m.Addr, m.Name)
 	m.RTT = time.Since(start)
 	if err != nil {
-		m.Error = err.Error()
+		m.Error, m.Refused = unanswered(err), n.refused(ctx, m.Addr)
 		return
 	}
 	m.Reachable, m.Info = true, info
 	m.Skew = info.Now.Sub(sent.Add(m.RTT / 2))
+}
+
+// unanswered is the text of the error of a mere question: where there was no answer, nothing is unknown but that.
+func unanswered(err error) string {
+	if late(err) {
+		return "no word from it in time"
+	}
+	return err.Error()
+}
+
+// late reports whether the time was over, here or at the node that was asked.
+func late(err error) bool {
+	var f *failure
+	return errors.Is(err, ErrTimeout) || errors.As(err, &f) && f.code == failUnknown
+}
+
+// refused dials afresh: the error of a call may be a second old, or that of a connection which was there before.
+func (n *Node) refused(ctx context.Context, addr string) bool {
+	c, err := n.probes.dial(ctx, addr)
+	if err == nil {
+		_ = c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (n *Node) askInfo(ctx context.Context, addr, name string) (Info, error) {
@@ -79,14 +105,15 @@ func (n *Node) askInfo(ctx context.Context, addr, name string) (Info, error) {
 	if err := json.Unmarshal(b, &i); err != nil { // as large as a frame may be: hundreds of instances are described in it
 		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
 	}
-	if err := errors.Join(i.release().valid(), pki.CheckName("node name", i.Name)); err != nil {
+	if err := errors.Join(i.release().valid(), release{Schema: i.GroupSchema}.valid(), pki.CheckName("node name", i.Name)); err != nil {
 		return Info{}, fmt.Errorf("%w: %w", errFrame, err)
 	}
 	i.Schema = i.release().schema()
+	n.heardEpoch(epochWord{i.Epoch, i.InForce}, i.Name)
 	return i, nil
 }
 
-// WaitAll returns nil when every member has applied index.
+// WaitAll returns nil when every member has applied index. The error names each one that has not; nothing else hangs on it, so it is no ErrTimeout.
 func (n *Node) WaitAll(ctx context.Context, index uint64) error {
 	servers := n.membership().Servers
 	errs := make([]error, len(servers))
@@ -95,17 +122,25 @@ func (n *Node) WaitAll(ctx context.Context, index uint64) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			wait := func() error { return n.waitMember(ctx, s, index) }
 			if s.ID == *n.id.Load() {
-				errs[i] = waitApplied(ctx, n.state, &n.applied, index)
-				return
+				wait = func() error { return waitApplied(ctx, n.state, &n.applied, index) }
 			}
-			if err := n.waitMember(ctx, s, index); err != nil {
-				errs[i] = fmt.Errorf("node %s has not applied %d: %w", nameOf(s.ID), index, err)
+			if err := wait(); err != nil {
+				errs[i] = behind(nameOf(s.ID), index, err)
 			}
 		}()
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// behind says that a member has not applied index. It wraps nothing: a dial that ran into its own time-out is a context.DeadlineExceeded, and would be taken for an unknown outcome.
+func behind(name string, index uint64, err error) error {
+	if late(err) {
+		return fmt.Errorf("node %s has not applied %d in time", name, index)
+	}
+	return fmt.Errorf("node %s has not applied %d: %v", name, index, err)
 }
 
 // waitMember asks again while the member cannot be reached, or gives up waiting before ctx ends.
@@ -124,44 +159,4 @@ func (n *Node) waitMember(ctx context.Context, s raft.Server, index uint64) erro
 			return ErrClosed
 		}
 	}
-}
-
-// removedNodes remembers who was a member and is none any more, since this node started: their Raft connections are
-// refused. A node that this one does not know yet is not: it may be the new leader, with the news on its way.
-type removedNodes struct {
-	mu   sync.Mutex
-	last map[raft.ServerID]bool
-	gone map[raft.ServerID]bool
-}
-
-// note takes a committed membership.
-func (r *removedNodes) note(c raft.Configuration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := make(map[raft.ServerID]bool, len(c.Servers))
-	if r.gone == nil {
-		r.gone = make(map[raft.ServerID]bool)
-	}
-	for _, s := range c.Servers {
-		now[s.ID] = true
-		delete(r.gone, s.ID)
-	}
-	for id := range r.last {
-		if !now[id] {
-			r.gone[id] = true
-		}
-	}
-	r.last = now
-}
-
-// wasRemoved looks at the latest membership too: after a restart raft tells the old ones again, one by one.
-func (n *Node) wasRemoved(id raft.ServerID) bool {
-	_, member := memberByID(n.membership(), id)
-	return !member && n.removed.has(id)
-}
-
-func (r *removedNodes) has(id raft.ServerID) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.gone[id]
 }

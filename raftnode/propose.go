@@ -12,11 +12,14 @@ import (
 )
 
 // Propose has one rare command applied and gives its result, under the same rules as Record. A command without a
-// RequestID gets one, and is sent again with the same one, so that it takes effect once.
+// RequestID gets one, and is sent again with the same one, so that it takes effect once. It is an ErrQuarantined, and nothing was done, on a node that has no say.
 func (n *Node) Propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 	c = fsm.Identify(c, freshID)
 	entry, err := fsm.Encode(n.opt.Now(), c) // the leader sets the time
 	if err != nil {
+		return fsm.Result{}, fmt.Errorf("propose: %w", err)
+	}
+	if err := errors.Join(n.barred(), n.early(entry)); err != nil {
 		return fsm.Result{}, fmt.Errorf("propose: %w", err)
 	}
 	sent := false
@@ -25,10 +28,11 @@ func (n *Node) Propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 		at, changed := n.watch.get()
 		if at.known {
 			r, err := n.proposeAt(ctx, at, changed, entry)
+			n.noteOutcome(ctx, err)
 			if err == nil {
 				return r, nil
 			}
-			if errors.Is(err, ErrRefused) {
+			if errors.Is(err, ErrRefused) || n.refusedForRoom(err) && !sent {
 				return r, fmt.Errorf("propose: %w", err)
 			}
 			sent = sent || !notDone(err)
@@ -67,6 +71,9 @@ func (n *Node) commitEntry(ctx context.Context, entry []byte) (fsm.Result, error
 	if _, err := n.leading(ctx); err != nil {
 		return fsm.Result{}, err
 	}
+	if err := n.barred(); err != nil {
+		return fsm.Result{}, retryLater(err.Error())
+	}
 	type outcome struct {
 		r   fsm.Result
 		err error
@@ -94,9 +101,9 @@ func (n *Node) commitEntry(ctx context.Context, entry []byte) (fsm.Result, error
 }
 
 // handlePropose is the leader's end. What cannot be applied must never be committed, since it would stop every node: so
-// the entry is tried on an empty state first.
+// the entry is read first.
 func (n *Node) handlePropose(ctx context.Context, _ caller, payload []byte) ([]byte, error) {
-	if _, err := fsm.New().Apply(1, payload); err != nil {
+	if err := fsm.Check(payload); err != nil {
 		return nil, refused("the command cannot be applied: %v", err)
 	}
 	r, err := n.commitEntry(ctx, payload)

@@ -3,6 +3,9 @@ package raftnode
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +73,23 @@ func TestProposeFromEveryNode(t *testing.T) {
 	}
 }
 
+// TestWaitAllNamesWhoIsBehind, each of them, and does not say that the outcome of anything is unknown.
+func TestWaitAllNamesWhoIsBehind(t *testing.T) { // SUN-84
+	g := startGroup(t, 3)
+	err := g.leader().node.WaitAll(ctxFor(t, 50*time.Millisecond), 1<<40)
+	if err == nil || errors.Is(err, ErrTimeout) || strings.Contains(err.Error(), "unknown") {
+		t.Fatalf("%v", err)
+	}
+	if got := unanswered(fmt.Errorf("%w: %w", ErrTimeout, context.DeadlineExceeded)); got != "no word from it in time" {
+		t.Error(got)
+	}
+	for _, m := range g {
+		if !strings.Contains(err.Error(), "node "+m.opt.Name+" has not applied 1099511627776") {
+			t.Errorf("%s is not named: %v", m.opt.Name, err)
+		}
+	}
+}
+
 // TestNoPoisonIsCommitted: an entry that no node could apply would stop them all.
 func TestNoPoisonIsCommitted(t *testing.T) {
 	g := startGroup(t, 3)
@@ -116,5 +136,19 @@ func TestReplicatedTimeIsTheLeaders(t *testing.T) {
 		if now := m.state.Now(); now.Before(before) {
 			t.Errorf("replicated time went back from %v to %v", before, now)
 		}
+	}
+}
+
+// TestBehindIsNoUnknownOutcome: a member whose machine is off lets dials run into their time-outs.
+func TestBehindIsNoUnknownOutcome(t *testing.T) { // SUN-84
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	_, off := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:1")
+	if !errors.Is(off, context.DeadlineExceeded) {
+		t.Fatal(off)
+	}
+	err := behind("n3", 5, fmt.Errorf("%w: %w", errNotSent, off))
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "node n3 has not applied 5: ") || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Error(err)
 	}
 }

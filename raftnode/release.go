@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/holdfast-lb/holdfast/fsm"
 )
 
 // release is what a node says about its program to those with whom it founds a group, whom it joins and to whom it comes back.
@@ -39,13 +41,41 @@ func (r release) String() string {
 	return fmt.Sprintf("%s with schema %d of the state", cmp.Or(r.Version, "unknown"), r.schema())
 }
 
-// apart says why the program of the node name cannot be in one group with that of the node there; empty if it can.
-func (r release) apart(name string, there release, node string) string {
-	if r.schema() == there.schema() {
+// apart says why the program of the node name cannot be in one group with that of the node there; empty if it can. inForce is the schema that the group has, as
+// the node there knows it; 0 while it knows none: a group is founded by nodes of one schema, and in one of before BaseSchema all need the same.
+func (r release) apart(name string, there release, node string, inForce int) string {
+	if inForce == 0 && r.schema() == there.schema() || inForce > 0 && fsm.SchemaFits(r.schema(), inForce) {
 		return ""
 	}
-	return fmt.Sprintf("node %s runs version %v, node %s version %v; all nodes of a group need the same schema: install the version of node %s on node %s, or stop all nodes of the group and start them with the newer version",
-		name, r, node, there, node, name)
+	text := fmt.Sprintf("node %s runs version %v, node %s version %v; ", name, r, node, there)
+	switch {
+	case inForce == 0:
+		return text + fmt.Sprintf("all nodes need the same schema until the group has one: install the version of node %s on node %s, or stop all nodes of the group and start them with the newer version", node, name)
+	case r.schema() < inForce:
+		return text + fmt.Sprintf("the group has schema %d, which is never lowered: install the version of node %s on node %s", inForce, node, name)
+	}
+	return text + fmt.Sprintf("the group has schema %d, and a node may be one ahead: install the version of node %s on node %s, or first upgrade all nodes to a version with schema %d, one after the other", inForce, node, name, inForce+1)
+}
+
+// inForce is the schema that the group has as this node knows it, 0 while it knows none.
+func (n *Node) inForce() int {
+	if n.state.Group() == nil {
+		return 0
+	}
+	return n.state.Schema()
+}
+
+// fitsState refuses to go on with a state that this node's program is too new, or too old, for.
+func (n *Node) fitsState() error {
+	own, have := n.says.schema(), n.inForce()
+	switch {
+	case have == 0 || fsm.SchemaFits(own, have):
+		return nil
+	case own < have:
+		return refused("the state in %s has schema %d, this program (version %v) does not know it, and a schema is never lowered: install the version that this node ran before", n.opt.Dir.Path(), have, n.says)
+	}
+	return refused("the state in %s has schema %d, this program is version %v, and a program may be one schema ahead: upgrade all nodes of the group to a version with schema %d first, one after the other, and wait until the group has raised its schema ('holdfast status' shows it)",
+		n.opt.Dir.Path(), have, n.says, have+1)
 }
 
 // admissible judges what the node name says about its program. A refusal, and another version, is put into this node's log, which is the
@@ -53,7 +83,7 @@ func (r release) apart(name string, there release, node string) string {
 func (n *Node) admissible(name string, r release) error {
 	err := r.valid()
 	if err == nil {
-		if text := r.apart(name, n.says, n.opt.Name); text != "" {
+		if text := r.apart(name, n.says, n.opt.Name, n.inForce()); text != "" {
 			err = retryLater(text)
 		}
 	}

@@ -18,7 +18,7 @@ func TestMixedSchemasFoundNoGroup(t *testing.T) {
 			g := expectGroup(t, 3)
 			odd := g[2]
 			odd.node.says = says
-			want := []string{"node n1 version test with schema 2 of the state", "node n2 version test", says.String()}
+			want := []string{"node n1 version test with " + ourSchema + " of the state", "node n2 version test", says.String()}
 			if says == (release{}) {
 				want = nil
 				odd.node.server.handlers[callHello] = func(_ context.Context, _ caller, payload []byte) ([]byte, error) {
@@ -31,7 +31,7 @@ func TestMixedSchemasFoundNoGroup(t *testing.T) {
 			}
 			odd.waitsBecause(want...)
 			for _, m := range g[:2] {
-				m.waitsBecause("node n3", "version "+says.String(), "version test with schema 2 of the state")
+				m.waitsBecause("node n3", "version "+says.String(), "version test with "+ourSchema+" of the state")
 			}
 			within(t, 10*time.Second, "n1 and n2 do not meet", func() bool {
 				return len(g[0].node.formation.view(g[0].node.self(), time.Now())) == 2
@@ -76,7 +76,7 @@ func TestFoundersOfAnotherSchemaAreRefused(t *testing.T) {
 		want string
 	}{
 		"says nothing": {release{}, "version unknown with schema 1 of the state"},
-		"another":      {release{"2.0", fsm.Schema + 1}, "version 2.0 with schema 3 of the state"},
+		"another":      {release{"2.0", fsm.Schema + 1}, "version 2.0 with " + laterSchema + " of the state"},
 		"negative":     {release{"2.0", -1}, ""},
 		"huge":         {release{strings.Repeat("x", 10_000), fsm.Schema}, ""},
 	} {

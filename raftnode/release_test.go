@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -64,17 +65,20 @@ func (m *member) waitsBecause(texts ...string) {
 	})
 }
 
+// ourSchema, laterSchema and farSchema are what the messages call this program's schema, that of the next one, and the first one that is not let in.
+var ourSchema, laterSchema, farSchema = fmt.Sprintf("schema %d", fsm.Schema), fmt.Sprintf("schema %d", fsm.Schema+1), fmt.Sprintf("schema %d", fsm.Schema+2)
+
 // TestOtherSchemaIsNotLetInByToken: UCD-01. The refusal names both versions, is in both logs, and uses up no token; with the right program the node comes in.
 func TestOtherSchemaIsNotLetInByToken(t *testing.T) {
 	m1, log1 := alone(t)
 	token := group{m1}.joinToken(time.Hour)
-	for name, says := range map[string]release{"newer": {"1.4", fsm.Schema + 1}, "older, says nothing": {}} {
+	for name, says := range map[string]release{"newer": {"1.4", fsm.Schema + 2}, "older, says nothing": {}} {
 		m := newMember(t, "n2", Options{JoinToken: token, Join: []string{m1.node.Addr()}})
 		log := m.watchLog()
 		m.node.says = says
 		m.run()
-		m.waitsBecause("node n2 runs version "+says.String(), "node n1 version 1.2 with schema 2 of the state", "install the version of node n1 on node n2")
-		within(t, 20*time.Second, name+": n2's log does not say why", func() bool { return log.count("node n1 version 1.2 with schema 2") > 0 })
+		m.waitsBecause("node n2 runs version "+says.String(), "node n1 version 1.2 with "+ourSchema+" of the state", "install the version of node n1 on node n2")
+		within(t, 20*time.Second, name+": n2's log does not say why", func() bool { return log.count("node n1 version 1.2 with "+ourSchema) > 0 })
 		if log1.count("node refused") == 0 || log1.count("node n2 runs version "+says.String()) != 1 {
 			t.Errorf("%s: the leader's log does not say it once: %s", name, log1.b.String())
 		}
@@ -110,7 +114,7 @@ func TestOtherSchemaIsNotLetInByInitString(t *testing.T) {
 	late.mustOpen()
 	late.node.says = release{"0.9", 1}
 	late.run()
-	late.waitsBecause("node n9 runs version 0.9 with schema 1 of the state", "version test with schema 2")
+	late.waitsBecause("node n9 runs version 0.9 with schema 1 of the state", "version test with "+ourSchema)
 	within(t, 10*time.Second, "the leader's log does not say it", func() bool {
 		for i, m := range g {
 			if m.node.lead.Load() != nil && logs[i].count("node refused") > 0 {
@@ -130,12 +134,17 @@ func TestJoinOfAGroupOfAnOlderSchema(t *testing.T) {
 	m := newMember(t, "n9", Options{BootstrapExpect: 2, JoinToken: g[0].opt.JoinToken, Join: g[0].opt.Join})
 	for _, m := range g {
 		m.node.says = release{}
+		m.node.server.handlers[callInfo] = func(context.Context, caller, []byte) ([]byte, error) {
+			info := m.node.Info()
+			info.GroupSchema = 0 // those do not say
+			return encodeJSON(info), nil
+		}
 		m.run()
 	}
 	g.ready()
 	m.mustOpen()
 	m.run()
-	m.waitsBecause("node n9 runs version test with schema 2 of the state", "version unknown with schema 1")
+	m.waitsBecause("node n9 runs version test with "+ourSchema+" of the state", "version unknown with schema 1")
 	if n := len(g[0].node.membership().Servers); n != 2 {
 		t.Errorf("%d members, want n9 kept out", n)
 	}
@@ -176,35 +185,31 @@ func TestNodeComesBackWithAnotherVersion(t *testing.T) {
 	back.sync()
 }
 
-// TestNodeComesBackWithAnotherSchema: UCD-01. It is kept out while the group has the old one, and comes back by itself when all nodes have been
-// started with the new one.
+// TestNodeComesBackWithAnotherSchema: UCD-01, TIP-29. One schema ahead it takes part, and may be taken back; two ahead it refuses its own state.
 func TestNodeComesBackWithAnotherSchema(t *testing.T) {
 	g := startGroup(t, 3)
-	next := release{"2.0", fsm.Schema + 1}
 	a, _ := g.configure()
-	leader := g.leader()
-	log := &logBuffer{}
-	back := g.followers()
-	for i, m := range back {
-		m.halt()
-		m.mustOpen()
-		m.node.says = next
-		if i == 0 {
-			m.node.log = slog.New(slog.NewTextHandler(log, nil))
-		}
-		m.run()
-		m.waitsBecause("node "+m.opt.Name+" runs version 2.0 with schema 3 of the state", "version test with schema 2")
-		if m.node.raft.Load() != nil {
-			t.Errorf("%s takes part", m.opt.Name)
+	back := g.followers()[0]
+	for i, says := range []release{{"2.0", fsm.Schema + 1}, {"1.0", fsm.Schema}} {
+		back.halt()
+		back.mustOpen()
+		back.node.says = says
+		back.run()
+		g.ready()
+		back.record(fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(i), Instance: a})
+	}
+	back.halt()
+	back.mustOpen()
+	back.node.says = release{"3.0", fsm.Schema + 2}
+	wantRefusal(t, back.runFor(30*time.Second), "has "+ourSchema+", this program is version 3.0 with "+farSchema, "upgrade all nodes of the group to a version with "+laterSchema)
+	back.halt()
+	back.again()
+	g.ready()
+	for _, m := range g {
+		if info := m.node.Info(); info.GroupSchema != max(fsm.BaseSchema, fsm.Schema) {
+			t.Errorf("%s says that the group has schema %d", m.opt.Name, info.GroupSchema)
 		}
 	}
-	within(t, 20*time.Second, "its log does not say it", func() bool { return log.count("no way into the group") > 0 })
-	leader.halt()
-	leader.mustOpen()
-	leader.node.says = next
-	leader.run()
-	g.ready()
-	back[0].record(fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(1), Instance: a})
 }
 
 // TestLeaderLogsWhoIsKeptOut: UCD-01. A node that comes back tells the leader.
@@ -220,17 +225,28 @@ func TestLeaderLogsWhoIsKeptOut(t *testing.T) {
 	back := g.followers()[0]
 	back.halt()
 	back.mustOpen()
-	back.node.says = release{"2.0", fsm.Schema + 1}
-	back.run()
+	back.node.says = release{"2.0", fsm.Schema + 2}
+	if err := errors.Join(back.node.obtainCredentials(context.Background()), back.node.servePort()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	out := make(chan error, 1)
+	go func() { out <- back.node.comeBack(ctx) }()
+	back.waitsBecause("node "+back.opt.Name+" runs version 2.0 with "+farSchema+" of the state", "the group has "+ourSchema+", and a node may be one ahead")
 	within(t, 20*time.Second, "no leader's log says it", func() bool {
 		for m, log := range logs {
-			if m != back && log.count("node "+back.opt.Name+" runs version 2.0 with schema 3") > 0 {
+			if m != back && log.count("node "+back.opt.Name+" runs version 2.0 with "+farSchema) > 0 {
 				return true
 			}
 		}
 		return false
 	})
+	cancel()
+	if err := <-out; !errors.Is(err, context.Canceled) {
+		t.Errorf("it comes back: %v", err)
+	}
 	within(t, 20*time.Second, "the others do not serve", func() bool { return g.leader().node.Ready() == nil })
+	back.halt() // first: the leader would hand over to a port that is bound and answers nothing
 }
 
 // TestOtherSchemaFoundLater: UCD-01. Nobody answered when the node came back; it stops as soon as it hears of its leader.
@@ -239,14 +255,14 @@ func TestOtherSchemaFoundLater(t *testing.T) {
 	back := g.followers()[0]
 	back.halt()
 	back.mustOpen()
-	back.node.says = release{"2.0", fsm.Schema + 1}
+	back.node.says = release{"2.0", fsm.Schema + 2}
 	if err := back.node.obtainCredentials(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	leader := g.leader()
 	at := leaderInfo{known: true, id: *leader.node.id.Load(), addr: leader.node.Addr()}
 	err := back.node.exchange(ctxFor(t, 10*time.Second), at)
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 2.0 with schema 3") {
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "version 2.0 with "+farSchema) {
 		t.Errorf("exchange: %v", err)
 	}
 	select {
@@ -255,6 +271,30 @@ func TestOtherSchemaFoundLater(t *testing.T) {
 		t.Error("it goes on")
 	}
 	back.halt() // first: the leader would hand over to a port that is bound and answers nothing
+}
+
+// TestApart: who may be in one group, and the words for who may not.
+func TestApart(t *testing.T) {
+	for name, c := range map[string]struct {
+		own, there, inForce int
+		want                string
+	}{
+		"founding, equal":        {4, 4, 0, ""},
+		"founding, ahead":        {5, 4, 0, "until the group has one"},
+		"founding, behind":       {4, 5, 0, "until the group has one"},
+		"same":                   {4, 4, 4, ""},
+		"ahead of the leader":    {5, 4, 4, ""},
+		"leader ahead":           {4, 5, 4, ""},
+		"two ahead":              {6, 5, 4, "or first upgrade all nodes to a version with schema 5, one after the other"},
+		"behind what was raised": {4, 5, 5, "the group has schema 5, which is never lowered: install the version of node n1 on node n2"},
+		"long before":            {0, 4, 4, "never lowered"},
+		"before BaseSchema":      {4, 3, 0, "until the group has one"},
+	} {
+		text := release{"1", c.own}.apart("n2", release{"2", c.there}, "n1", c.inForce)
+		if (text == "") != (c.want == "") || !strings.Contains(text, c.want) {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
 }
 
 // TestHostileReleases: what no program says is refused and let nobody in, wherever it comes.
@@ -310,7 +350,7 @@ func TestHostileInfo(t *testing.T) {
 	}
 	huge := strings.Repeat("9", 10_000)
 	for name, info := range map[string]Info{
-		"negative": {Name: "n2", Schema: -1}, "long": {Name: "n2", Version: huge}, "long name": {Name: huge}, "escape": {Name: "n2", Version: "\x1b"}, "": {Name: "n2"},
+		"negative": {Name: "n2", Schema: -1}, "impossible group": {Name: "n2", Schema: 4, GroupSchema: 1 << 30}, "long": {Name: "n2", Version: huge}, "long name": {Name: huge}, "escape": {Name: "n2", Version: "\x1b"}, "": {Name: "n2"},
 	} {
 		says.Store(&info)
 		got, err := g[0].node.askInfo(ctxFor(t, 10*time.Second), g[1].node.Addr(), "n2")

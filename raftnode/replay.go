@@ -22,6 +22,11 @@ func replay(log raft.CommitTrackingLogStore, snaps raft.SnapshotStore, state *fs
 	if err != nil {
 		return fmt.Errorf("read commit index: %w", err)
 	}
+	return replayTo(upto, log, snaps, state)
+}
+
+// replayTo goes on to the entry upto, or to what is in the newest snapshot if that is more.
+func replayTo(upto uint64, log raft.LogStore, snaps raft.SnapshotStore, state *fsm.State) error {
 	from, newest, err := restoreNewest(snaps, state)
 	if err != nil {
 		return err
@@ -63,7 +68,11 @@ func restoreNewest(snaps raft.SnapshotStore, state *fsm.State) (restored, newest
 	var errs []error
 	for _, meta := range list {
 		if err := restoreOne(snaps, meta.ID, state); err != nil {
-			errs = append(errs, fmt.Errorf("restore snapshot %s: %w", meta.ID, err))
+			err = fmt.Errorf("restore snapshot %s: %w", meta.ID, err)
+			if errors.Is(err, fsm.ErrSnapshotUnknown) { // it is whole, so an older one is no way round it
+				return 0, 0, err
+			}
+			errs = append(errs, err)
 			continue
 		}
 		return meta.Index, list[0].Index, nil

@@ -3,6 +3,8 @@ package raftnode
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,19 +15,20 @@ import (
 // It waits at most until ctx ends. Called again it waits for the first call.
 func (n *Node) Stop(ctx context.Context) error { return n.shut(ctx, true) }
 
+// Kill ends the node so that the others see what they see when its process dies: nothing is handed over, and all connections end at once. It is for tests and
+// simulators, which have no process to kill.
+func (n *Node) Kill(ctx context.Context) error { return n.shut(ctx, false) }
+
 // shut is Stop, or, without handing over, what the others see when the process dies.
 func (n *Node) shut(ctx context.Context, handOver bool) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		n.stopOnce.Do(func() {
+	n.stopOnce.Do(func() {
+		go func() {
+			defer close(n.stopped)
 			n.stop(ctx, handOver)
-			close(n.stopped)
-		})
-		<-n.stopped
-	}()
+		}()
+	})
 	select {
-	case <-done:
+	case <-n.stopped:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stop node: %w", ctx.Err())
@@ -64,6 +67,7 @@ func (n *Node) stop(ctx context.Context, handOver bool) {
 	}
 	n.cancel()
 	n.pool.close()
+	n.beside.close()
 	n.server.close()
 	if l := n.port.Load(); l != nil {
 		l.wg.Wait()
@@ -73,6 +77,8 @@ func (n *Node) stop(ctx context.Context, handOver bool) {
 	n.ended = true
 	n.starting.Unlock()
 	n.wg.Wait()
+	n.aside.Wait()
+	n.audit.images.close()
 }
 
 // TransferLeadership makes another voter lead. It does nothing on a node that does not lead.
@@ -85,20 +91,26 @@ func (n *Node) TransferLeadership(ctx context.Context) error {
 }
 
 func (n *Node) handOver(ctx context.Context, r *raft.Raft) error {
-	voters := 0
-	for _, s := range n.membership().Servers {
-		if s.Suffrage == raft.Voter {
-			voters++
-		}
-	}
-	if voters < 2 {
+	others, votes := n.otherVoters()
+	if !votes || len(others) == 0 {
 		return nil // nobody to hand over to
 	}
-	// One try may pick a follower that is just gone.
-	for {
-		err := await(ctx, n, r.LeadershipTransfer)
+	// One try may pick a follower that is just gone; and raft always picks the same one, which may not want to: then it is the others' turn.
+	if there := slices.DeleteFunc(slices.Clone(others), func(s raft.Server) bool { return n.trans.absent.gone(s.ID, n.timing.election) }); len(there) > 0 {
+		others = there
+	}
+	n.trans.absent.release()
+	transfer := r.LeadershipTransfer
+	for i := 0; ; i++ {
+		err := await(ctx, n, transfer)
+		to := others[i%len(others)]
+		transfer = func() raft.Future { return r.LeadershipTransferToServer(to.ID, to.Address) }
 		if err == nil || r.State() != raft.Leader {
 			return nil
+		}
+		// One in quarantine never will, and keeps this node a leader for as long as it is asked.
+		if i >= 2*len(others) && strings.Contains(err.Error(), ErrQuarantined.Error()) {
+			return err
 		}
 		select {
 		case <-time.After(n.timing.heartbeat / 4):
@@ -119,9 +131,19 @@ func (n *Node) noMoreRaft() {
 
 // endRaft shuts raft down and waits for its goroutines; raft itself waits at the first call only.
 func (n *Node) endRaft() {
-	if r := n.raft.Load(); r != nil {
-		n.raftEnd.Do(func() { _ = r.Shutdown().Error() })
+	r := n.raft.Load()
+	if r == nil {
+		return
 	}
+	n.raftEnd.Do(func() {
+		down := r.Shutdown()
+		n.endSending()
+		go func() {
+			defer close(n.raftDown)
+			_ = down.Error()
+		}()
+	})
+	<-n.raftDown
 }
 
 // settle refuses new futures and waits for those under way: raft does not answer them once it is shut down.

@@ -15,24 +15,44 @@ import (
 // diskGuard stops the node when the disk is in doubt. raft panics on some of these errors and only logs others; here all
 // of them end in Run's error, and raft's goroutine that met one goes no further.
 type diskGuard struct {
-	stop func(error)
-	live atomic.Bool // set once raft's own goroutines are the only callers
-	done <-chan struct{}
+	stop   func(error)
+	live   atomic.Bool // set once raft's own goroutines are the only callers
+	done   <-chan struct{}
+	writes diskWrites
+	space  diskSpace
+	first  atomic.Pointer[error] // the first one that puts the disk in doubt
 }
 
 // check looks at the error of a disk operation.
 func (g *diskGuard) check(err error) {
+	if g.doubts(err) {
+		g.stop(fmt.Errorf("%w: %w", ErrDisk, err))
+	}
+}
+
+// doubts tells whether an error puts the disk in doubt, and keeps the first one that does.
+func (g *diskGuard) doubts(err error) bool {
 	var damaged *storage.CorruptError
 	var fatal *storage.FatalError
-	if errors.As(err, &damaged) || errors.As(err, &fatal) {
-		g.stop(fmt.Errorf("storage: %w", err))
+	if !errors.As(err, &damaged) && !errors.As(err, &fatal) {
+		return false
 	}
+	g.first.CompareAndSwap(nil, &err)
+	return true
+}
+
+// explain makes an ErrDisk of what raft says while it starts, if the disk is the reason: raft keeps the text alone.
+func (g *diskGuard) explain(err error) error {
+	if first := g.first.Load(); first != nil {
+		return fmt.Errorf("%w: %w: %w", ErrDisk, err, *first)
+	}
+	return err
 }
 
 // leave ends the calling goroutine, which is one of raft's. The alternative would be raft's panic.
 func (g *diskGuard) leave(err error) {
-	if err != nil && g.live.Load() {
-		g.stop(fmt.Errorf("storage: %w", err))
+	if g.doubts(err); err != nil && g.live.Load() {
+		g.stop(fmt.Errorf("%w: %w", ErrDisk, err))
 		runtime.Goexit()
 	}
 }
@@ -55,7 +75,14 @@ func (l guardedLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.L
 
 // StoreLogs may fail on a full disk: then a leader steps down, a follower refuses, and both go on when there is room.
 func (l guardedLog) StoreLogs(logs []*raft.Log) error {
+	if err := l.guard.space.refuses(logs); err != nil {
+		l.guard.space.full(err)
+		return err
+	}
+	end := l.guard.writes.begin("a write of log entries")
 	err := l.CommitTrackingLogStore.StoreLogs(logs)
+	end()
+	l.guard.space.wrote(err)
 	l.guard.check(err)
 	return err
 }
@@ -83,7 +110,10 @@ func (s guardedStable) SetUint64(key []byte, value uint64) error {
 // retry waits while the disk is full: to raft that is a slow disk, which is safe.
 func (s guardedStable) retry(set func() error) error {
 	for {
+		end := s.guard.writes.begin("a write of Raft's term or vote")
 		err := set()
+		end()
+		s.guard.space.full(err)
 		if !errors.Is(err, storage.ErrNoSpace) || !s.guard.live.Load() {
 			s.guard.leave(err)
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -22,6 +23,8 @@ type nodeLog struct {
 	mu   sync.RWMutex
 	snap raft.Log // index and term of the newest snapshot
 	hole bool     // the log has no entry of that index
+
+	weight logWeight
 }
 
 var _ raft.CommitTrackingLogStore = (*nodeLog)(nil)
@@ -35,7 +38,7 @@ func newNodeLog(log raft.CommitTrackingLogStore, snaps raft.SnapshotStore) (*nod
 	if err != nil {
 		return nil, err
 	}
-	l := &nodeLog{LogCache: cache, log: log}
+	l := &nodeLog{LogCache: cache, log: log, weight: logWeight{heavy: make(chan struct{}, 1)}}
 	if len(list) > 0 {
 		err = l.snapshotAt(list[0].Index, list[0].Term)
 	}
@@ -86,7 +89,8 @@ func (l *nodeLog) GetCommitIndex() (uint64, error) { return 0, nil }
 // notedSnapshots tells the log of each new snapshot.
 type notedSnapshots struct {
 	raft.SnapshotStore
-	log *nodeLog
+	log  *nodeLog
+	disk *diskGuard
 }
 
 func (s notedSnapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, ci uint64, t raft.Transport) (raft.SnapshotSink, error) {
@@ -94,18 +98,24 @@ func (s notedSnapshots) Create(v raft.SnapshotVersion, index, term uint64, c raf
 	if err != nil {
 		return nil, err
 	}
-	return notedSink{sink, s.log, index, term}, nil
+	entries, bytes := s.log.weight.now()
+	return notedSink{sink, s, index, term, entries, bytes}, nil
 }
 
 type notedSink struct {
 	raft.SnapshotSink
-	log         *nodeLog
-	index, term uint64
+	to             notedSnapshots
+	index, term    uint64
+	entries, bytes int64 // see logWeight
 }
 
 func (s notedSink) Close() error {
-	if err := s.SnapshotSink.Close(); err != nil {
+	end := s.to.disk.writes.beginAt(diskWrite{op: "the end of a snapshot", since: time.Now(), bulk: true})
+	err := s.SnapshotSink.Close()
+	end()
+	if err != nil {
 		return err
 	}
-	return s.log.snapshotAt(s.index, s.term)
+	s.to.log.weight.covered(s.entries, s.bytes)
+	return s.to.log.snapshotAt(s.index, s.term)
 }

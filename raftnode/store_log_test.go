@@ -93,8 +93,8 @@ func TestFollowerWithAHoleTakesEntries(t *testing.T) {
 	addr, trans := raft.NewInmemTransport("")
 	c := timings["wan"].raftConfig("self")
 	c.Logger = newRaftLogger(testLogger("self"))
-	a := &fsmAdapter{state: fsm.New(), stop: func(error) {}, applied: &broadcast{}, revised: &broadcast{}, members: func(raft.Configuration) {}, heard: func(time.Time) {}}
-	r, err := raft.NewRaft(c, a, l, store, notedSnapshots{snaps, l}, trans)
+	a := &fsmAdapter{state: fsm.New(), stop: func(error) {}, applied: &broadcast{}, revised: &broadcast{}, members: func(uint64, raft.Configuration) {}, heard: func(time.Time) {}}
+	r, err := raft.NewRaft(c, a, l, store, notedSnapshots{snaps, l, &diskGuard{}}, trans)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestFollowerWithAHoleTakesEntries(t *testing.T) {
 		t.Errorf("%+v, last index %d", resp, r.LastIndex())
 	}
 	// And a snapshot that arrives is noted.
-	sink, err := notedSnapshots{snaps, l}.Create(1, 9, 2, raft.Configuration{}, 1, trans)
+	sink, err := notedSnapshots{snaps, l, &diskGuard{}}.Create(1, 9, 2, raft.Configuration{}, 1, trans)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -200,7 +200,7 @@ func TestAdapterSkipsStopsAndSnapshots(t *testing.T) {
 	var stopped error
 	var members int
 	a := &fsmAdapter{state: s, stop: func(err error) { stopped = err }, applied: &broadcast{}, revised: &broadcast{}, heard: func(time.Time) {},
-		members: func(raft.Configuration) { members++ }}
+		members: func(uint64, raft.Configuration) { members++ }}
 	entry := func(i int) *raft.Log {
 		return &raft.Log{Index: uint64(i), Term: 2, Type: raft.LogCommand, Data: touchEntry(t, i)}
 	}

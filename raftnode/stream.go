@@ -18,6 +18,8 @@ type streamLayer struct {
 	accepted chan net.Conn
 	closed   chan struct{}
 
+	warmed warmed
+
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // nil once closed
 }
@@ -93,6 +95,9 @@ func (s *streamLayer) Addr() net.Addr { return s.addr }
 func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	if c := s.warmConn(ctx, string(addr)); c != nil {
+		return &raftConn{Conn: c, layer: s}, nil
+	}
 	c, err := s.dial(ctx, string(addr))
 	if err != nil {
 		return nil, err

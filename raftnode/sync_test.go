@@ -156,7 +156,7 @@ func TestConfirmTerm(t *testing.T) {
 	leader := g.leader()
 	l := leader.node.lead.Load()
 	// A member that never comes: it stays a non-voter.
-	if err := leader.node.admit(ctxFor(t, 10*time.Second), founder{Name: "n9", ID: "n9/00000000", Addr: "127.0.0.1:9"}); err != nil {
+	if err := leader.node.admit(ctxFor(t, 10*time.Second), founder{Name: "n9", ID: "n9/00000000", Addr: "127.0.0.1:9"}, leader.node.says); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range g {

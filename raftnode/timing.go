@@ -6,22 +6,34 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
 )
 
-// timing is one of the three sets of intervals. The lease is always shorter than the election time-out, so that a leader
-// that is cut off has stepped down before another one can be elected.
+// timing is one of the three sets of intervals. What they have to do with each other is in timing_sum.go.
 type timing struct {
-	heartbeat time.Duration // a follower waits 1 to 2 of these before it stands for election
+	heartbeat time.Duration // a follower that has not heard of its leader for so long may vote for another one, or stand for election itself
 	election  time.Duration
-	lease     time.Duration // a leader without a majority for so long steps down
+	lease     time.Duration // a leader without a majority for so long steps down; what is held by Lease goes then too
+	roundTrip time.Duration // reserve between the two: clocks that drift, timers that are late
+	drop      time.Duration // reserve: to take off what is held by Lease
+	renew     time.Duration // between two calls of Lease
 	commit    time.Duration // at most 2 of these until an idle follower learns of the last commit
 	rpc       time.Duration // dial and answer of one Raft message
+	stall     time.Duration // a write to the disk that takes longer has stalled, unless it is slow anyway: see stallBound
+	hung      time.Duration // one that takes longer will never end
 }
 
 var timings = map[string]timing{
-	"lan":  {heartbeat: 250 * time.Millisecond, election: 250 * time.Millisecond, lease: 200 * time.Millisecond, commit: 5 * time.Millisecond, rpc: 1500 * time.Millisecond},
-	"wan":  {heartbeat: time.Second, election: time.Second, lease: 500 * time.Millisecond, commit: 20 * time.Millisecond, rpc: 5 * time.Second},
-	"fast": {heartbeat: 60 * time.Millisecond, election: 60 * time.Millisecond, lease: 50 * time.Millisecond, commit: 4 * time.Millisecond, rpc: time.Second},
+	"lan": {heartbeat: 400 * time.Millisecond, election: 400 * time.Millisecond, lease: 320 * time.Millisecond, roundTrip: 20 * time.Millisecond,
+		drop: 60 * time.Millisecond, renew: 20 * time.Millisecond, commit: 5 * time.Millisecond, rpc: 1500 * time.Millisecond,
+		stall: time.Second, hung: 30 * time.Second},
+	"wan": {heartbeat: time.Second, election: time.Second, lease: 750 * time.Millisecond, roundTrip: 100 * time.Millisecond,
+		drop: 150 * time.Millisecond, renew: 100 * time.Millisecond, commit: 20 * time.Millisecond, rpc: 5 * time.Second,
+		stall: 2 * time.Second, hung: 30 * time.Second},
+	"fast": {heartbeat: 80 * time.Millisecond, election: 80 * time.Millisecond, lease: 60 * time.Millisecond, roundTrip: 4 * time.Millisecond,
+		drop: 16 * time.Millisecond, renew: 5 * time.Millisecond, commit: 4 * time.Millisecond, rpc: time.Second,
+		stall: 250 * time.Millisecond, hung: 30 * time.Second},
 }
 
 func timingByName(name string) (timing, error) {
@@ -32,7 +44,7 @@ func timingByName(name string) (timing, error) {
 	if !ok {
 		return timing{}, fmt.Errorf("timing %q is none of lan, wan, fast", name)
 	}
-	return t, nil
+	return t, t.sum().check()
 }
 
 // noLeader is how long a group may be without a leader before writes are refused.
@@ -50,6 +62,15 @@ const (
 	logCacheEntries  = 256
 )
 
+// stagger is what a node that may stand for election gives one that has more right to.
+func (t timing) stagger() time.Duration { return max(t.heartbeat/20, 5*time.Millisecond) }
+
+// keepWord is for how long a node that finds the leader gone keeps its word to another one: as long as it would wait for a sign of life of that one as the leader.
+func (t timing) keepWord() time.Duration { return t.heartbeat }
+
+// patience is how long a node waits for one that has more right to stand and does not.
+func (t timing) patience() time.Duration { return max(t.heartbeat/4, 10*time.Millisecond) }
+
 // raftConfig leaves log and channel to the caller.
 func (t timing) raftConfig(id raft.ServerID) *raft.Config {
 	c := raft.DefaultConfig()
@@ -60,6 +81,9 @@ func (t timing) raftConfig(id raft.ServerID) *raft.Config {
 	c.SnapshotThreshold = 65536
 	c.SnapshotInterval = 30 * time.Second
 	c.TrailingLogs = 20480
+	if failpoint.Built { // so that a short test compacts the log
+		c.TrailingLogs = 64
+	}
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
 	// Restores are done by replay (see there): raft's own ways lose the membership and can lock up.

@@ -103,6 +103,9 @@ func (n *Node) handleToken(ctx context.Context, _ caller, payload []byte) ([]byt
 	if err != nil {
 		return nil, refused("%v", err)
 	}
+	if n.wasRemoved(serverID(name, nodeID)) {
+		return nil, staysOut(name)
+	}
 	if err := n.nameIsFree(ctx, name, serverID(name, nodeID)); err != nil {
 		return nil, err
 	}

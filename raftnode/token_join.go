@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
 	"github.com/holdfast-lb/holdfast/raftnode/pki"
 )
 
@@ -74,7 +75,7 @@ func (n *Node) redeemAt(ctx context.Context, addr string, tok *pki.JoinToken, ke
 	if err != nil {
 		return err
 	}
-	c, err := dialTLS(ctx, cfg, addr)
+	c, err := dialTLS(ctx, n.opt.Network, cfg, addr)
 	if err != nil {
 		return err
 	}
@@ -106,6 +107,7 @@ func (n *Node) redeemAt(ctx context.Context, addr string, tok *pki.JoinToken, ke
 	if err := creds.Save(n.opt.TLSDir); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.JoinCertificate)
 	return errors.Join(n.useCredentials(creds), dropPendingKey(n.opt.TLSDir))
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/holdfast-lb/holdfast/raftnode/pki"
+	"github.com/holdfast-lb/holdfast/storage/durable"
 )
 
 const (
@@ -63,7 +64,7 @@ func makePendingKey(dir, path string) (ed25519.PrivateKey, error) {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = durable.SyncDir(dir)
 	}
 	if err != nil {
 		_ = os.Remove(tmp.Name())
@@ -78,12 +79,4 @@ func dropPendingKey(dir string) error {
 		return fmt.Errorf("remove join key: %w", err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

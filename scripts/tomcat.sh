@@ -12,6 +12,7 @@ missing=()
 for package in tomcat10 tomcat10-examples; do
 	dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
+command -v javac >/dev/null || missing+=(default-jdk-headless) # for tomcat_store.sh
 if [ ${#missing[@]} -gt 0 ]; then
 	echo "installing ${missing[*]}"
 	apt-get update -qq

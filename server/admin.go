@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin"
@@ -50,7 +51,20 @@ func (a adminNode) callLeader(ctx context.Context, c instanceCall) (fsm.Result, 
 	return r, adminError(a.s.node.WaitApplied(ctx, r.Index))
 }
 
-func (a adminNode) Sync(ctx context.Context) error { return adminError(a.s.node.Sync(ctx)) }
+// Sync says why a node cannot have what the group has where it knows that: full disks are no loss of the leader or a majority.
+func (a adminNode) Sync(ctx context.Context) error {
+	err := a.s.node.Sync(ctx)
+	if err == nil {
+		return nil
+	}
+	if q := a.s.node.Quarantined(); q != nil && a.s.node.StateInDoubt() == nil {
+		return quarantineProblem(q)
+	}
+	if full := a.s.node.NoRoom(); full != nil {
+		err = full
+	}
+	return adminError(err)
+}
 
 // WaitAll returns when every node has applied index and its data plane obeys what was in force at index: its listeners are bound, its routing is that.
 func (a adminNode) WaitAll(ctx context.Context, index uint64) error {
@@ -59,17 +73,24 @@ func (a adminNode) WaitAll(ctx context.Context, index uint64) error {
 	}
 	// Most entries change nothing in Operating, so its index may be an earlier one; a later one is more than was asked for.
 	want := min(index, a.s.state.Operating().Index)
+	return waitObeyed(ctx, a.s.node.Members, want)
+}
+
+// waitObeyed asks until all obey. The error is what was found out before ctx ended, if anything was: a question that it cuts short says nothing about anybody.
+func waitObeyed(ctx context.Context, members func(context.Context) []raftnode.MemberInfo, want uint64) (err error) {
 	tick := time.NewTicker(servingPoll)
 	defer tick.Stop()
 	for {
-		err := allObey(a.s.node.Members(ctx), want)
-		if err == nil {
+		switch found := allObey(members(ctx), want); {
+		case found == nil:
 			return nil
+		case err == nil || ctx.Err() == nil:
+			err = found
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return adminError(fmt.Errorf("%w: %w", err, ctx.Err()))
+			return err
 		}
 	}
 }
@@ -89,11 +110,24 @@ func allObey(members []raftnode.MemberInfo, want uint64) error {
 			errs = append(errs, fmt.Errorf("node %s: its description cannot be read", m.Name))
 		case d.InForce < want:
 			errs = append(errs, fmt.Errorf("node %s serves what was in force at index %d, not yet that of index %d", m.Name, d.InForce, want))
-		case !d.Ready:
+		case !d.Ready && !d.Evacuated:
 			errs = append(errs, fmt.Errorf("node %s: %s", m.Name, d.Reason))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Transfer asks the leader, which hands over.
+func (a adminNode) Transfer(ctx context.Context, to string) error {
+	leader := a.s.node.Leader()
+	if leader == "" {
+		return fmt.Errorf("%w: no leader is known", admin.ErrNoQuorum)
+	}
+	_, err := a.s.ask(ctx, leader, asked{Do: askTransfer, To: to})
+	if errors.Is(err, raftnode.ErrRefused) {
+		return &admin.RefusedError{Words: strings.TrimPrefix(err.Error(), raftnode.ErrRefused.Error()+": ")}
+	}
+	return adminError(err)
 }
 
 func (a adminNode) Ready() error { return a.s.ready() }
@@ -126,13 +160,24 @@ func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
 		d.Reason = "its description cannot be read" // a node of another version
 	}
 	out.Role, out.Version, out.Zone, out.AdminAddr = m.Info.Role, m.Info.Version, m.Info.Zone, m.Info.Admin
-	out.Schema = m.Info.Schema
+	out.Schema, out.Started, out.ReadOnly = m.Info.Schema, m.Info.Started, m.Info.ReadOnly
 	out.Ready, out.Reason = d.Ready, d.Reason
 	out.Applied, out.Revision, out.Sessions = m.Info.DigestIndex, m.Info.Revision, m.Info.Sessions
 	out.ClockSkew, out.Digest, out.Checkpoint = m.Skew, m.Info.Digest, m.Info.Checkpoint
+	out.Quarantine, out.Disk, out.NoRoom = quarantineOf(m.Info.Quarantine), m.Info.Disk, m.Info.NoRoom
 	out.Instances, out.InForce = instances(d.Instances), d.InForce
 	for _, j := range d.Jobs {
 		out.Duties = append(out.Duties, admin.DutyStatus(j))
+	}
+	if d.VIP != nil {
+		out.VIP = &admin.VIPStatus{Addresses: d.VIP.Addresses, Holds: d.VIP.Holds, Eligible: d.VIP.Eligible, Reason: d.VIP.Reason, Conflict: d.VIP.Conflict,
+			Connections: d.VIP.Connections, Warnings: d.VIP.Warnings}
+	}
+	if z := d.Zone; z != nil {
+		out.DNS = &admin.DNSZone{Name: z.Name, TTL: time.Duration(z.TTLSeconds) * time.Second}
+	}
+	if b := d.Backup; b != nil {
+		out.Backup = &admin.BackupSetting{To: b.To, Every: time.Duration(b.EveryMillis) * time.Millisecond, Keep: b.Keep}
 	}
 	if d.Programs != nil {
 		out.Programs = (*admin.Programs)(d.Programs)
@@ -149,6 +194,7 @@ func instances(list []lb.InstanceStatus) []admin.InstanceStatus {
 		out[i] = admin.InstanceStatus{
 			Cluster: s.Cluster, Instance: s.Instance, Up: s.Health != "down", Partial: s.Health == "partial", Reason: s.Reason, Since: s.Since, InFlight: s.InFlight,
 			Waiting: s.Waiting, Suspect: s.Suspect, Agent: s.Agent, Withheld: s.Withheld,
+			Certificate: (*admin.InstanceCertificate)(s.Certificate),
 		}
 	}
 	return out
@@ -159,8 +205,15 @@ func adminError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, raftnode.ErrSchema):
+		_, words, _ := strings.Cut(err.Error(), raftnode.ErrSchema.Error()+": ")
+		return &admin.RefusedError{Words: words}
+	case errors.Is(err, raftnode.ErrQuarantined):
+		return quarantineProblem(err)
 	case errors.Is(err, raftnode.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: %w", admin.ErrOutcomeUnknown, err)
+	case errors.Is(err, raftnode.ErrNoRoom):
+		return fmt.Errorf("%w: %w", admin.ErrNoRoom, err)
 	case errors.Is(err, raftnode.ErrNoQuorum):
 		return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
 	case errors.Is(err, raftnode.ErrClosed):

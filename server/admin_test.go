@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -37,6 +38,32 @@ func TestAllObey(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// TestWaitSaysWhatWasFound: a question that the end of the wait cuts short is no reason why a node does not serve; the one before says that.
+func TestWaitSaysWhatWasFound(t *testing.T) {
+	detail, err := json.Marshal(description{InForce: 7, Reason: "listener web: port in use"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	err = waitObeyed(ctx, func(context.Context) []raftnode.MemberInfo {
+		if asked++; asked < 3 {
+			return []raftnode.MemberInfo{{Name: "n2", Reachable: true, Info: raftnode.Info{Detail: detail}}}
+		}
+		cancel()
+		return []raftnode.MemberInfo{{Name: "n2", Error: "no word from it in time"}}
+	}, 7)
+	if err == nil || err.Error() != "node n2: listener web: port in use" || asked != 3 {
+		t.Errorf("%v after %d questions", err, asked)
+	}
+	err = waitObeyed(ctx, func(context.Context) []raftnode.MemberInfo {
+		return []raftnode.MemberInfo{{Name: "n2", Error: "no word from it in time"}}
+	}, 7)
+	if err == nil || err.Error() != "node n2: no word from it in time" {
+		t.Errorf("nothing found before: %v", err)
 	}
 }
 

@@ -1,11 +1,15 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/storage"
 )
 
 func valid() Config {
@@ -53,6 +57,7 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		"hook dir missing":    {func(c *Config) { c.HookDir = "/no/such/dir" }, "--hook-dir"},
 		"hook dir is a file":  {func(c *Config) { c.HookDir = "/etc/hosts" }, "is not a directory"},
 		"hook dir for all":    {func(c *Config) { c.HookDir = "/tmp" }, "chmod go-w"},
+		"dns address alone":   {func(c *Config) { c.DNSAddresses = []string{"192.0.2.1"} }, "--dns-zone, which is missing"},
 		"expect negative":     {func(c *Config) { c.BootstrapExpect = -1 }, "--bootstrap-expect"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,6 +129,78 @@ func TestDiscoverStandsInForJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInitStringIsForTheFirstStart: who has deleted it, as is said everywhere, starts the node again with the flags that it had.
+func TestInitStringIsForTheFirstStart(t *testing.T) {
+	c := valid()
+	c.DataDir, c.BootstrapExpect, c.Join = filepath.Join(t.TempDir(), "n1"), 3, []string{"n2:1"}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "init string") {
+		t.Errorf("without a data directory: %v", err)
+	}
+	d, err := storage.Open(c.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.SetIdentity(storage.Identity{Name: "n1", NodeID: "7f8a2c1e-0000-4000-8000-000000000001", GroupID: "7f8a2c1e-0000-4000-8000-000000000002", Epoch: 1}), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Errorf("on the disk of a node: %v", err)
+	}
+}
+
+func TestReadOnlyFoundsAndHoldsNothing(t *testing.T) {
+	for flag, set := range map[string]func(*Config){
+		"--bootstrap": func(c *Config) { c.Bootstrap = true }, "--bootstrap-expect": func(c *Config) { c.BootstrapExpect, c.JoinToken, c.Join = 3, "hfi1.x", []string{"a:1"} },
+		"--vip": func(c *Config) { c.VIPs = []string{"10.0.0.100/24@eth0"} }, "--vip-hook": func(c *Config) { c.VIPHook = "/bin/true" },
+	} {
+		c := Defaults()
+		c.Name = "n1"
+		set(&c)
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s alone: %v", flag, err)
+		}
+		c.ReadOnly = true
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "--read-only excludes") || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
+func TestBackupSettings(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"none":              {func(*Config) {}, ""},
+		"a directory":       {func(c *Config) { c.BackupTo = "/backup" }, ""},
+		"a bucket":          {func(c *Config) { c.BackupTo, c.S3Endpoint = "s3://backups/shop", "https://minio:9000" }, ""},
+		"all stay":          {func(c *Config) { c.BackupTo, c.BackupKeep = "/backup", 0 }, ""},
+		"too often":         {func(c *Config) { c.BackupTo, c.BackupEvery = "/backup", time.Minute-1 }, "--backup-every: 59.999999999s is too often: at least 1m0s"},
+		"negative":          {func(c *Config) { c.BackupTo, c.BackupKeep = "/backup", -1 }, "--backup-keep: -1"},
+		"no bucket":         {func(c *Config) { c.BackupTo = "s3://B" }, "--backup-to: \"B\" is no name of a bucket"},
+		"one archive":       {func(c *Config) { c.BackupTo = "s3://backups/a.hfb" }, "--backup-to names one archive"},
+		"a store of no URL": {func(c *Config) { c.BackupTo, c.S3Endpoint = "s3://backups", "minio:9000" }, "--s3-endpoint"},
+		"a lone endpoint":   {func(c *Config) { c.S3Endpoint = "https://minio:9000" }, "--s3-endpoint is for --backup-to s3://BUCKET/PREFIX, which is missing"},
+		"a useless one":     {func(c *Config) { c.BackupTo, c.S3Endpoint = "/backup", "https://minio:9000" }, "not for a directory"},
+	} {
+		c := Defaults()
+		c.Name = "n1"
+		tt.change(&c)
+		err := c.Validate()
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) || err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	c := Defaults()
+	c.Name, c.BackupTo = "n1", "s3://backups"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") {
 		t.Error(err)
 	}
 }

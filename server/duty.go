@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/raftnode"
 )
 
 // dutyState is what the leader's duties read of the replicated state; *fsm.State is one.
@@ -63,6 +64,8 @@ const (
 	proposeWait = 3 * time.Second
 	// A duty that failed looks again after retryFirst, then ever later, at most after retryLast.
 	retryFirst, retryLast = 50 * time.Millisecond, time.Second
+	// leaving is for how long a duty may hear that nothing was done, because this node does not lead, or hands over: then its term is about to end, and the next leader does it.
+	leaving = 2 * time.Second
 )
 
 // run does all duties until ctx ends with the term.
@@ -78,18 +81,25 @@ func (t *term) keep(ctx context.Context, d duty) {
 	timer := time.NewTimer(never)
 	defer timer.Stop()
 	retry := retryFirst
+	var failing time.Time // since when all attempts have
 	for ctx.Err() == nil {
 		changed := t.changed() // asked before the state is looked at, so that no change slips through in between
 		again, err := d.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		t.jobs.note(d.name(), err)
-		if err != nil {
-			t.log.Warn("leader's duty failed, it is tried again", "duty", d.name(), "error", err)
-			again, retry, changed = retry, min(2*retry, retryLast), nil
+		if err == nil {
+			failing, retry = time.Time{}, retryFirst
+			t.jobs.note(d.name(), nil)
 		} else {
-			retry = retryFirst
+			if failing.IsZero() {
+				failing = time.Now()
+			}
+			if !raftnode.TryAgain(err) || time.Since(failing) >= leaving {
+				t.jobs.note(d.name(), err)
+				t.log.Warn("leader's duty failed, it is tried again", "duty", d.name(), "error", err)
+			}
+			again, retry, changed = retry, min(2*retry, retryLast), nil
 		}
 		timer.Reset(max(again, 0))
 		select {

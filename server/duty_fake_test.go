@@ -144,6 +144,8 @@ func longest(c fsm.Command) (n int) {
 	switch c := c.(type) {
 	case *fsm.ScheduleDrop:
 		n = len(c.Failure)
+	case *fsm.BackupEnd:
+		n = len(c.Failure)
 	case *fsm.VerdictSet:
 		for _, v := range c.Verdicts {
 			n = max(n, len(v.Reason))
@@ -208,6 +210,37 @@ func (g *fakeGroup) apply(c fsm.Command) fsm.Result {
 			op.Revision = &fsm.Revision{Number: op.Revision.Number + 1, Config: c.Config, Actor: c.Actor}
 			op.Config = c.Config
 			op.Schedules = slices.Delete(slices.Clone(op.Schedules), i, i+1)
+		})
+	case *fsm.TicketKeyPut:
+		if keys := g.op.TicketKeys; len(keys) == 0 && c.Expect != 0 || len(keys) > 0 && keys[0].ID != c.Expect {
+			return fsm.Result{Code: fsm.CodeConflict}
+		}
+		g.alter(func(op *fsm.Operating) {
+			op.TicketKeys = append([]fsm.TicketKey{{ID: op.Index, Since: g.now, Key: c.Key}}, op.TicketKeys...)
+		})
+	case *fsm.BackupBegin:
+		if b := g.op.Backups; b != nil && (b.ID != c.Expect || b.Runs()) || b == nil && c.Expect != "" {
+			return fsm.Result{Code: fsm.CodeConflict}
+		}
+		g.alter(func(op *fsm.Operating) {
+			next := fsm.Backups{First: g.now}
+			if op.Backups != nil {
+				next = *op.Backups
+			}
+			next.ID, next.Node, next.Every, next.Begun, next.Ended, next.Failure = c.ID, c.Node, c.Every, g.now, time.Time{}, ""
+			op.Backups = &next
+		})
+	case *fsm.BackupEnd:
+		if b := g.op.Backups; b == nil || b.ID != c.ID || !b.Runs() {
+			return fsm.Result{Code: fsm.CodeAbsent}
+		}
+		g.alter(func(op *fsm.Operating) {
+			next := *op.Backups
+			next.Ended, next.Failure, next.Failures = g.now, c.Failure, next.Failures+1
+			if c.Failure == "" {
+				next.Failures, next.Good = 0, &fsm.GoodBackup{Node: next.Node, Name: c.Name, Index: c.Index, Bytes: c.Bytes, At: next.Begun}
+			}
+			op.Backups = &next
 		})
 	case *fsm.ScheduleDrop:
 		i := slices.IndexFunc(g.op.Schedules, func(s fsm.Schedule) bool { return s.ID == c.ID })

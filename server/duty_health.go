@@ -29,7 +29,8 @@ const (
 //
 // A node that has an instance only since a moment ago may not have checked it yet, and takes it for available until then. Such a node has no vote: its
 // "available" counts only once it is older than a check can take (the cluster's health time-out), or when the leader has seen the same process
-// of the node find the instance unavailable before. As long as its vote could turn the verdict, the verdict stays what it is.
+// of the node find the instance unavailable before. Nor has a node that was cut off and has not found again what it found then. As long as its vote could
+// turn the verdict, the verdict stays what it is.
 type healthDuty struct {
 	*term
 	at      time.Time // of the last gathering
@@ -158,6 +159,8 @@ func (d *healthDuty) count(c *config.Cluster, name string, reports []memberRepor
 		by := checkedBy{r.node, r.started, c.Name, name}
 		checked[by] = d.checked[by]
 		switch {
+		case s.Health == "down" && s.Unproven:
+			v.abstain++
 		case s.Health == "down":
 			v.down++
 			v.reasons = append(v.reasons, fmt.Sprintf("node %s: %s", r.node, s.Reason))
@@ -187,6 +190,9 @@ func (v votes) verdict(is fsm.HealthState) fsm.Verdict {
 	out := fsm.Verdict{State: best, Down: v.down, Reporting: reporting - v.abstain}
 	if reporting == 0 || best != worst {
 		out.State = is
+	}
+	if out.State == fsm.HealthSuspect {
+		out.Down = v.down + v.suspect // so that it counts those whose reasons follow
 	}
 	if out.State != fsm.HealthUp {
 		out.Reason = clip(strings.Join(v.reasons, "; "), maxReason)

@@ -96,6 +96,23 @@ func TestVerdictsOfManyAndLongReasons(t *testing.T) {
 	})
 }
 
+// TestSuspectCountsThoseThatSuspect: the number stands before their reasons.
+func TestSuspectCountsThoseThatSuspect(t *testing.T) {
+	for _, c := range []struct {
+		v    votes
+		want fsm.Verdict
+	}{
+		{votes{up: 1, suspect: 2}, fsm.Verdict{State: fsm.HealthSuspect, Down: 2, Reporting: 3}},
+		{votes{up: 1, down: 1, suspect: 1}, fsm.Verdict{State: fsm.HealthSuspect, Down: 2, Reporting: 3}},
+		{votes{down: 2, suspect: 1}, fsm.Verdict{State: fsm.HealthFailed, Down: 2, Reporting: 3}},
+		{votes{up: 3}, fsm.Verdict{State: fsm.HealthUp, Reporting: 3}},
+	} {
+		if got := c.v.verdict(fsm.HealthUp); got != c.want {
+			t.Errorf("%+v: %+v, want %+v", c.v, got, c.want)
+		}
+	}
+}
+
 // TestVerdictChangesOnceAndNotForAFlap: one command for each change, with the reason, within half a second and two looks; none for a flap; little to do when nothing changes.
 func TestVerdictChangesOnceAndNotForAFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

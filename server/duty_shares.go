@@ -37,6 +37,7 @@ type sharesDuty struct {
 	reserves map[fsm.InstanceID]int
 	held     map[shareKey]lowered
 	seen     map[shareKey]int // the shares when the duty last looked
+	yields   map[shareKey]yields
 }
 
 // shareKey is one node's share of one instance.
@@ -108,7 +109,7 @@ func (d *sharesDuty) begin(op *fsm.Operating, bounds []boundedInstance) {
 	if d.begun {
 		return
 	}
-	d.begun, d.start, d.held = true, op.Index, make(map[shareKey]lowered)
+	d.begun, d.start, d.held, d.yields = true, op.Index, make(map[shareKey]lowered), make(map[shareKey]yields)
 	d.reserves = make(map[fsm.InstanceID]int)
 	sum, divided := make(map[fsm.InstanceID]int), make(map[fsm.InstanceID]bool)
 	for _, s := range op.Shares {
@@ -164,7 +165,8 @@ func (d *sharesDuty) use(r *memberReport, b boundedInstance, limits map[shareKey
 		flying := 0
 		if s := r.instance(b.cluster, b.name); s != nil {
 			flying = int(s.InFlight)
-			n.demand, n.starved = int(s.InFlight+s.Waiting), s.Waiting > 0
+			went := d.yielded(key, s.Yielded, flying)
+			n.demand, n.starved = int(s.InFlight+s.Waiting)+went, s.Waiting > 0 || went > 0
 		}
 		switch obeys := r.InForce >= low.index; {
 		case flying > n.share:

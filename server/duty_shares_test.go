@@ -25,6 +25,8 @@ type sharers struct {
 	want  [3]int // what its clients would like
 	away  [3]bool
 	lazy  [3]bool // it has not heard of the latest shares yet
+
+	yields [3]int64 // requests that went elsewhere so far
 }
 
 // step lets every node go on for an instant and gives what is in flight at all of them.
@@ -95,6 +97,51 @@ func TestSharesFollowDemandAndRest(t *testing.T) {
 			t.Errorf("when the demand moves: %v", s.limit)
 		}
 	})
+}
+
+// TestSharesFollowYields: with locality nothing waits at a near instance; a node whose requests go past it gets its share all the same, also when there are
+// fewer connections than nodes, and keeps it.
+func TestSharesFollowYields(t *testing.T) { // WAS-22
+	for _, c := range []struct{ bound, want, least int }{{1, 1, 1}, {2, 1, 1}, {30, 20, 18}} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newFakeGroup(boundedCluster(c.bound))
+			s := &sharers{g: g}
+			run := func(steps int) {
+				for range steps {
+					if sum := s.step(); sum > c.bound {
+						t.Errorf("%d connections, bound %d", sum, c.bound)
+					}
+					s.g.mu.Lock()
+					for i := range s.yields { // what is waited for in step goes elsewhere here
+						s.yields[i] += int64(max(s.want[i]-s.use[i], 0))
+						in := &s.g.nodes[i].Instances[0]
+						in.Waiting, in.Yielded = 0, s.yields[i]
+					}
+					s.g.mu.Unlock()
+					time.Sleep(50 * time.Millisecond)
+				}
+				synctest.Wait()
+			}
+			s.yields = [3]int64{70, 0, 0} // of some other day
+			s.step()
+			tm := g.term("n1")
+			defer g.lead(tm, &sharesDuty{term: tm})()
+			run(40)
+			for _, i := range []int{2, 1} {
+				s.want, s.use = [3]int{}, [3]int{}
+				s.want[i] = c.want
+				run(200)
+				if s.use[i] < c.least {
+					t.Errorf("bound %d: node %d has %d of the %d that it needs: %v", c.bound, i+1, s.use[i], c.want, s.limit)
+				}
+			}
+			n := count[*fsm.SharesSet](g.done())
+			run(400)
+			if got := count[*fsm.SharesSet](g.done()); got != n {
+				t.Errorf("bound %d: %d commands although nothing changes: %v", c.bound, got-n, s.limit)
+			}
+		})
+	}
 }
 
 // TestSharesAreNeverExceeded with nodes that hear late or not at all, leaders that die, and commands of which nobody knows whether they took effect.

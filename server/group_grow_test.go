@@ -18,6 +18,7 @@ func (g *testGroup) add(tb testing.TB, n, peer, admin int, settings func(*Config
 	host := fmt.Sprintf("127.0.0.%d", n)
 	c.Name, c.DataDir, c.BindAddress, c.LogLevel = fmt.Sprintf("n%d", n), tb.TempDir(), host, "warn"
 	c.PeerAddr, c.AdminAddr = fmt.Sprintf("%s:%d", host, peer), fmt.Sprintf("%s:%d", host, admin)
+	c.steady = 20 * time.Millisecond
 	settings(&c)
 	log := new(logBuffer)
 	if g.out == nil {

@@ -88,7 +88,7 @@ func startGroup(tb testing.TB, n int, settings ...func(*Config)) *testGroup {
 		c.Name, c.DataDir, c.PeerAddr = fmt.Sprintf("n%d", i+1), tb.TempDir(), join[i]
 		c.AdminAddr, c.BindAddress = fmt.Sprintf("127.0.0.%d:%d", i+1, admin), fmt.Sprintf("127.0.0.%d", i+1)
 		c.Join, c.JoinToken, c.BootstrapExpect = join, secret, n
-		c.LogLevel = "warn"
+		c.LogLevel, c.steady = "warn", 20*time.Millisecond
 		for _, set := range settings {
 			set(&c)
 		}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -24,9 +25,15 @@ func (s *Server) onLead(ctx context.Context, number uint64) {
 		&quiesceDuty{term: t}, events, &healthDuty{term: t}, register, scheduleDuty{t}, lockDuty{t}, &sharesDuty{term: t},
 		&skewDuty{term: t, gauge: s.skew}, &tokenDuty{s},
 	}
+	duties = append(duties, &holderDuty{term: t, self: s.self, others: t.reports.get, handOver: s.handOver, announce: s.announceAddresses}, &backupDuty{term: t, ask: s.ask, id: backupID},
+		&quarantineDuty{term: t, known: s.state.InQuarantine}, &silenceDuty{term: t, known: s.state.Silent}, &restoreDuty{term: t, under: s.state.Restoring}, ticketDuty{t, s.state.Group}, filesDuty{t})
+	duties = append(duties, &copiesDuty{term: t, kept: s.state.StoreHoldings, members: s.node.MemberIDs, mend: s.copies.Mend, patience: s.config.copiesPatience()})
+	obtain := &acmeDuty{term: t, number: number, group: s.state.Group, open: newACMEClient}
+	duties = append(duties, obtain)
 	s.jobs.begin(duties)
 	s.register.Store(register)
 	t.run(ctx, duties...)
+	obtain.close()
 	s.register.CompareAndSwap(register, nil)
 	s.jobs.end()
 	events.telling.Wait()
@@ -40,6 +47,23 @@ func (s *Server) reports(ctx context.Context) []memberReport {
 		list[i] = newReport(m, s.config.Name)
 	}
 	return list
+}
+
+// self is this node's own report, without asking anybody.
+func (s *Server) self() memberReport {
+	r := memberReport{node: s.config.Name, self: true, voter: true, zone: s.config.Zone, reachable: true}
+	r.disk = worthMoving(s.node.DiskTrouble())
+	r.VIP = s.addressReport()
+	return r
+}
+
+// worthMoving says what trouble of its own disk makes a leader hand over, empty for none. A hang is not one: the others' disks may hang with it, and raftnode, which asks them, gives
+// up by itself when they do not. A hand-over that begins here would only be done when all of them answer again, for nothing.
+func worthMoving(trouble error) string {
+	if trouble == nil || errors.Is(trouble, raftnode.ErrDiskStalled) {
+		return ""
+	}
+	return trouble.Error()
 }
 
 // instanceCall is what a node tells the leader about an instance that keeps itself registered.

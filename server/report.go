@@ -13,14 +13,20 @@ import (
 
 // memberReport is what one member of the group says about itself, for the leader's duties.
 type memberReport struct {
-	node string
-	self bool
+	node  string
+	self  bool
+	voter bool
+	zone  string
 	// reachable is false when it did not answer, or in a way that cannot be read; then the rest is empty.
 	reachable bool
 	// started tells one process of a node from the next.
 	started time.Time
 	// skew is the node's clock minus this one's, exact to half of rtt.
 	skew, rtt time.Duration
+	// disk is why it should not lead because of its disk, empty when that is sound.
+	disk string
+	// quarantine is why it has taken itself out of service, nil when it has not.
+	quarantine *raftnode.Quarantine
 	description
 
 	// places are those in Instances, once index has been called.
@@ -52,7 +58,7 @@ func (r *memberReport) instance(cluster, name string) *lb.InstanceStatus {
 }
 
 func newReport(m raftnode.MemberInfo, self string) memberReport {
-	r := memberReport{node: m.Name, self: m.Name == self, started: m.Info.Started, skew: m.Skew, rtt: m.RTT}
+	r := memberReport{node: m.Name, self: m.Name == self, voter: m.Voter, zone: m.Info.Zone, started: m.Info.Started, skew: m.Skew, rtt: m.RTT, disk: m.Info.Disk, quarantine: m.Info.Quarantine}
 	if m.Reachable && json.Unmarshal(m.Info.Detail, &r.description) == nil {
 		r.reachable = true
 	}

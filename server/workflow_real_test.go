@@ -62,7 +62,7 @@ clusters:
 	}))
 	defer hooks.Close()
 	spec, err := json.Marshal(map[string]any{"clusters": []string{"c1", "c2"}, "hooks": map[string]string{"stop": hooks.URL, "start": hooks.URL}, "quiesceTimeout": "1s", "version": "2.1",
-		"timeouts": map[string]string{"inFlight": "2s"}}) // the node that leaves is waited for so long
+		"timeouts": map[string]string{"inFlight": "10s"}}) // the node that leaves is waited for, at most for so long
 	if err != nil {
 		t.Fatal(err)
 	}

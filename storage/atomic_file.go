@@ -1,9 +1,13 @@
+//go:build !wasip1
+
 package storage
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
+	"github.com/holdfast-lb/holdfast/storage/durable"
 )
 
 // writeFileAtomic replaces path by data such that a crash leaves the old file or the new one, never a part: write beside it,
@@ -15,9 +19,11 @@ func writeFileAtomic(path string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
+	failpoint.Hit(failpoint.FileWritten)
 	if err == nil {
 		err = f.Sync()
 	}
+	failpoint.Hit(failpoint.FileSynced)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -28,21 +34,6 @@ func writeFileAtomic(path string, data []byte) error {
 		_ = os.Remove(tmp)
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("sync directory %s: %w", path, err)
-	}
-	return nil
+	failpoint.Hit(failpoint.FileNamed)
+	return durable.SyncDir(filepath.Dir(path))
 }

@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package storage
 
 import (
@@ -9,6 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-lb/holdfast/storage/durable"
 )
 
 func boltOptions() *bbolt.Options {
@@ -46,7 +50,7 @@ func createBolt(path string) error {
 		err = os.Rename(tmp, path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("create %s: %w", path, err)

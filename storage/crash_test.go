@@ -32,6 +32,13 @@ func TestMain(m *testing.M) {
 
 // child writes until it is killed and prints what it was promised, or only opens.
 func child(role, dir string) error {
+	if steps, ok := strings.CutPrefix(role, "work"); ok {
+		n, err := strconv.Atoi(steps)
+		if err != nil {
+			return err
+		}
+		return workload(filepath.Join(dir, "data"), filepath.Join(dir, "marks"), n)
+	}
 	d, err := Open(dir)
 	if err != nil {
 		return err

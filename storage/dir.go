@@ -1,8 +1,11 @@
+//go:build !wasip1
+
 package storage
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +21,11 @@ const (
 	snapshotDir = "snapshots"
 	tlsDir      = "tls"
 )
+
+// IdentityOf says whose data directory there is at path, false when it is nobody's yet. Nothing is opened or locked.
+func IdentityOf(path string) (Identity, bool, error) {
+	return readIdentity(filepath.Join(path, nodeName))
+}
 
 // Dir is an open data directory. This process is its only user until Close.
 type Dir struct {
@@ -94,6 +102,7 @@ func (d *Dir) open() error {
 // openLog checks raft.db and opens it, or makes it in a directory that has never had one.
 func (d *Dir) openLog() (logCheck, error) {
 	path := filepath.Join(d.path, boltName)
+	_ = os.Remove(path + ".new") // of a crash; whoever needs the name says so
 	exists, err := fileExists(path)
 	if err != nil {
 		return logCheck{}, err
@@ -122,10 +131,14 @@ func (d *Dir) openLog() (logCheck, error) {
 	d.log = &Log{
 		db: db, path: path, identity: &d.named, cur: check.seal, tx: check.tx,
 		diskTx: func() (uint64, error) { return readTx(path) },
+		reopen: func() (backend, error) { return openBolt(path) },
 	}
 	d.log.write.Lock()
 	defer d.log.write.Unlock()
-	return check, d.log.finishPending(check.seal)
+	if err := d.log.finishPending(check.seal); err != nil {
+		return check, err
+	}
+	return check, d.log.shrink(math.MaxInt64)
 }
 
 // checkWhole refuses state with a hole: a log that does not join the newest whole snapshot, or a damaged snapshot that
@@ -142,7 +155,10 @@ func checkWhole(path string, s seal, newest *raft.SnapshotMeta, damaged []error)
 			if newest != nil {
 				reason = fmt.Sprintf("the newest whole snapshot ends at entry %d, and the log does not go on from there", index)
 			}
-			return &CorruptError{Path: path, Reason: reason, Err: errors.Join(damaged...)}
+			if len(damaged) > 0 {
+				return needed(damaged, s.entries[len(s.entries)-1].lo, newest)
+			}
+			return &CorruptError{Path: path, Reason: reason}
 		}
 		reach = last
 	}
@@ -155,6 +171,22 @@ func checkWhole(path string, s seal, newest *raft.SnapshotMeta, damaged []error)
 	return nil
 }
 
+// needed says of damaged snapshots that nothing makes up for them: the log is whole, and begins behind them.
+func needed(damaged []error, first uint64, newest *raft.SnapshotMeta) error {
+	other := "there is no other snapshot"
+	if newest != nil {
+		other = fmt.Sprintf("the newest that is whole ends at entry %d", newest.Index)
+	}
+	list := append([]error{}, damaged...)
+	var c *CorruptError
+	if errors.As(list[0], &c) {
+		with := *c
+		with.Then = fmt.Sprintf("nothing makes up for it: %s, and the log begins with entry %d", other, first)
+		list[0] = &with
+	}
+	return errors.Join(list...)
+}
+
 // Path is the absolute path of the directory.
 func (d *Dir) Path() string { return d.path }
 
@@ -162,10 +194,10 @@ func (d *Dir) Path() string { return d.path }
 func (d *Dir) TLSDir() string { return filepath.Join(d.path, tlsDir) }
 
 // Log is the Raft log.
-func (d *Dir) Log() *Log { return d.log }
+func (d *Dir) Log() raft.CommitTrackingLogStore { return d.log }
 
 // Stable is the store of Raft's term and vote.
-func (d *Dir) Stable() raft.StableStore { return stable{d.log} }
+func (d *Dir) Stable() Stable { return stable{d.log} }
 
 // Snapshots is the store of snapshots. The newest two are kept.
 func (d *Dir) Snapshots() raft.SnapshotStore { return d.snapshots }

@@ -129,6 +129,15 @@ func TestStable(t *testing.T) {
 		t.Fatal(err)
 	}
 	value[0] = 'X' // the store has its own copy
+	if err := s.SetAll(Pair{[]byte("all"), nil}, Pair{[]byte("empty"), make([]byte, maxValueSize+1)}); err == nil {
+		t.Error("one of two values is too long, and both were taken")
+	}
+	if _, err := s.Get([]byte("all")); !errors.Is(err, ErrKeyNotFound) {
+		t.Errorf("one of two values is stored: %v", err)
+	}
+	if err := s.SetAll(Pair{[]byte("LastVoteTerm"), binary.BigEndian.AppendUint64(nil, 1<<63)}, Pair{[]byte("empty"), nil}); err != nil {
+		t.Fatal(err)
+	}
 	for _, bad := range [][2]int{{maxValueKey + 1, 1}, {1, maxValueSize + 1}} {
 		if err := s.Set(make([]byte, bad[0]), make([]byte, bad[1])); err == nil {
 			t.Errorf("%v was taken", bad)
@@ -181,6 +190,7 @@ func TestVerifyReport(t *testing.T) {
 		Path: d.Path(), Identity: testIdentity, HasIdentity: true, FirstIndex: 21, LastIndex: 70, LastTerm: 2, CommitIndex: 55, CurrentTerm: 4,
 		Entries: 50, LogBytes: r.LogBytes, FileBytes: int64(len(before)),
 		Snapshots: []SnapshotReport{{ID: id, Index: 30, Term: 1, Bytes: 5}},
+		Values:    map[string][]byte{"CurrentTerm": {0, 0, 0, 0, 0, 0, 0, 4}}, newest: r.newest,
 	}
 	deepEqual(t, "report", r, want)
 	if !bytes.Equal(before, readFile(t, filepath.Join(d.Path(), boltName))) {

@@ -45,8 +45,13 @@ func onBadDisk(t *testing.T) (*Dir, *badDisk) {
 	t.Helper()
 	d := newDir(t)
 	store(t, d.Log(), entries(1, 10, 20)...)
-	disk := &badDisk{backend: d.Log().db}
-	d.Log().db = disk
+	disk := &badDisk{backend: d.log.db}
+	d.log.db = disk
+	d.log.reopen = func() (backend, error) {
+		var err error
+		disk.backend, err = openBolt(d.log.path)
+		return disk, err
+	}
 	return d, disk
 }
 
@@ -70,7 +75,7 @@ func TestFailedFsync(t *testing.T) {
 			*disk = badDisk{backend: disk.backend}
 			_, serr := d.Snapshots().Create(1, 5, 1, raft.Configuration{}, 1, nopTransport())
 			for i, err := range []error{
-				d.Log().StoreLogs(entries(11, 12, 20)), d.Log().DeleteRange(1, 5), d.Stable().SetUint64([]byte("CurrentTerm"), 3), serr, d.Log().Failed(),
+				d.Log().StoreLogs(entries(11, 12, 20)), d.Log().DeleteRange(1, 5), d.Stable().SetUint64([]byte("CurrentTerm"), 3), serr, d.log.Failed(),
 			} {
 				if !errors.As(err, &fatal) || fatal.Op != "store log entries" {
 					t.Errorf("call %d: %v", i, err)
@@ -103,8 +108,8 @@ func TestFullDisk(t *testing.T) {
 			}
 		}
 	}
-	if d.Log().Failed() != nil {
-		t.Error(d.Log().Failed())
+	if d.log.Failed() != nil {
+		t.Error(d.log.Failed())
 	}
 	disk.before = nil
 	wantEntries(t, d.Log(), 1, 10, 20)
@@ -121,8 +126,8 @@ func TestDeleteInterrupted(t *testing.T) {
 			d := newDir(t)
 			store(t, d.Log(), entries(1, n+20, 20)...)
 			writeSnapshot(t, d, n, 1, []byte("state"))
-			disk := &countdown{backend: d.Log().db, left: stop}
-			d.Log().db = disk
+			disk := &countdown{backend: d.log.db, left: stop}
+			d.log.db = disk
 			lo, hi := uint64(1), n
 			if suffix {
 				lo, hi = 21, n+20

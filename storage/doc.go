@@ -21,6 +21,8 @@
 //
 // It does not promise to repair: a node whose disk is damaged gets the data from the other nodes.
 //
+// On wasip1, where only the simulator runs (internal/sim), there are the types and no disk: bbolt needs files that are mapped into memory, and locks.
+//
 // It knows nothing about what the entries mean and imports nothing of Holdfast. Every method may be called from any
 // goroutine. raft must be shut down before Close.
 package storage

@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package storage
 
 import (
@@ -17,8 +19,6 @@ const (
 	envelopeFormat = 1
 	envelopeSize   = 1 + 4 + 4
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // entrySum is the CRC32C of an entry as the caller gave it and of its predecessor's sum. Lengths are part of it: bytes
 // cannot move from Data to Extensions unnoticed. Of AppendedAt it takes the instant; the zone is not kept for certain.

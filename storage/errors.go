@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // ErrNoIdentity is returned for a write of Raft state before SetIdentity: a log that belongs to nobody must not exist.
@@ -11,6 +12,9 @@ var ErrNoIdentity = errors.New("node identity is not set yet")
 // ErrNoSpace is returned (wrapped) when the disk is full. Nothing of the refused write is on disk; later writes are taken
 // as soon as there is room.
 var ErrNoSpace = errors.New("no space left on the disk")
+
+// ErrKeyNotFound is returned by the stable store for a key that was never set. raft compares its text.
+var ErrKeyNotFound = errors.New("not found")
 
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("data directory is closed")
@@ -23,6 +27,7 @@ type CorruptError struct {
 	Index  uint64 // the damaged log entry, or the last entry in a damaged snapshot; 0 when the damage is not in one
 	Reason string // what did not fit
 	Err    error  // the cause, or nil
+	Then   string // what follows from it for other files, or empty
 }
 
 // Error names the file, what is wrong in it, and what the operator can do.
@@ -32,8 +37,15 @@ func (e *CorruptError) Error() string {
 		msg += fmt.Sprintf("at entry %d: ", e.Index)
 	}
 	msg += e.Reason
-	if e.Err != nil {
-		msg += ": " + e.Err.Error()
+	var file *fs.PathError
+	switch cause := e.Err; {
+	case errors.As(cause, &file) && file.Path == e.Path: // it is named already
+		msg += ": " + file.Err.Error()
+	case cause != nil:
+		msg += ": " + cause.Error()
+	}
+	if e.Then != "" {
+		msg += "; " + e.Then
 	}
 	return msg + " (" + wayOut + ")"
 }

@@ -66,7 +66,7 @@ func entries(lo, hi uint64, size int) []*raft.Log {
 	return out
 }
 
-func store(t testing.TB, l *Log, logs ...*raft.Log) {
+func store(t testing.TB, l raft.LogStore, logs ...*raft.Log) {
 	t.Helper()
 	if err := l.StoreLogs(logs); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func sameEntry(a, b *raft.Log) bool {
 }
 
 // wantEntries requires the log to be exactly lo..hi as made by entry.
-func wantEntries(t testing.TB, l *Log, lo, hi uint64, size int) {
+func wantEntries(t testing.TB, l raft.LogStore, lo, hi uint64, size int) {
 	t.Helper()
 	first, err1 := l.FirstIndex()
 	last, err2 := l.LastIndex()

@@ -17,6 +17,8 @@ const (
 	maxNameLen      = 255
 )
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // Identity says whose data directory this is. It is written once, before the first Raft state.
 type Identity struct {
 	Name    string `json:"name"`    // the node's name in its group

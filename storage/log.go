@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package storage
 
 import (
@@ -5,11 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
 )
 
 // backend is what the log needs of raft-boltdb's BoltStore.
@@ -25,13 +30,16 @@ type backend interface {
 // Every entry is checked when it is read. The commit index that raft stages is durable with the next StoreLogs and costs no
 // fsync of its own. Writes exclude each other and each takes one transaction; readers do not wait for a writer's fsync.
 type Log struct {
-	db       backend
 	path     string
+	reopen   func() (backend, error)
 	diskTx   func() (uint64, error) // reads the transaction number from the file
 	identity *atomic.Bool           // set once the directory has an identity
 
 	staged atomic.Uint64
 	failed atomic.Pointer[FatalError]
+
+	file sync.RWMutex // held, to read or to write, while db is used; taken alone to put another one in its place
+	db   backend
 
 	write sync.Mutex // one writer; held through the fsync
 	tx    uint64     // number of the transaction on disk; guarded by write
@@ -92,7 +100,9 @@ func (l *Log) GetLog(index uint64, log *raft.Log) error {
 
 // read gets and checks one entry and gives its checksum.
 func (l *Log) read(index uint64, log *raft.Log) (uint32, error) {
+	l.file.RLock()
 	err := guard(l.path, func() error { return l.db.GetLog(index, log) })
+	l.file.RUnlock()
 	var corrupt *CorruptError
 	switch {
 	case errors.As(err, &corrupt):
@@ -151,7 +161,12 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 		batch[i] = &copies[i]
 	}
 	next.commit = max(cur.commit, min(l.staged.Load(), next.entries.last()))
-	return l.commit("store log entries", batch, next)
+	failpoint.Hit(failpoint.AppendBegin)
+	if err := l.commit("store log entries", batch, next); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.AppendDone)
+	return nil
 }
 
 // commit writes entries (the last place of batch is free for the seal) and the seal in one transaction. l.write is held.
@@ -185,10 +200,29 @@ func (l *Log) transact(op string, f func() error) error {
 	if isNoSpace(err) {
 		// The meta page is written last, so that nothing of this transaction counts, if its number is still the old one.
 		if tx, terr := l.diskTx(); terr == nil && tx == l.tx {
+			if rerr := l.afresh(); rerr != nil {
+				return l.fail(op, l.path, errors.Join(err, rerr))
+			}
 			return fmt.Errorf("%s: %w: %v", op, ErrNoSpace, err)
 		}
 	}
 	return l.fail(op, l.path, err)
+}
+
+// afresh opens the file anew after a transaction that was broken off. bbolt (1.5.0) then goes on with a list of free pages that can be wrong: the next transaction may find a page
+// freed twice, or, worse, use one that is in use. l.write is held.
+func (l *Log) afresh() error {
+	l.file.Lock()
+	defer l.file.Unlock()
+	if err := guard(l.path, l.db.Close); err != nil {
+		return err
+	}
+	db, err := l.reopen()
+	if err != nil {
+		return err
+	}
+	l.db = db
+	return nil
 }
 
 // fail stops all writing for good.
@@ -197,10 +231,15 @@ func (l *Log) fail(op, path string, err error) error {
 	return l.failed.Load()
 }
 
-// isNoSpace tells a full disk at write time from one at fsync time: the kernel reports the latter only once.
+// isNoSpace tells a full disk at write time from one at fsync time: the kernel reports the latter only once. bbolt passes on the text alone of an error when it makes its file
+// longer, which comes before any write.
 func isNoSpace(err error) bool {
 	var pe *fs.PathError
-	return errors.As(err, &pe) && (errors.Is(pe.Err, syscall.ENOSPC) || errors.Is(pe.Err, syscall.EDQUOT))
+	if errors.As(err, &pe) {
+		return errors.Is(pe.Err, syscall.ENOSPC) || errors.Is(pe.Err, syscall.EDQUOT)
+	}
+	text := err.Error()
+	return strings.HasPrefix(text, "file resize error: ") && (strings.HasSuffix(text, syscall.ENOSPC.Error()) || strings.HasSuffix(text, syscall.EDQUOT.Error()))
 }
 
 func (l *Log) current() (seal, error) {
@@ -236,5 +275,7 @@ func (l *Log) close() error {
 	if was {
 		return nil
 	}
+	l.file.Lock()
+	defer l.file.Unlock()
 	return guard(l.path, l.db.Close)
 }

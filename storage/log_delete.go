@@ -1,9 +1,13 @@
+//go:build !wasip1
+
 package storage
 
 import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
 )
 
 // deleteStep bounds one deleting transaction, so that a compaction of tens of thousands of entries does not keep
@@ -28,14 +32,21 @@ func (l *Log) DeleteRange(lo, hi uint64) error {
 		return nil
 	}
 	suffix := hi == cur.entries.last()
+	failpoint.Hit(failpoint.CompactBegin)
 	if err := l.declare(cur, span{lo, hi}); err != nil {
 		l.write.Unlock()
 		return err
 	}
+	failpoint.Hit(failpoint.CompactDeclared)
 	for from := lo; ; from += deleteStep {
 		to := min(hi, from+deleteStep-1)
 		err := l.sweep(from, to)
+		failpoint.Hit(failpoint.CompactSealed)
 		if err != nil || to == hi {
+			failpoint.Hit(failpoint.CompactDone)
+			if err == nil && !suffix {
+				err = l.shrink(shrinkPause)
+			}
 			l.write.Unlock()
 			return err
 		}
@@ -84,6 +95,7 @@ func (l *Log) sweep(lo, hi uint64) error {
 	if err := l.transact("delete log entries", func() error { return l.db.DeleteRange(lo, hi) }); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.CompactDeleted)
 	next := cur
 	next.pending = span{hi + 1, cur.pending.hi}
 	if next.pending.lo > next.pending.hi {

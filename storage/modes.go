@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package storage
 
 import (
@@ -5,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/holdfast-lb/holdfast/storage/durable"
 )
 
 const (
@@ -26,7 +30,7 @@ func prepareDir(path string) error {
 		if err := os.MkdirAll(p, dirMode); err != nil {
 			return err
 		}
-		if err := syncDir(filepath.Dir(p)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(p)); err != nil {
 			return err
 		}
 	}

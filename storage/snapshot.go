@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package storage
 
 import (
@@ -12,6 +14,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/failpoint"
+	"github.com/holdfast-lb/holdfast/storage/durable"
 )
 
 const (
@@ -74,10 +79,12 @@ func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 	if err := s.log.Failed(); err != nil {
 		return nil, err
 	}
+	failpoint.Hit(failpoint.SnapshotBegin)
 	sink, err := s.store.Create(version, index, term, conf, confIndex, trans)
 	if err != nil {
 		return nil, fmt.Errorf("create snapshot in %s: %w", s.dir, err)
 	}
+	failpoint.Hit(failpoint.SnapshotCreated)
 	return &snapshotSink{SnapshotSink: sink, dir: filepath.Join(s.dir, sink.ID()), log: s.log}, nil
 }
 
@@ -117,6 +124,13 @@ type snapshotSink struct {
 	err  error
 }
 
+// Write adds to the state.
+func (s *snapshotSink) Write(p []byte) (int, error) {
+	n, err := s.SnapshotSink.Write(p)
+	failpoint.Hit(failpoint.SnapshotWriting)
+	return n, err
+}
+
 // Close makes the snapshot durable. raft removes log entries only after it.
 func (s *snapshotSink) Close() error {
 	s.once.Do(func() {
@@ -129,7 +143,9 @@ func (s *snapshotSink) Close() error {
 }
 
 func (s *snapshotSink) finish() error {
+	failpoint.Hit(failpoint.SnapshotWritten)
 	err := s.SnapshotSink.Close()
+	failpoint.Hit(failpoint.SnapshotNamed)
 	var meta []byte
 	if err == nil {
 		meta, err = readLimited(filepath.Join(s.dir, snapshotMetaFile), maxSnapshotMeta)
@@ -139,28 +155,37 @@ func (s *snapshotSink) finish() error {
 		err = writeFileAtomic(filepath.Join(s.dir, snapshotSumFile), metaSum(meta))
 	}
 	if err == nil {
+		failpoint.Hit(failpoint.SnapshotSummed)
 		err = reap(filepath.Dir(s.dir))
 	}
 	if err != nil {
 		return fmt.Errorf("finish snapshot %s: %w", s.dir, err)
 	}
+	failpoint.Hit(failpoint.SnapshotDone)
 	return nil
 }
 
-// reap removes all snapshots but the newest ones, each under a name that Open clears away.
+// reap removes all snapshots but the newest ones, each under a name that Open clears away. The names are durable before any file goes: else half a snapshot could be left
+// under the old one.
 func reap(dir string) error {
 	ids, err := snapshotIDs(dir)
-	if err != nil {
+	if err != nil || len(ids) <= snapshotRetain {
 		return err
 	}
-	for _, id := range ids[min(snapshotRetain, len(ids)):] {
-		gone := filepath.Join(dir, id+".tmp")
-		if err := os.Rename(filepath.Join(dir, id), gone); err != nil {
+	for _, id := range ids[snapshotRetain:] {
+		if err := os.Rename(filepath.Join(dir, id), filepath.Join(dir, id+".tmp")); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(gone); err != nil {
+		failpoint.Hit(failpoint.SnapshotPruning)
+	}
+	if err := durable.SyncDir(dir); err != nil {
+		return err
+	}
+	for _, id := range ids[snapshotRetain:] {
+		if err := os.RemoveAll(filepath.Join(dir, id+".tmp")); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.SnapshotPruned)
 	}
 	return nil
 }

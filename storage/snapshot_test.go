@@ -120,9 +120,10 @@ func TestSnapshotDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustClose(t, c)
-			if _, err := Open(path); err == nil || !strings.Contains(err.Error(), damaged) {
-				t.Fatalf("Open: %v", err)
-			}
+			_, err = Open(path)
+			wantNeeded(t, err, damaged, "the newest that is whole ends at entry 10, and the log begins with entry 13")
+			_, err = Verify(path)
+			wantNeeded(t, err, damaged, "the newest that is whole ends at entry 10, and the log begins with entry 13")
 			// The log ends before the damaged snapshot does: refuse, although nothing has a hole.
 			path = copyTree(t, d.Path())
 			c = mustOpen(t, path)
@@ -145,6 +146,31 @@ func TestSnapshotDamage(t *testing.T) {
 				t.Fatalf("Open: %v", err)
 			}
 		})
+	}
+}
+
+// TestTheOnlySnapshotIsDamaged: it is what is damaged, not the log, which begins behind it; and it is said once.
+func TestTheOnlySnapshotIsDamaged(t *testing.T) {
+	d := newDir(t)
+	store(t, d.Log(), entries(1, 20, 10)...)
+	id := writeSnapshot(t, d, 15, 1, []byte("the state"))
+	if err := d.Log().DeleteRange(1, 15); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, d)
+	damaged := flip(t, filepath.Join(d.Path(), snapshotDir, id, snapshotStateFile), 3)
+	_, err := Open(d.Path())
+	wantNeeded(t, err, damaged, "there is no other snapshot, and the log begins with entry 16")
+	_, err = Verify(d.Path())
+	wantNeeded(t, err, damaged, "there is no other snapshot, and the log begins with entry 16")
+}
+
+// wantNeeded wants a damaged snapshot that is needed, named once, and nothing else.
+func wantNeeded(t *testing.T, err error, damaged, then string) {
+	t.Helper()
+	wantCorrupt(t, err, damaged)
+	if text := err.Error(); strings.Count(text, damaged) != 1 || strings.Count(text, "is damaged") != 1 || strings.Contains(text, boltName) || !strings.Contains(text, "nothing makes up for it: "+then) {
+		t.Errorf("got %v", err)
 	}
 }
 

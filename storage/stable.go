@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package storage
 
 import (
@@ -6,29 +8,31 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
-
-// ErrKeyNotFound is returned by the stable store for a key that was never set. raft compares its text ("not found").
-var ErrKeyNotFound = raftboltdb.ErrKeyNotFound
 
 // stable keeps Raft's term and vote, in the seal of the same file: each Set is one transaction with one checksum. The
 // values are in memory too, so that Get never reads the disk.
 type stable struct{ log *Log }
 
-var _ raft.StableStore = stable{}
+var _ Stable = stable{}
 
 // raftKeys are the keys by which raft knows that a node has had state (raft's api.go and raft.go).
 var raftKeys = []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"}
 
 // Set stores a value and returns when it is durable. Keys and values are small and few: 256 bytes, 16 KiB, 64.
-func (s stable) Set(key, value []byte) error {
-	op := "set stable value " + string(key)
-	if len(key) > maxValueKey || len(value) > maxValueSize {
-		return fmt.Errorf("%.64s: key or value is too long", op)
-	}
-	if !s.log.identity.Load() && slices.Contains(raftKeys, string(key)) {
-		return fmt.Errorf("%s: %w", op, ErrNoIdentity)
+func (s stable) Set(key, value []byte) error { return s.SetAll(Pair{key, value}) }
+
+// SetAll implements Stable.
+func (s stable) SetAll(pairs ...Pair) error {
+	op := "set stable value"
+	for _, p := range pairs {
+		op += " " + string(p.Key)
+		if len(p.Key) > maxValueKey || len(p.Value) > maxValueSize {
+			return fmt.Errorf("%.64s: key or value is too long", op)
+		}
+		if !s.log.identity.Load() && slices.Contains(raftKeys, string(p.Key)) {
+			return fmt.Errorf("%s: %w", op, ErrNoIdentity)
+		}
 	}
 	s.log.write.Lock()
 	defer s.log.write.Unlock()
@@ -36,7 +40,9 @@ func (s stable) Set(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	next.values = next.with(string(key), value)
+	for _, p := range pairs {
+		next.values = next.with(string(p.Key), p.Value)
+	}
 	if len(next.values) > maxValues {
 		return fmt.Errorf("%s: more than %d keys", op, maxValues)
 	}

@@ -1,11 +1,15 @@
+//go:build !wasip1
+
 package storage
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -25,6 +29,11 @@ type Report struct {
 	FileBytes             int64 // size of raft.db
 
 	Snapshots []SnapshotReport
+
+	// Values are those of the stable store, by their keys.
+	Values map[string][]byte
+
+	newest *raft.SnapshotMeta // that is whole
 }
 
 // SnapshotReport is one snapshot; Err says why it is of no use.
@@ -38,24 +47,31 @@ type SnapshotReport struct {
 // Verify reads a data directory completely and changes nothing in it. No node may have it open. The error joins everything
 // that is wrong, *CorruptError each; the report holds what could be read.
 func Verify(dir string) (Report, error) {
-	path, err := filepath.Abs(dir)
-	if err != nil {
-		return Report{}, fmt.Errorf("verify: %w", err)
-	}
+	path, lock, err := lockToRead(dir)
 	r := Report{Path: path}
-	if st, err := os.Stat(path); err != nil {
-		return r, fmt.Errorf("verify: %w", err)
-	} else if !st.IsDir() {
-		return r, fmt.Errorf("verify: %s is not a directory", path)
-	}
-	lock, err := lockShared(filepath.Join(path, lockName))
 	if err != nil {
-		return r, fmt.Errorf("verify: %w", err)
+		return r, err
 	}
 	if lock != nil {
 		defer func() { _ = lock.Close() }()
 	}
 	return r, errors.Join(r.verify()...)
+}
+
+// lockToRead keeps every node from the directory until lock is closed, which is nil when there is nothing to lock.
+func lockToRead(dir string) (path string, lock *os.File, err error) {
+	if path, err = filepath.Abs(dir); err != nil {
+		return dir, nil, fmt.Errorf("verify: %w", err)
+	}
+	if st, err := os.Stat(path); err != nil {
+		return path, nil, fmt.Errorf("verify: %w", err)
+	} else if !st.IsDir() {
+		return path, nil, fmt.Errorf("verify: %s is not a directory", path)
+	}
+	if lock, err = lockShared(filepath.Join(path, lockName)); err != nil {
+		return path, nil, fmt.Errorf("verify: %w", err)
+	}
+	return path, lock, nil
 }
 
 func (r *Report) verify() []error {
@@ -64,8 +80,11 @@ func (r *Report) verify() []error {
 	if r.Identity, r.HasIdentity, err = readIdentity(filepath.Join(r.Path, nodeName)); err != nil {
 		problems = append(problems, err)
 	}
+	unread := err != nil
 	newest, damaged := r.verifySnapshots()
-	problems = append(problems, damaged...)
+	r.newest = newest
+	before := problems
+	problems = append(problems[:len(before):len(before)], damaged...)
 
 	path := filepath.Join(r.Path, boltName)
 	if exists, err := fileExists(path); err != nil {
@@ -86,13 +105,18 @@ func (r *Report) verify() []error {
 	s := check.seal
 	r.FirstIndex, r.LastIndex, r.CommitIndex = s.entries.first(), s.entries.last(), s.commit
 	r.LastTerm, r.Entries, r.LogBytes = check.term, check.checked, check.bytes
+	r.Values = maps.Clone(s.values)
 	if v := s.values["CurrentTerm"]; len(v) == 8 {
 		r.CurrentTerm = binary.BigEndian.Uint64(v)
 	}
-	if err := checkWhole(path, s, newest, damaged); err != nil {
+	switch err := checkWhole(path, s, newest, damaged); {
+	case err == nil || slices.Contains(damaged, err): // it is said already
+	case len(damaged) > 0: // it says them all, and what follows
+		problems = append(before, err)
+	default:
 		problems = append(problems, err)
 	}
-	if !r.HasIdentity && (r.CurrentTerm > 0 || r.LastIndex > 0 || len(r.Snapshots) > 0) {
+	if !r.HasIdentity && !unread && (r.CurrentTerm > 0 || r.LastIndex > 0 || len(r.Snapshots) > 0) {
 		problems = append(problems, &CorruptError{Path: filepath.Join(r.Path, nodeName), Reason: "it is missing, but there is Raft state beside it"})
 	}
 	return problems

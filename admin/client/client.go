@@ -33,6 +33,12 @@ type (
 	TokenRequest   = wire.TokenRequest
 	NewToken       = wire.NewToken
 
+	Certificate           = wire.Certificate
+	CertificateACME       = wire.CertificateACME
+	ExternalAccount       = wire.ExternalAccount
+	CertificateRequest    = wire.CertificateRequest
+	NewCertificateRequest = wire.NewCertificateRequest
+
 	Subject            = wire.Subject
 	Effect             = wire.Effect
 	Edits              = wire.Edits

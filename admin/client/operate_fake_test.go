@@ -29,3 +29,9 @@ func (n *single) Heartbeat(ctx context.Context, cluster string, in config.Instan
 func (n *single) Deregister(ctx context.Context, cluster, instance, _ string) (fsm.Result, error) {
 	return n.Propose(ctx, &fsm.InstanceDrop{Instances: []fsm.InstanceRef{{Cluster: cluster, Instance: instance}}, Reason: "goodbye"})
 }
+
+func (n *single) Transfer(context.Context, string) error { return nil }
+
+func (n *single) Remove(context.Context, string, bool) error { return nil }
+
+func (n *single) Resync(context.Context, string) error { return nil }

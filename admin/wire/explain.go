@@ -23,6 +23,8 @@ type Explanation struct {
 	// Whole is false when earlier decisions have been forgotten.
 	Whole bool `json:"whole" doc:"whether these are all decisions since the session began"`
 	Next  Next `json:"next" doc:"what would become of a request of the session now"`
+	// Data is what the application keeps of it in the store.
+	Data *StoredData `json:"data,omitempty" doc:"of the data that the application keeps of it; absent: none"`
 }
 
 // Decision is one decision about where a session goes.

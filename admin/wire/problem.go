@@ -24,7 +24,12 @@ const (
 	CodeRequestTimeout        = "request-timeout"        // 408: the body came too slowly
 	CodeRevisionConflict      = "revision-conflict"      // 409: the configuration has changed since; see revision
 	CodeRefused               = "refused"                // 409: the change contradicts the state
+	CodeValueLost             = "value-lost"             // 404: there was a value, and no node has its bytes any more
+	CodeSnapshotNeeded        = "snapshot-needed"        // 410: the log does not go back so far: take a backup and follow from there
 	CodeBodyTooLarge          = "body-too-large"         // 413: over 1 MiB (a configuration: 4 MiB)
+	CodePreconditionFailed    = "precondition-failed"    // 412: the value has another version than If-Match says, or there is one where If-None-Match says that there is none
+	CodeValueTooLarge         = "value-too-large"        // 413: over the bound of the module's store
+	CodeStoreFull             = "store-full"             // 507: the module, or the group, has as much in the store as it may have
 	CodeUnsupportedMediaType  = "unsupported-media-type" // 415: see Accept
 	CodeInvalidRequest        = "invalid-request"        // 422: a parameter or field is wrong; see errors
 	CodeConfigInvalid         = "config-invalid"         // 422: the configuration is wrong; errors lists all with line and column
@@ -32,6 +37,9 @@ const (
 	CodePreconditionRequired  = "precondition-required"  // 428: the write needs If-Match
 	CodeInternal              = "internal"               // 500: a fault of this node; its log says more
 	CodeNoQuorum              = "no-quorum"              // 503: no leader or no majority; nothing was done; see Retry-After
+	CodeNoRoom                = "no-room"                // 503: the disks of most nodes are full; nothing was done; see Retry-After
+	CodeQuarantined           = "quarantined"            // 503: this node has taken itself out of service; nothing was done; ask another one
+	CodeValueAway             = "value-away"             // 503: none of the nodes that have the bytes of the value, or could have them, answers; nothing was done; see Retry-After
 	CodeNotReady              = "not-ready"              // 503: this node should not get traffic; see errors
 	CodeOutcomeUnknown        = "outcome-unknown"        // 504: it may or may not have happened; repeat with the same Idempotency-Key
 	CodeSessionIDNotInCluster = "session-not-recognised" // 422: the session id or cookie does not belong there
@@ -51,12 +59,16 @@ var Codes = []struct {
 	{CodeHostNotAllowed, http.StatusForbidden, "without a token a node answers only by IP address or as localhost"},
 	{CodeCrossSite, http.StatusForbidden, "a browser sent the request for another site"},
 	{CodeNotFound, http.StatusNotFound, "no such route or thing"},
+	{CodeValueLost, http.StatusNotFound, "there was a value, and no node has its bytes any more"},
 	{CodeMethodNotAllowed, http.StatusMethodNotAllowed, "the route has other methods, see Allow"},
 	{CodeNotAcceptable, http.StatusNotAcceptable, "none of the formats asked for can be given"},
 	{CodeRequestTimeout, http.StatusRequestTimeout, "the body came too slowly"},
 	{CodeRevisionConflict, http.StatusConflict, "the configuration has changed since, see revision"},
 	{CodeRefused, http.StatusConflict, "the change contradicts the state"},
+	{CodeSnapshotNeeded, http.StatusGone, "the log does not go back so far, take a backup and follow from its index"},
 	{CodeBodyTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than 1 MiB (a configuration: 4 MiB)"},
+	{CodePreconditionFailed, http.StatusPreconditionFailed, "the value of the store has another version than If-Match says, or there is one where If-None-Match wants none; see ETag"},
+	{CodeValueTooLarge, http.StatusRequestEntityTooLarge, "the value is larger than the store of its module takes"},
 	{CodeUnsupportedMediaType, http.StatusUnsupportedMediaType, "the body has another type than the route takes, see Accept"},
 	{CodeInvalidRequest, http.StatusUnprocessableEntity, "a parameter or field is wrong, see errors"},
 	{CodeConfigInvalid, http.StatusUnprocessableEntity, "the configuration is wrong, errors lists every fault with line and column"},
@@ -65,7 +77,11 @@ var Codes = []struct {
 	{CodePreconditionRequired, http.StatusPreconditionRequired, "the write needs If-Match"},
 	{CodeInternal, http.StatusInternalServerError, "a fault of this node, its log says more"},
 	{CodeNoQuorum, http.StatusServiceUnavailable, "no leader or no majority, nothing was done, see Retry-After"},
+	{CodeNoRoom, http.StatusServiceUnavailable, "the disks of most nodes are full, nothing was done, see Retry-After"},
+	{CodeQuarantined, http.StatusServiceUnavailable, "this node has taken itself out of service, nothing was done, ask another one"},
+	{CodeValueAway, http.StatusServiceUnavailable, "none of the nodes that have the bytes of the value, or could have them, answers, nothing was done, see Retry-After"},
 	{CodeNotReady, http.StatusServiceUnavailable, "this node should not get traffic, see errors"},
+	{CodeStoreFull, http.StatusInsufficientStorage, "the module or the group has as much in the store as it may have, nothing was stored"},
 	{CodeOutcomeUnknown, http.StatusGatewayTimeout, "it may or may not have happened, repeat it with the same Idempotency-Key"},
 }
 

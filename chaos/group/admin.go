@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
@@ -53,9 +52,8 @@ func (g *Group) Apply(ctx context.Context, yaml string) error {
 // be about to open it.
 func (g *Group) Serving(ctx context.Context) error {
 	return g.Each(func(n *Node) error {
-		var dialer net.Dialer
 		return proc.Poll(ctx, pollEvery, func() error {
-			c, err := dialer.DialContext(ctx, "tcp", n.Traffic)
+			c, err := g.dial(ctx, n.Traffic)
 			if err != nil {
 				return fmt.Errorf("traffic of node %s: %w", n.Name, err)
 			}

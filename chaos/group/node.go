@@ -23,9 +23,13 @@ type Node struct {
 	DataDir string
 	// Client talks to this node's admin API.
 	Client *client.Client
+	// Program is what the next start starts instead of the group's program; empty: that.
+	Program string
 
-	group   *Group
-	process atomic.Pointer[proc.Process] // a display may look while the node is restarted
+	adminAddress string // host:port
+	group        *Group
+	process      atomic.Pointer[proc.Process] // a display may look while the node is restarted
+	heir         atomic.Int64                 // see Succeeded
 }
 
 // Start starts the node's process; it does not wait until the node is ready.
@@ -34,10 +38,18 @@ func (n *Node) Start() error {
 		return fmt.Errorf("start node %s: it runs already", n.Name)
 	}
 	o := &n.group.options
-	p, err := o.Set.Start(proc.Spec{
-		Name: n.Name, Path: o.Binary, Args: n.arguments(), Log: filepath.Join(o.Dir, n.Name+".log"),
+	program := o.Binary
+	if n.Program != "" {
+		program = n.Program
+	}
+	spec := proc.Spec{
+		Name: n.Name, Path: program, Args: n.arguments(), Log: filepath.Join(o.Dir, n.Name+".log"),
 		Env: append([]string{"HOLDFAST_JOIN_TOKEN=" + n.group.initString}, o.Env...),
-	})
+	}
+	if o.Place != nil {
+		spec = o.Place.Spec(n.Name, spec)
+	}
+	p, err := o.Set.Start(spec)
 	if err != nil {
 		return err
 	}
@@ -49,13 +61,18 @@ func (n *Node) arguments() []string {
 	g := n.group
 	var peers []string
 	for _, other := range g.Nodes {
-		peers = append(peers, other.address(g.peerPort))
+		peers = append(peers, other.address(g.knownPort))
 	}
-	return []string{
-		"serve", "--name", n.Name, "--group", groupName, "--data-dir", n.DataDir, "--peer-addr", n.address(g.peerPort), "--admin-addr", n.address(g.adminPort),
-		"--bind-address", n.Host, "--bootstrap-expect", strconv.Itoa(len(g.Nodes)), "--join", strings.Join(peers, ","),
+	own := []string{"--bind-address", n.Host}
+	if g.options.Place != nil { // the virtual address is to be listened at, too
+		own = g.options.Place.Arguments()
+	}
+	return append([]string{
+		"serve", "--name", n.Name, "--group", groupName, "--data-dir", n.DataDir, "--peer-addr", n.address(g.peerPort),
+		"--advertise", n.address(g.knownPort), "--admin-addr", n.adminAddress,
+		"--bootstrap-expect", strconv.Itoa(len(g.Nodes)), "--join", strings.Join(peers, ","),
 		"--timing", g.options.Timing, "--log-level", g.options.LogLevel,
-	}
+	}, own...)
 }
 
 func (n *Node) address(port int) string { return net.JoinHostPort(n.Host, strconv.Itoa(port)) }
@@ -63,7 +80,7 @@ func (n *Node) address(port int) string { return net.JoinHostPort(n.Host, strcon
 // Alive says whether the node's process runs; a frozen one does.
 func (n *Node) Alive() bool {
 	p := n.process.Load()
-	return p != nil && p.Alive()
+	return p != nil && p.Alive() || n.heirLives()
 }
 
 // Process is the node's present or last process, nil before the first start.
@@ -91,7 +108,11 @@ func (n *Node) Ready(ctx context.Context) error {
 	if p == nil {
 		return errors.New("node " + n.Name + " was never started")
 	}
-	return p.Ready(ctx, n.Admin+"/readyz")
+	var dial proc.Dial
+	if n.group.options.Place != nil {
+		dial = n.group.dialAdmin
+	}
+	return p.ReadyBy(ctx, n.Admin+"/readyz", dial)
 }
 
 // Restart starts the ended process again and waits until it is ready.

@@ -28,7 +28,7 @@ func (g *Group) Operator() *Operator {
 	for _, n := range g.Nodes {
 		urls = append(urls, n.Admin)
 	}
-	c, err := client.New(client.Options{URLs: urls, AttemptTimeout: 5 * time.Second})
+	c, err := client.New(client.Options{URLs: urls, AttemptTimeout: 5 * time.Second, Transport: g.transport()})
 	if err != nil {
 		panic("BUG: admin addresses of a group: " + err.Error())
 	}
@@ -193,3 +193,6 @@ func encode[T any](v any) (out T, err error) {
 }
 
 var _ operate.Operator = (*Operator)(nil)
+
+// Client is the operator's own client of the admin API, which asks whichever node answers.
+func (o *Operator) Client() *client.Client { return o.client }

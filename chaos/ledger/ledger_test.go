@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -53,6 +54,55 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestOldCookiesDoNotCount: a cookie from before a move leads to where the session is now, unless the session may leave that just then.
+func TestOldCookiesDoNotCount(t *testing.T) {
+	now := func(instance string) Answer { return Answer{At: time.Now(), Node: "n1", Instance: instance} }
+	for name, c := range map[string]struct {
+		hurt  string // after the move
+		shown string
+		want  int
+	}{
+		"to where it is":                  {"", "b", 0},
+		"to where it was":                 {"", "a", 1},
+		"to a third one":                  {"", "c", 1},
+		"though where it was is hurt":     {"a", "a", 1},
+		"while where it is may be left":   {"b", "c", 0},
+		"while another instance is hurt ": {"c", "a", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := New()
+			e := l.Told("insert", now("a"))
+			over := l.Hurt("a")
+			l.Repeated(e, now("b"))
+			over()
+			if c.hurt != "" {
+				defer l.Hurt(c.hurt)()
+			}
+			l.ShownOld(e, now(c.shown))
+			if got := l.Count(); got[Outdated] != c.want || len(got) != c.want || l.Old() != 1 {
+				t.Errorf("%v, %d shown", got, l.Old())
+			}
+		})
+	}
+}
+
+// TestClustersStayApart: an answer comes from an instance that the session's cluster has, or had.
+func TestClustersStayApart(t *testing.T) {
+	l := New()
+	free := l.Told("plain", answer("z", "S", 1)) // nothing was said of plain
+	l.Members("learn", "a")
+	e := l.Told("learn", answer("a", "S", 1))
+	l.Told("learn", answer("b", "S", 1))
+	l.Members("learn", "b") // from now on it has both
+	l.Fallen("a")
+	l.Repeated(e, answer("b", "T", 1))
+	l.Repeated(free, answer("z", "S", 2))
+	got, _ := l.Violations()
+	if len(got) != 1 || got[0].Rule != Strayed || got[0].Entry != 2 || !strings.Contains(got[0].Detail, "b, which cluster learn does not have") {
+		t.Errorf("violations %v", got)
+	}
+}
+
 func TestCheckTable(t *testing.T) {
 	l := New()
 	for _, key := range []string{"k0", "k1", "k2", "k0", ""} {
@@ -74,12 +124,78 @@ func TestCheckTable(t *testing.T) {
 	}
 }
 
+// TestOccasions: a session may leave once what it was last seen on before the occasion was over.
+func TestOccasions(t *testing.T) {
+	now := time.Now()
+	at := func(after time.Duration, instance, session string) Answer {
+		return Answer{At: now.Add(after), Node: "n1", Instance: instance, Session: session}
+	}
+	for name, c := range map[string]struct {
+		first  time.Duration
+		happen func(l *Ledger)
+		later  []Answer
+		want   int
+	}{
+		"rose, left":             {-time.Hour, func(l *Ledger) { l.Fallen("a"); l.Risen("a") }, []Answer{at(time.Hour, "b", "T")}, 0},
+		"rose, forgot":           {-time.Hour, func(l *Ledger) { l.Fallen("a"); l.Risen("a") }, []Answer{at(time.Hour, "a", "T"), at(2*time.Hour, "a", "T")}, 0},
+		"rose, forgets again":    {-time.Hour, func(l *Ledger) { l.Fallen("a"); l.Risen("a") }, []Answer{at(time.Hour, "a", "T"), at(2*time.Hour, "a", "U")}, 1},
+		"told after it rose":     {time.Hour, func(l *Ledger) { l.Fallen("a"); l.Risen("a") }, []Answer{at(2*time.Hour, "b", "T")}, 1},
+		"to one that rose":       {-time.Hour, func(l *Ledger) { l.Fallen("a"); l.Fallen("b"); l.Risen("b") }, []Answer{at(time.Hour, "b", "T")}, 0},
+		"quiesced":               {-time.Hour, func(l *Ledger) { l.MayLeave("learn", "a") }, []Answer{at(time.Hour, "b", "T")}, 0},
+		"quiesced, told later":   {time.Hour, func(l *Ledger) { l.MayLeave("learn", "a") }, []Answer{at(2*time.Hour, "b", "T")}, 1},
+		"quiesced, leaves twice": {-time.Hour, func(l *Ledger) { l.MayLeave("learn", "a") }, []Answer{at(time.Hour, "b", "T"), at(2*time.Hour, "a", "S")}, 1},
+		"another cluster's":      {-time.Hour, func(l *Ledger) { l.MayLeave("plain", "a") }, []Answer{at(time.Hour, "b", "T")}, 1},
+	} {
+		l := New()
+		e := l.Told("learn", at(c.first, "a", "S"))
+		c.happen(l)
+		for _, a := range c.later {
+			l.Repeated(e, a)
+		}
+		if got, total := l.Violations(); total != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if e.Told != "a" {
+			t.Errorf("%s: told %s first", name, e.Told)
+		}
+	}
+}
+
 func TestABrokenRunStaysBounded(t *testing.T) {
 	l := New()
 	for range maxKept + 50 {
 		l.Violate(Forged, nil, "again")
 	}
-	if kept, total := l.Violations(); len(kept) != maxKept || total != maxKept+50 {
+	l.Violate(Moved, nil, "another rule has its own room")
+	if kept, total := l.Violations(); len(kept) != maxKept+1 || total != maxKept+51 || l.Count()[Forged] != maxKept+50 {
 		t.Errorf("kept %d of %d", len(kept), total)
+	}
+}
+
+// TestWhatMustNotBeRepeated: an application that has executed more requests than were sent has had one twice; one that has executed fewer has not heard of all.
+func TestWhatMustNotBeRepeated(t *testing.T) {
+	post := func(count, most int, garbled bool) Answer {
+		a := answer("a", "S", count)
+		a.Most, a.Garbled = most, garbled
+		return a
+	}
+	for name, c := range map[string]struct {
+		first, next Answer
+		want        Rule
+	}{
+		"once":                         {post(1, 1, false), post(2, 2, false), ""},
+		"one was lost on the way":      {post(1, 2, false), post(2, 3, false), ""},
+		"twice":                        {post(1, 1, false), post(3, 2, false), Twice},
+		"the first one twice":          {post(2, 1, false), post(3, 3, false), Twice},
+		"not known how many were sent": {post(5, 0, false), post(9, 0, false), ""},
+		"another body":                 {post(1, 1, false), post(2, 2, true), Garbled},
+		"the first body was another":   {post(1, 1, true), post(2, 2, false), Garbled},
+	} {
+		l := New()
+		l.Repeated(l.Told("plain", c.first), c.next)
+		got, _ := l.Violations()
+		if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || got[0].Rule != c.want) {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

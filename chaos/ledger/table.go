@@ -11,7 +11,7 @@ func (l *Ledger) SetKey(e *Entry, key string) {
 type Place struct{ Cluster, Instance string }
 
 // CheckTable holds a node's whole table, by key, against every session; the kind of a session must be the name of its
-// cluster. It returns how many were found there as their clients were told. Two sessions with one key are a violation too:
+// cluster. It returns how many were found there as their clients were told, or as they may be told next. Two sessions with one key are a violation too:
 // one of the clients has the other's.
 func (l *Ledger) CheckTable(node string, table map[string]Place) int {
 	l.mu.Lock()
@@ -25,6 +25,8 @@ func (l *Ledger) CheckTable(node string, table map[string]Place) int {
 		}
 		owner[e.Key] = e
 		switch place, ok := table[e.Key]; {
+		case !ok && e.provisional, ok && place.Cluster == e.Kind && (l.mayLeave(e, e.Last) || l.mayBePinned(e, e.Last)):
+			found++
 		case e.Key == "" || !ok:
 			l.violate(Missing, e, e.Last, "told "+e.Instance+" by node "+e.Node+", not in the table of node "+node)
 		case place != Place{e.Kind, e.Instance}:
@@ -42,7 +44,7 @@ func (l *Ledger) Lacks(table map[string]Place) int {
 	defer l.mu.Unlock()
 	lacks := 0
 	for _, e := range l.entries {
-		if _, ok := table[e.Key]; !ok {
+		if _, ok := table[e.Key]; !ok && !e.provisional {
 			lacks++
 		}
 	}

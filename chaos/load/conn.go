@@ -17,9 +17,10 @@ const (
 	maxBody        = 1 << 20 // bytes
 )
 
-// request is one GET.
+// request is one GET, or a POST of a body.
 type request struct {
 	path, cookie, nonce string
+	body                []byte // nil: a GET
 }
 
 // response is what a sticky client needs of an answer. Its body is valid until the next request on the connection.
@@ -40,13 +41,8 @@ type conn struct {
 	used   bool
 }
 
-func dial(addr string, deadline time.Time) (*conn, error) {
-	dialer := net.Dialer{Deadline: deadline}
-	c, err := dialer.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{addr: addr, net: c, reader: bufio.NewReaderSize(c, 4096)}, nil
+func newConn(addr string, c net.Conn) *conn {
+	return &conn{addr: addr, net: c, reader: bufio.NewReaderSize(c, 4096)}
 }
 
 func (c *conn) close() { _ = c.net.Close() }
@@ -58,6 +54,9 @@ func (c *conn) do(r request, deadline time.Time) (response, error) {
 		return response{}, err
 	}
 	c.out = append(c.out[:0], "GET "...)
+	if r.body != nil {
+		c.out = append(c.out[:0], "POST "...)
+	}
 	c.out = append(c.out, r.path...)
 	c.out = append(c.out, " HTTP/1.1\r\nHost: "...)
 	c.out = append(c.out, c.addr...)
@@ -67,7 +66,12 @@ func (c *conn) do(r request, deadline time.Time) (response, error) {
 	}
 	c.out = append(c.out, "\r\nX-Nonce: "...)
 	c.out = append(c.out, r.nonce...)
+	if r.body != nil {
+		c.out = append(c.out, "\r\nContent-Length: "...)
+		c.out = strconv.AppendInt(c.out, int64(len(r.body)), 10)
+	}
 	c.out = append(c.out, "\r\n\r\n"...)
+	c.out = append(c.out, r.body...)
 	if _, err := c.net.Write(c.out); err != nil {
 		return response{}, err
 	}

@@ -20,8 +20,10 @@ func (w *Worker) Forge(ctx context.Context, victim *Session) error {
 	attacker := &Session{Kind: victim.Kind}
 	attacker.Jar.Take(victim.Kind.Cookie + "=" + forged)
 	w.load.Record.Forged.Add(1)
-	answer, err := w.ask(ctx, attacker, Any)
+	seen := w.opens(attacker, true)
+	answer, err := w.ask(ctx, attacker, Any, &seen)
 	if err != nil {
+		w.load.tell(seen, answer, err)
 		return err
 	}
 	if got := attacker.Jar.Get(victim.Kind.Cookie); got == forged || got == genuine {
@@ -29,6 +31,7 @@ func (w *Worker) Forge(ctx context.Context, victim *Session) error {
 		return nil
 	}
 	w.load.told(attacker, answer)
+	w.load.tell(seen, answer, nil)
 	return w.Visit(ctx, attacker, Any)
 }
 

@@ -1,8 +1,10 @@
 package load
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -24,6 +26,10 @@ type Kind struct {
 	Path string
 	// Cookie is the cookie of the load balancer that forgers forge; empty: nobody forges this kind.
 	Cookie string
+	// Upload is how many bytes a request brings at most, in a POST: 0 for a GET. The application tells what has arrived.
+	Upload int
+	// Socket is where a WebSocket of the session is opened now and then in the place of a request; empty: never.
+	Socket string
 }
 
 // Options of a load.
@@ -32,6 +38,10 @@ type Options struct {
 	Seed    uint64
 	// Attempt bounds one attempt, Patience a whole request with its retries. Defaults: 5 s and 30 s.
 	Attempt, Patience time.Duration
+	// Dial connects to a target; nil: as usual.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Seen is told of each request when it has ended, by the worker that made it and before that goes on; it may be nil.
+	Seen func(Request)
 }
 
 // Load is a set of users against a group.
@@ -56,11 +66,25 @@ func New(o Options) *Load {
 	return &Load{Ledger: ledger.New(), options: o}
 }
 
+// dial connects to a target, at most until the deadline.
+func (l *Load) dial(addr string, deadline time.Time) (net.Conn, error) {
+	if l.options.Dial == nil {
+		dialer := net.Dialer{Deadline: deadline}
+		return dialer.Dial("tcp", addr)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	return l.options.Dial(ctx, "tcp", addr)
+}
+
 // Session is one user. One worker at a time may use it.
 type Session struct {
 	Kind  Kind
 	Jar   Jar
 	Entry *ledger.Entry // nil before the first answer
+
+	sent int // POSTs that the application may have executed since it knows the session
+	old  old // the cookie from before its last move
 }
 
 // Sessions gives every user so far that got an answer, those of probes and attackers included.
@@ -84,7 +108,9 @@ type Worker struct {
 	random *rand.Rand
 	conns  []*conn // by target, nil when there is none
 	prefix string
+	number int
 	sent   uint64
+	due    time.Time // of the next request; zero: when it is sent
 }
 
 // Worker makes the next worker; the n-th worker of a seed always draws the same numbers.
@@ -94,7 +120,7 @@ func (l *Load) Worker() *Worker {
 	l.workers++
 	return &Worker{
 		load: l, random: rand.New(rand.NewPCG(l.options.Seed, uint64(l.workers))),
-		conns: make([]*conn, len(l.options.Targets)), prefix: fmt.Sprintf("%d-", l.workers),
+		conns: make([]*conn, len(l.options.Targets)), prefix: fmt.Sprintf("%d-", l.workers), number: l.workers,
 	}
 }
 

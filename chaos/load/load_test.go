@@ -1,10 +1,12 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,11 +27,36 @@ type fake struct {
 	mu    sync.Mutex
 	table map[string]int // cookie to instance
 	turn  int
+	moves map[string]*move // by the cookie from before
 
 	forget atomic.Bool // every fourth request goes to the next instance
 	trust  atomic.Bool // believes any cookie
 	cross  atomic.Bool // answers with another request's nonce
+	twice  atomic.Bool // sends every tenth POST twice
+	garble atomic.Bool // changes a byte of every tenth body
+	old    atomic.Bool // believes a cookie from before a move, as soon as the client has a newer one
 	asked  atomic.Int64
+}
+
+// move is of one session.
+type move struct {
+	cookie string // from now on
+	told   bool   // the client has it
+}
+
+// move has the sessions of an instance go to the next one.
+func (f *fake) move(from int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.moves = map[string]*move{}
+	for value, instance := range f.table {
+		if instance == from {
+			f.moves[value] = &move{cookie: "moved-" + value}
+		}
+	}
+	for value, m := range f.moves {
+		f.table[m.cookie] = (f.table[value] + 1) % 3
+	}
 }
 
 func newFake(t *testing.T) *fake {
@@ -63,6 +90,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if f.trust.Load() {
 			known = true
 		}
+		if m := f.moves[cookie.Value]; m != nil && (!m.told || !f.old.Load()) {
+			instance = f.table[m.cookie]
+			http.SetCookie(w, &http.Cookie{Name: "STICKY", Value: m.cookie})
+			m.told = true
+		}
 	}
 	if !known {
 		var random [12]byte
@@ -81,10 +113,26 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.cross.Load() && n%10 == 0 {
 		r.Header.Set("X-Nonce", hex.EncodeToString([]byte("other")))
 	}
+	if r.Method == http.MethodPost && n%10 == 0 {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || len(body) == 0 {
+			http.Error(w, "no body", http.StatusBadRequest)
+			return
+		}
+		if f.garble.Load() {
+			body[len(body)/2] ^= 1
+		}
+		if f.twice.Load() {
+			again := r.Clone(r.Context())
+			again.Body = io.NopCloser(bytes.NewReader(body))
+			f.instances[instance].ServeHTTP(httptest.NewRecorder(), again)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	f.instances[instance].ServeHTTP(w, r)
 }
 
-var testKinds = []Kind{{Name: "insert", Path: "/insert/a", Cookie: "STICKY"}, {Name: "plain", Path: "/plain/a"}}
+var testKinds = []Kind{{Name: "insert", Path: "/insert/a", Cookie: "STICKY", Socket: "/insert/ws"}, {Name: "plain", Path: "/plain/a"}, {Name: "plain", Path: "/plain/up", Upload: 20 << 10}}
 
 func storm(t *testing.T, f *fake, seed uint64) (*Load, map[ledger.Rule]int) {
 	t.Helper()
@@ -110,6 +158,9 @@ func TestAStickyGroupKeepsEveryPromise(t *testing.T) {
 	if l.Record.Failed.Load() != 0 || l.Record.Retried.Load() != 0 || l.Record.Fresh.Count() != 400 {
 		t.Errorf("record: %s", &l.Record)
 	}
+	if l.Record.Uploads.Load() < 200 || l.Record.Bytes.Load() < 200<<10 || l.Record.Sockets.Load() == 0 || l.Record.Broken.Load() != 0 {
+		t.Errorf("%d uploads of %d bytes, %d WebSockets, %d broken", l.Record.Uploads.Load(), l.Record.Bytes.Load(), l.Record.Sockets.Load(), l.Record.Broken.Load())
+	}
 }
 
 func TestBugsAreCaught(t *testing.T) {
@@ -117,6 +168,8 @@ func TestBugsAreCaught(t *testing.T) {
 		ledger.Moved:   func(f *fake) { f.forget.Store(true) },
 		ledger.Forged:  func(f *fake) { f.trust.Store(true) },
 		ledger.Crossed: func(f *fake) { f.cross.Store(true) },
+		ledger.Twice:   func(f *fake) { f.twice.Store(true) },
+		ledger.Garbled: func(f *fake) { f.garble.Store(true) },
 	} {
 		t.Run(string(rule), func(t *testing.T) {
 			f := newFake(t)
@@ -125,6 +178,43 @@ func TestBugsAreCaught(t *testing.T) {
 				t.Errorf("not caught: %v", count)
 			}
 		})
+	}
+}
+
+// TestOldCookies: users whose sessions have moved show the cookie from before, and a group that believes it is found.
+func TestOldCookies(t *testing.T) {
+	for _, believes := range []bool{false, true} {
+		f := newFake(t)
+		f.old.Store(believes)
+		l := New(f.options(8))
+		kind := testKinds[0]
+		kind.Socket = "" // they take their time, and bring no cookie
+		if err := l.Storm(t.Context(), Storm{Kinds: []Kind{kind}, Sessions: 150, Workers: 8}); err != nil {
+			t.Fatal(err)
+		}
+		show := func() int {
+			n, err := l.ShowOld(t.Context(), l.Sessions(), 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if n := show(); n != 0 {
+			t.Errorf("%d old cookies before anything has moved", n)
+		}
+		over := l.Ledger.Hurt("i1")
+		f.move(0)
+		if err := l.Revisit(t.Context(), l.Sessions(), 8, len(l.Sessions())); err != nil {
+			t.Fatal(err)
+		}
+		over()
+		n, count := show(), l.Ledger.Count()
+		if n < 20 || l.Ledger.Old() != n {
+			t.Errorf("%d old cookies, the ledger has %d", n, l.Ledger.Old())
+		}
+		if want := map[bool]int{true: n}[believes]; count[ledger.Outdated] != want || count[ledger.Moved] != 0 {
+			t.Errorf("believes them: %v; of %d shown %v", believes, n, count)
+		}
 	}
 }
 

@@ -86,6 +86,7 @@ func (p *Probe) run(ctx context.Context, every time.Duration, kind Kind) {
 
 func (p *Probe) ask(ctx context.Context, u *probeUser, kind Kind, due time.Time) {
 	var err error
+	u.worker.Due(due)
 	if u.session == nil {
 		_, err = u.worker.Start(ctx, kind, Any)
 	} else {

@@ -20,6 +20,10 @@ type Record struct {
 	Failed   atomic.Int64 // of these, those that never got an answer
 	Retried  atomic.Int64 // attempts that a client had to repeat at another node
 	Forged   atomic.Int64 // requests with a forged cookie
+	Uploads  atomic.Int64 // POSTs that were answered
+	Bytes    atomic.Int64 // that they brought
+	Sockets  atomic.Int64 // WebSockets that were opened
+	Broken   atomic.Int64 // of these, those that ended before their client wanted
 	Fresh    Latencies    // requests that made a session, retries included
 	Assigned Latencies    // requests of a known session, retries included
 

@@ -45,6 +45,7 @@ func (l *Load) Storm(ctx context.Context, storm Storm) error {
 				if storm.Rate > 0 {
 					due := time.Duration(float64(int64(storm.Sessions)-n-1) / storm.Rate * float64(time.Second))
 					pause(ctx, due-time.Since(began))
+					w.Due(began.Add(due))
 				}
 				s, err := w.Start(ctx, storm.Kinds[w.random.IntN(len(storm.Kinds))], Any)
 				if err != nil {

@@ -21,18 +21,22 @@ type reply struct {
 	Count    int    `json:"count"`
 	New      bool   `json:"new"`
 	Nonce    string `json:"nonce"`
+	SHA256   string `json:"sha256"`
 }
 
 // Start makes a new session through a node and opens its entry. An error means that there was no answer in time.
 func (w *Worker) Start(ctx context.Context, kind Kind, node int) (*Session, error) {
 	s := &Session{Kind: kind}
 	began := time.Now()
-	answer, err := w.ask(ctx, s, node)
+	seen := w.opens(s, true)
+	answer, err := w.ask(ctx, s, node, &seen)
 	if err != nil {
+		w.load.tell(seen, answer, err)
 		return nil, err
 	}
 	w.load.Record.Fresh.Add(answer.At.Sub(began))
 	w.load.told(s, answer)
+	w.load.tell(seen, answer, nil)
 	return s, nil
 }
 
@@ -40,17 +44,18 @@ func (w *Worker) Start(ctx context.Context, kind Kind, node int) (*Session, erro
 // no answer in time; a broken promise is in the ledger.
 func (w *Worker) Visit(ctx context.Context, s *Session, node int) error {
 	began := time.Now()
-	answer, err := w.ask(ctx, s, node)
-	if err != nil {
-		return err
+	seen := w.opens(s, false)
+	answer, err := w.ask(ctx, s, node, &seen)
+	if err == nil {
+		w.load.Record.Assigned.Add(answer.At.Sub(began))
+		w.load.Ledger.Repeated(s.Entry, answer)
 	}
-	w.load.Record.Assigned.Add(answer.At.Sub(began))
-	w.load.Ledger.Repeated(s.Entry, answer)
-	return nil
+	w.load.tell(seen, answer, err)
+	return err
 }
 
 // ask sends the request to the node, then, as long as there is patience, to the next ones.
-func (w *Worker) ask(ctx context.Context, s *Session, node int) (ledger.Answer, error) {
+func (w *Worker) ask(ctx context.Context, s *Session, node int, seen *Request) (ledger.Answer, error) {
 	o := &w.load.options
 	if node == Any {
 		node = w.random.IntN(len(o.Targets))
@@ -60,8 +65,10 @@ func (w *Worker) ask(ctx context.Context, s *Session, node int) (ledger.Answer, 
 	for attempt := 0; ; attempt++ {
 		answer, err := w.attempt(s, (node+attempt)%len(o.Targets))
 		if err == nil {
+			answer.Sent = seen.Sent
 			return answer, nil
 		}
+		seen.note(err)
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			w.load.Record.Failed.Add(1)
 			return ledger.Answer{}, fmt.Errorf("%s request: no answer after %d attempts: %w", s.Kind.Name, attempt+1, err)
@@ -89,36 +96,52 @@ func (w *Worker) attempt(s *Session, node int) (ledger.Answer, error) {
 	target := w.load.options.Targets[node]
 	w.sent++
 	nonce := w.prefix + strconv.FormatUint(w.sent, 10)
-	r, err := w.exchange(node, request{path: s.Kind.Path, cookie: s.Jar.Header(), nonce: nonce})
+	if s.Kind.Socket != "" && s.Entry != nil && w.random.IntN(socketsOf) == 0 {
+		answer, err := w.socket(s, target, nonce)
+		if err != nil {
+			return ledger.Answer{}, fmt.Errorf("node %s: WebSocket: %w", target.Node, err)
+		}
+		return answer, nil
+	}
+	body := w.upload(s)
+	r, err := w.exchange(node, request{path: s.Kind.Path, cookie: s.Jar.Header(), nonce: nonce, body: body}, s)
 	if err != nil {
 		return ledger.Answer{}, fmt.Errorf("node %s: %w", target.Node, err)
 	}
 	at := time.Now()
 	if r.status != 200 {
-		return ledger.Answer{}, fmt.Errorf("node %s: status %d: %.200s", target.Node, r.status, r.body)
+		return ledger.Answer{}, fmt.Errorf("node %s: %w: %.200s", target.Node, status(r.status), r.body)
 	}
-	var body reply
-	if err := json.Unmarshal(r.body, &body); err != nil {
+	var said reply
+	if err := json.Unmarshal(r.body, &said); err != nil {
 		return ledger.Answer{}, fmt.Errorf("node %s: %w in %.200q", target.Node, err, r.body)
 	}
-	for _, header := range r.setCookies {
-		s.Jar.Take(header)
+	s.take(r.setCookies, said.Instance)
+	answer := ledger.Answer{
+		At: at, Node: target.Node, Instance: said.Instance, Session: said.Session, Count: said.Count, New: said.New,
+		Crossed: said.Nonce != nonce,
 	}
-	return ledger.Answer{
-		At: at, Node: target.Node, Instance: body.Instance, Session: body.Session, Count: body.Count, New: body.New,
-		Crossed: body.Nonce != nonce,
-	}, nil
+	if body != nil {
+		w.uploaded(s, body, &said, &answer)
+	}
+	return answer, nil
 }
 
-func (w *Worker) exchange(node int, r request) (response, error) {
+// exchange sends a request of a session, nil for none, and counts it there if it may not be repeated.
+func (w *Worker) exchange(node int, r request, s *Session) (response, error) {
 	deadline := time.Now().Add(w.load.options.Attempt)
 	for {
+		if s != nil && r.body != nil {
+			s.sent++
+		}
 		c := w.conns[node]
 		if c == nil {
-			var err error
-			if c, err = dial(w.load.options.Targets[node].Addr, deadline); err != nil {
+			addr := w.load.options.Targets[node].Addr
+			made, err := w.load.dial(addr, deadline)
+			if err != nil {
 				return response{}, err
 			}
+			c = newConn(addr, made)
 			w.conns[node] = c
 		}
 		kept := c.used

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 )
@@ -27,7 +28,13 @@ func Poll(ctx context.Context, every time.Duration, check func() error) error {
 }
 
 // Ready waits until url answers 200, at most until ctx ends or the process does.
-func (p *Process) Ready(ctx context.Context, url string) error {
+func (p *Process) Ready(ctx context.Context, url string) error { return p.ReadyBy(ctx, url, nil) }
+
+// Dial connects to an address, from wherever.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ReadyBy is Ready by connections that dial makes; nil: as usual.
+func (p *Process) ReadyBy(ctx context.Context, url string, dial Dial) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -37,7 +44,7 @@ func (p *Process) Ready(ctx context.Context, url string) error {
 		case <-ctx.Done():
 		}
 	}()
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	err := Poll(ctx, 10*time.Millisecond, func() error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

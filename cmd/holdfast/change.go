@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,6 +207,9 @@ func writeEffect(w io.Writer, e *client.Effect, planned bool) error {
 	for _, s := range e.Stopped {
 		fmt.Fprintf(&b, "%s %s %s: %s\n", titled(s.Subject), verb("is", "would be"), clean(s.Why), goes(s))
 	}
+	if twice(e.Stopped) {
+		b.WriteString("a session is counted with its module and with its instance\n")
+	}
 	shown := len(e.Started) + len(e.Changed) + len(e.Canceled) + len(e.Stopped)
 	if all := e.Counts.Started + e.Counts.Changed + e.Counts.Canceled + e.Counts.Stopped; all > shown {
 		fmt.Fprintf(&b, "and %d more: %d quiesces begin, %d get another end, %d are cancelled, %d are stopped or removed, with %s\n",
@@ -213,6 +217,17 @@ func writeEffect(w io.Writer, e *client.Effect, planned bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// twice tells whether modules are taken out together with instances of their cluster: their sessions are the same ones.
+func twice(list []wire.Displaced) bool {
+	modules := map[string]bool{}
+	for i := range list {
+		if s := &list[i]; s.ContextRoot != "" && s.Sessions > 0 {
+			modules[s.Cluster] = true
+		}
+	}
+	return slices.ContainsFunc(list, func(s wire.Displaced) bool { return s.Instance != "" && s.Sessions > 0 && modules[s.Cluster] })
 }
 
 // goes says what the next request of the sessions finds.

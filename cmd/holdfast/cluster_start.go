@@ -206,6 +206,7 @@ func (g *globals) writeCluster(w io.Writer, s *client.Status, out *shown[*config
 	if c := out.Config; c != nil {
 		t.line("idle time-out", c.Affinity.IdleTimeout)
 		t.line("quiesce time-out", c.QuiesceTimeout)
+		t.line("hard time-out", hardTimeout(c.HardTimeout, "none"))
 		t.line("health", fmt.Sprintf("%s %s every %s", c.Health.Type, c.Health.Path, c.Health.Interval))
 		t.line("locality", c.Locality)
 		t.line("backup", orDash(strings.Join(c.Backup, ", ")))

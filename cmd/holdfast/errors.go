@@ -20,6 +20,7 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitRefused = 3
+	exitDisk    = 4 // of serve alone
 )
 
 // wrongUsage is an error of whoever typed the command.
@@ -30,6 +31,11 @@ type wrongUsage struct {
 
 func (u *wrongUsage) Error() string { return u.err.Error() }
 func (u *wrongUsage) Unwrap() error { return u.err }
+
+// diskError is the end of a node whose disk is in doubt.
+type diskError struct{ error }
+
+func (d diskError) Unwrap() error { return d.error }
 
 // usageError marks err as wrong usage: exit status 2.
 func usageError(err error) error { return &wrongUsage{err: err} }
@@ -45,7 +51,8 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 
 // refusals are the codes of problems that the state of the group causes, not the request.
 var refusals = map[string]bool{
-	wire.CodeRevisionConflict: true, wire.CodeRefused: true, wire.CodeLocked: true, wire.CodeNoQuorum: true,
+	wire.CodeRevisionConflict: true, wire.CodeRefused: true, wire.CodeLocked: true, wire.CodeNoQuorum: true, wire.CodeQuarantined: true, wire.CodeNoRoom: true,
+	wire.CodePreconditionFailed: true, wire.CodeStoreFull: true,
 }
 
 func exitStatus(err error) int {
@@ -56,6 +63,8 @@ func exitStatus(err error) int {
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, new(diskError)):
+		return exitDisk
 	case errors.As(err, &problem) && refusals[problem.Code], errors.Is(err, server.ErrRefused), errors.Is(err, errRefused):
 		return exitRefused
 	}
@@ -111,6 +120,8 @@ func hintOf(err error) string {
 	var unreachable *client.Unreachable
 	var problem *client.Problem
 	switch {
+	case errors.As(err, new(diskError)):
+		return "Look at the disk (dmesg, smartctl), then start the node again: it checks what is there. Or let it join anew with an empty data directory; the others have the data."
 	case errors.As(err, &unreachable):
 		return "Is the node running? Name the admin addresses of your nodes with --admin or HOLDFAST_ADMIN, as in --admin http://10.0.0.1:7700,http://10.0.0.2:7700."
 	case !errors.As(err, &problem):
@@ -118,7 +129,7 @@ func hintOf(err error) string {
 	case problem.Code == wire.CodeRevisionConflict:
 		return "Look at it with 'holdfast config show', make the change again, and apply it (with --expect and that revision, if you gave one)."
 	case problem.Code == wire.CodeUnauthorized:
-		return "Give the token with HOLDFAST_TOKEN or --token-file."
+		return "Give a token that counts, with HOLDFAST_TOKEN or --token-file."
 	case problem.Code == wire.CodeHostNotAllowed:
 		return "Name the node by its IP address in --admin, or give a token."
 	}

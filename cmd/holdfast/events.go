@@ -19,9 +19,9 @@ func newEventsCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "What happened to the group",
-		Long: `Print what happened to the group: configuration changes, quiesces, verdicts on health, locks, workflows. The list is replicated, so every node has the
-same one, and it survives the death of any node; the last 1000 events are kept. With --follow it goes on as things happen, through another node when one
-dies; -o json then prints one document on each line.`,
+		Long: `Print what happened to the group: configuration changes, quiesces, verdicts on health, locks, workflows, nodes that do not answer. The list is
+replicated, so every node has the same one, and it survives the death of any node; the last 1000 events are kept. With --follow it goes on as things
+happen, through another node when one dies; -o json then prints one document on each line.`,
 		Example: `  holdfast events
   holdfast events --follow --after 120
   holdfast events --follow -o json | jq -r .text`,
@@ -80,11 +80,11 @@ func orAll(limit int) int {
 	return limit
 }
 
-// writeEvents prints each event on a line, with its whole text on lines of its own when it is long.
+// writeEvents prints each event on a line, and the rest of a long text on lines of their own when a person reads it.
 func (g *globals) writeEvents(w io.Writer, list []client.Event) error {
 	for _, e := range list {
 		head := fmt.Sprintf("%5d  %s  %-16s  ", e.Seq, when(e.Time), clean(e.Kind))
-		if _, err := io.WriteString(w, wrap(e.Text, head, strings.Repeat(" ", 9))); err != nil {
+		if _, err := io.WriteString(w, g.wrap(e.Text, head, strings.Repeat(" ", 9))); err != nil {
 			return err
 		}
 	}

@@ -51,7 +51,7 @@ func (f *fieldFlags) duration(cmd *cobra.Command, flag, key, usage string) {
 
 // any adds --set, which reaches every field.
 func (f *fieldFlags) any(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.extra, "set", nil, "`KEY=VALUE`: any other field, as in health.path=/ping; the value is JSON or text, null: the default")
+	cmd.Flags().StringArrayVar(&f.extra, "set", nil, "`KEY=VALUE`: any other field, as in health.path=/ping; the value is JSON or text (digits that are text: 'version=\"2\"'), null: the default")
 }
 
 // given collects the values of the flags that are given.
@@ -129,6 +129,30 @@ func checkTimeout(cmd *cobra.Command, d time.Duration) (map[string]any, error) {
 		return nil, usagef(cmd, "--timeout %v: want 1s or more; --now stops without a quiesce", d)
 	}
 	return map[string]any{"quiesceTimeout": config.Duration(d)}, nil
+}
+
+// disableTimeouts are the time-outs that 'instance disable' sets along with it.
+type disableTimeouts struct{ quiesce, hard time.Duration }
+
+func (t *disableTimeouts) flags(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&t.quiesce, "timeout", 0, "how long they quiesce at most: sets quiesceTimeout to `TIME`")
+	cmd.Flags().DurationVar(&t.hard, "hard-timeout", 0, "how long after that requests in flight may go on, before they are ended: sets hardTimeout to `TIME`")
+}
+
+// given reads them as values of the configuration, nothing when none is given.
+func (t *disableTimeouts) given(cmd *cobra.Command) (map[string]any, error) {
+	values, err := checkTimeout(cmd, t.quiesce)
+	if err != nil || !cmd.Flags().Changed("hard-timeout") {
+		return values, err
+	}
+	if t.hard < 0 {
+		return nil, usagef(cmd, "--hard-timeout %v: want 0 (the cluster's) or more", t.hard)
+	}
+	if values == nil {
+		values = map[string]any{}
+	}
+	values["hardTimeout"] = config.Duration(t.hard)
+	return values, nil
 }
 
 // nothingToSet is the error of set without a flag.

@@ -20,6 +20,8 @@ type globals struct {
 	in        io.Reader
 	out, err  io.Writer
 	lookupEnv func(string) (string, bool)
+	// noHelp is why there was no help to show: it was asked for on a command that there is not.
+	noHelp error
 
 	admin     []string
 	token     string
@@ -28,7 +30,7 @@ type globals struct {
 	output    string
 }
 
-// defaultTimeout bounds a command without --wait.
+// defaultTimeout bounds a command that neither waits for something nor moves much.
 const defaultTimeout = 30 * time.Second
 
 // clientFlags adds the flags of the commands that talk to a group.
@@ -36,7 +38,7 @@ func (g *globals) clientFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.admin, "admin", nil, "admin `URL`s of nodes, tried in turn (HOLDFAST_ADMIN; default "+client.DefaultURL+")")
 	f.StringVar(&g.token, "token", "", "access `TOKEN` (better: HOLDFAST_TOKEN, or --token-file); on a node's own machine none is needed")
 	f.StringVar(&g.tokenFile, "token-file", "", "`FILE` that holds the access token (HOLDFAST_TOKEN_FILE)")
-	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "give up after this `TIME`")
+	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "give up after this `TIME`; commands that wait for something, or move much, go on for longer unless it is set")
 }
 
 // outputFlag adds -o to the commands that print data.
@@ -105,6 +107,9 @@ func (g *globals) accessToken() (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("access token: %w", err)
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
+		fmt.Fprintf(g.err, "warning: everybody on this machine can read the access token in %s (mode %04o): chmod 600 %[1]s\n", clean(file), info.Mode().Perm())
 	}
 	token := strings.TrimSpace(string(data))
 	if token == "" {

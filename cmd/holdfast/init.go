@@ -20,12 +20,13 @@ func newInitCommand(g *globals) *cobra.Command {
 		Short: "Make a group's authority and the one string that its first nodes are started with",
 		Long: `Make a group's certificate authority and print the one string (hfi1.…) that its first nodes are started with.
 
-Whoever has the string can become a node of the group: give it to the nodes in HOLDFAST_JOIN_TOKEN or a file, and delete it when they are in. It
-touches nothing on this machine and needs no running node. Later nodes come in with join tokens ('holdfast token create --role node').`,
+Whoever has the string can become a node of the group: give it to the nodes in HOLDFAST_JOIN_TOKEN or in a file (serve --join-token-file), and delete it
+when they are in. It touches nothing on this machine and needs no running node. Later nodes come in with join tokens ('holdfast token create --role node').`,
 		Example: `  export HOLDFAST_JOIN_TOKEN="$(holdfast init --group shop)"   # the same string on every node
   holdfast serve --name n1 --bootstrap-expect 3 --join n1:7701,n2:7701,n3:7701
 
-  holdfast init --group shop --ttl 1h --out shop.init          # into a file that only you can read`,
+  holdfast init --group shop --ttl 1h --out shop.init          # into a file that only you can read
+  holdfast serve --name n1 --bootstrap-expect 3 --join n1:7701,n2:7701,n3:7701 --join-token-file shop.init`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := g.checkOutput(cmd); err != nil {

@@ -42,6 +42,7 @@ func instanceFields(cmd *cobra.Command) *fieldFlags {
 	f.text(cmd, "route", "route", "the `SUFFIX` by which it marks its session ids (jvmRoute, CloneID); default: its name")
 	f.boolean(cmd, "backup", "backup", "requests only while no other instance is available")
 	f.duration(cmd, "quiesce-timeout", "quiesceTimeout", "how long it quiesces at most, as in 31m; default: the cluster's `TIME`")
+	f.duration(cmd, "hard-timeout", "hardTimeout", "how long after it was stopped requests in flight may go on, before they are ended; 0: the cluster's `TIME`")
 	f.number(cmd, "max-sessions", "maxSessions", "`N` assignments at most, over all nodes; 0: no bound")
 	f.number(cmd, "max-connections", "maxConnections", "`N` requests in flight at most, over all nodes; 0: no bound")
 	f.text(cmd, "failover-to", "failoverTo", "the `INSTANCE` that takes its sessions over")
@@ -190,7 +191,7 @@ func newInstanceEnableCommand(g *globals) *cobra.Command {
 
 func newInstanceDisableCommand(g *globals) *cobra.Command {
 	var s stopping
-	var timeout time.Duration
+	var timeouts disableTimeouts
 	cmd := &cobra.Command{
 		Use:     "disable CLUSTER NAME...",
 		Aliases: []string{"stop", "drain"},
@@ -198,14 +199,17 @@ func newInstanceDisableCommand(g *globals) *cobra.Command {
 		Long: `Disable instances. They get no unassigned requests any more at once; assigned ones until the deadline, quiesceTimeout after now; then their sessions fail
 over inside the cluster. A quiesce ends early when nothing is left. --timeout sets quiesceTimeout along with it, and stays.
 
+What is in flight when the quiesce is over finishes, however long that takes. With --hard-timeout (hardTimeout, which stays too) each node ends what it still
+has that long after the end of the quiesce: requests, WebSockets, streams and flows; it logs how many, and so does the group ('holdfast events').
+
 With --wait the command returns when it is safe to stop the instances: they are quiesced, every node obeys that, and no node has a request of theirs in
 flight. It goes on through changes of the leader and the death of nodes, and can be repeated at any time.`,
 		Example: `  holdfast instance disable cluster1 instance1 --wait && ssh app1 systemctl restart tomcat
-  holdfast instance disable cluster1 instance1 instance2 --timeout 10m
+  holdfast instance disable cluster1 instance1 instance2 --timeout 10m --hard-timeout 5m
   holdfast instance disable cluster1 instance1 --now`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			values, err := checkTimeout(cmd, timeout)
+			values, err := timeouts.given(cmd)
 			if err != nil {
 				return err
 			}
@@ -222,7 +226,7 @@ flight. It goes on through changes of the leader and the death of nodes, and can
 		},
 	}
 	s.flags(cmd)
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "how long they quiesce at most: sets quiesceTimeout to `TIME`")
+	timeouts.flags(cmd)
 	cmd.ValidArgsFunction = g.completeNames(instanceNames, nil)
 	return cmd
 }

@@ -203,11 +203,18 @@ func (g *globals) writeInstance(w io.Writer, s *client.Status, cluster string, o
 			t.line("quiesce", quiesceLine(&q))
 		}
 	}
-	t.line("health", i.Health+", verdict "+i.Verdict+" "+i.VerdictReason)
+	verdict := i.Verdict
+	if i.VerdictReason != "" {
+		verdict += ": " + i.VerdictReason
+	}
+	t.line("health", i.Health+", verdict "+verdict)
 	if i.Agent != "" {
-		t.line("agent", i.Agent+" (of unassigned requests)")
+		t.line("agent", i.Agent+agentScope(i.Agent))
 	}
 	t.line("listeners", strings.Join(i.URLs, " "))
+	if c := i.Certificate; c != nil {
+		t.line("presents", fmt.Sprintf("%s until %s on %s", c.Subject, when(c.Ends), c.URL))
+	}
 	t.line("weight", fmt.Sprintf("%d, share of new sessions %s", i.Weight, share(i.Share)))
 	t.line("sessions", i.Sessions)
 	t.line("in flight", i.InFlight)
@@ -216,6 +223,7 @@ func (g *globals) writeInstance(w io.Writer, s *client.Status, cluster string, o
 	if c := out.Config; c != nil {
 		t.line("route", c.Route)
 		t.line("quiesce time-out", c.QuiesceTimeout)
+		t.line("hard time-out", hardTimeout(c.HardTimeout, "that of the cluster"))
 		t.line("limits", fmt.Sprintf("%s sessions, %s connections", bound(c.MaxSessions), bound(c.MaxConnections)))
 		t.line("fails over to", cmp.Or(c.FailoverTo, "whom the policy chooses"))
 	}
@@ -227,6 +235,22 @@ func (g *globals) writeInstance(w io.Writer, s *client.Status, cluster string, o
 		t.line("node "+n.Node, strings.TrimSpace(fmt.Sprintf("%s since %s%s, %d in flight, %d waiting %s", n.Health, when(n.Since), agent, n.InFlight, n.Waiting, n.Reason)))
 	}
 	return t.err
+}
+
+// agentScope says what an agent's word is about, where it says anything.
+func agentScope(word string) string {
+	if strings.HasPrefix(word, "no ") { // answer, or word that is known
+		return ""
+	}
+	return " (of unassigned requests)"
+}
+
+// hardTimeout is empty where none is set.
+func hardTimeout(d config.Duration, empty string) string {
+	if d == 0 {
+		return empty
+	}
+	return d.String()
 }
 
 func bound(n int) string {

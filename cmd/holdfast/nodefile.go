@@ -19,7 +19,7 @@ import (
 
 // groupKeys are settings that users of other balancers look for in a node's file. They belong to the group.
 var groupKeys = map[string]bool{
-	"listeners": true, "clusters": true, "onQuorumLoss": true, "modules": true, "instances": true, "affinity": true, "health": true, "policy": true,
+	"listeners": true, "clusters": true, "onQuorumLoss": true, "holder": true, "proxy": true, "modules": true, "instances": true, "affinity": true, "health": true, "policy": true,
 }
 
 const maxNodeFile = 64 << 10 // bytes

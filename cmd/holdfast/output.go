@@ -180,6 +180,12 @@ func (g *globals) colour() bool {
 	return ok
 }
 
+// isTerminal tells whether what is written to w is shown to somebody.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // terminal gives the file descriptor of standard output when that is a terminal.
 func (g *globals) terminal() (fd int, ok bool) {
 	f, ok := g.out.(*os.File)
@@ -206,6 +212,14 @@ func wrap(text, first, next string) string {
 	}
 	b.WriteString(line + "\n")
 	return b.String()
+}
+
+// wrap breaks text for a terminal. A program that reads line by line, such as grep or tail, gets one line.
+func (g *globals) wrap(text, first, next string) string {
+	if _, ok := g.terminal(); ok {
+		return wrap(text, first, next)
+	}
+	return first + strings.Join(strings.Fields(clean(text)), " ") + "\n"
 }
 
 // when formats a time for a table; "-" for none.

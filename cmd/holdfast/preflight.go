@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -105,13 +106,19 @@ func (g *globals) runPreflight(ctx context.Context, c *client.Client, p *preflig
 	return nil
 }
 
-// probe is one request.
+// probe is one request, or a connection to a listener as in tcp://.
 type probe struct{ url, host string }
 
 // probesOf are the context roots of the enabled modules and the path of the health check, each appended to the listener's URL.
 func probesOf(cl *config.Cluster, listener string) []probe {
 	base := strings.TrimSuffix(listener, "/")
 	var out []probe
+	switch scheme, _, _ := strings.Cut(strings.ToLower(base), "://"); scheme {
+	case "tcp":
+		return []probe{{url: base}}
+	case "udp": // there is no question that every server answers
+		return nil
+	}
 	if cl.Health.Type == "http" {
 		out = append(out, probe{url: base + cl.Health.Path})
 	}
@@ -125,6 +132,14 @@ func probesOf(cl *config.Cluster, listener string) []probe {
 
 // run asks, and gives the answer in words. Below 500 is good: a login page, a redirect and a refusal all show that somebody serves the path.
 func (p probe) run(ctx context.Context, c *http.Client) (text string, ok bool) {
+	if scheme, at, _ := strings.Cut(p.url, "://"); strings.EqualFold(scheme, "tcp") {
+		conn, err := (&net.Dialer{Timeout: probeTime}).DialContext(ctx, "tcp", at)
+		if err != nil {
+			return err.Error(), false
+		}
+		conn.Close()
+		return "accepts connections", true
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, http.NoBody)
 	if err != nil {
 		return "is no URL to ask", false

@@ -124,3 +124,25 @@ func TestProgressIsBrief(t *testing.T) {
 		t.Errorf("%d lines when nothing is left", n)
 	}
 }
+
+// TestPreflightOfStreams: an instance of streams must accept a connection on each listener.
+func TestPreflightOfStreams(t *testing.T) {
+	group := newFakeGroup()
+	srv := httptest.NewServer(group.api)
+	defer srv.Close()
+	if status, _, errOut := command(t, srv.URL, "cluster", "add", "db"); status != 0 {
+		t.Fatal(errOut)
+	}
+	good := httptest.NewServer(http.NotFoundHandler())
+	defer good.Close()
+	at := "tcp" + strings.TrimPrefix(good.URL, "http")
+	status, _, errOut := command(t, srv.URL, "instance", "add", "db", "db1", "--preflight", "--listener", at+",tcp://127.0.0.1:1")
+	if status != 1 || !strings.Contains(errOut, "tcp://127.0.0.1:1: ") || !strings.Contains(errOut, at+": accepts connections") || !strings.Contains(errOut, "nothing was changed") {
+		t.Errorf("status %d: %s", status, errOut)
+	}
+	status, _, errOut = command(t, srv.URL, "instance", "add", "db", "db1", "--preflight", "--listener", at)
+	c := group.state.Revision().Config
+	if status != 0 || len(c.Clusters[0].Instances) != 1 || c.Clusters[0].Affinity.Type != "source" || c.Clusters[0].Health.Type != "tcp" {
+		t.Errorf("status %d: %s; %s", status, errOut, c.Canonical())
+	}
+}

@@ -11,15 +11,16 @@ import (
 // nodeCommands run nodes and what goes with them; they take no --admin and no --token.
 func nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
-		newServeCommand(),
+		newServeCommand(), newVIPGuardCommand(),
 		newDemoCommand(),
-		newSampleCommand(),
+		newSampleCommand(), newSampleSessionsCommand(),
 	}
 }
 
 // operatorCommands talk to a running group, or need none.
 func operatorCommands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
+		newQuickstartCommand(g),
 		newInitCommand(g),
 		newStatusCommand(g),
 		newConfigCommand(g),
@@ -31,10 +32,18 @@ func operatorCommands(g *globals) []*cobra.Command {
 		newImportCommand(g),
 		newExportCommand(g),
 		newSessionCommand(g),
-		newUpgradeCommand(g),
+		newUpgradeCommand(g), newUpgradeBinaryCommand(g),
 		newEventsCommand(g),
-		newTokenCommand(g),
+		newTokenCommand(g), newUserCommand(g), newUserGroupCommand(g), newRoleCommand(g), newIssuerCommand(g), newWhoamiCommand(g), newAuditCommand(g),
+		newCertCommand(g),
+		newFileCommand(g),
+		newKVCommand(g),
 		newNodeCommand(g),
+		newBackupCommand(g),
+		newStandbyCommand(g),
+		newPromoteCommand(g),
+		newRecoverCommand(g),
+		newDoctorCommand(g),
 		newJobsCommand(g),
 		newVersionCommand(g),
 	}
@@ -80,7 +89,22 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the grou
 	root.AddCommand(nodeCommands()...)
 	root.AddCommand(operatorCommands(g)...)
 	usageExit(root)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if wanted := cmd.Flags().Args(); cmd.HasSubCommands() && len(wanted) > 0 { // 'holdfast node replace --help'
+			g.noHelp = groupOnly(cmd, wanted)
+			return
+		}
+		help(cmd, args)
+	})
 	return root
+}
+
+// otherWays says how to do what people look for under another name.
+var otherWays = map[string]string{
+	"holdfast node replace": "let the new node join ('holdfast token create --role node', then 'holdfast serve --join'), and then 'holdfast node remove' the old one; a node that has lost its disk joins under its old name and takes its own place",
+	"holdfast node add":     "start it with 'holdfast serve --join' and a token of 'holdfast token create --role node'",
+	"holdfast node join":    "start it with 'holdfast serve --join' and a token of 'holdfast token create --role node'",
 }
 
 // usageExit makes every wrong argument of cmd and its sub-commands an error of usage, exit status 2.
@@ -133,6 +157,9 @@ func groupOnly(cmd *cobra.Command, args []string) error {
 		return usageOf(cmd, fmt.Errorf("which of them? Name a sub-command"))
 	}
 	text := fmt.Sprintf("there is no command %q", args[0])
+	if way := otherWays[cmd.CommandPath()+" "+args[0]]; way != "" {
+		return usageOf(cmd, fmt.Errorf("%s: %s", text, way))
+	}
 	if cmd.SuggestionsMinimumDistance <= 0 {
 		cmd.SuggestionsMinimumDistance = 2
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/s3test"
 )
 
 func TestMain(m *testing.M) {
@@ -34,14 +35,22 @@ func TestScripts(t *testing.T) {
 			srv := httptest.NewServer(g.api)
 			env.Defer(srv.Close)
 			env.Values["group"] = g
+			writeCerts(t, env.WorkDir)
 			env.Setenv("HOLDFAST_ADMIN", srv.URL)
 			env.Setenv("URL", srv.URL)
 			env.Setenv("PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
+			store := s3test.New()
+			env.Defer(store.Close)
+			env.Values["store"] = store
+			for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} {
+				env.Setenv(name, store.Getenv(name))
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": exitIs, // status N CMD...: runs CMD and wants this exit status
 			"group":  groupDoes,
+			"store":  storeDoes,
 			"width":  width,
 		},
 	})
@@ -64,7 +73,8 @@ func exitIs(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // groupDoes changes the fake: group lost | lagging | sick | interfere | sessions | whole (no silent node) | idle (nothing in flight) | up (all instances
-// available) | quiesced (the time of all quiesces is over).
+// available) | quiesced (the time of all quiesces is over) | vip (n1 holds a virtual address) | refuses (transfers) | stuck (an evacuation gets no further) | breaks, mends (backups) | scheduled (backups: one was made, the next one failed) |
+// gone (n9, no member, is evacuated) | wrong (the other node is in quarantine).
 func groupDoes(ts *testscript.TestScript, _ bool, args []string) {
 	g := ts.Value("group").(*fakeGroup)
 	switch args[0] {
@@ -78,10 +88,33 @@ func groupDoes(ts *testscript.TestScript, _ bool, args []string) {
 		g.whole.Store(true)
 	case "idle":
 		g.idle.Store(true)
+	case "wrong":
+		g.wrong.Store(true)
 	case "up":
 		g.up.Store(true)
+	case "breaks":
+		g.breaks.Store(true)
+	case "scheduled":
+		ts.Check(g.scheduledBackups())
+	case "mends":
+		g.breaks.Store(false)
 	case "drains":
 		g.drains.Store(true)
+	case "vip":
+		g.vip.Store(true)
+		_, err := g.Propose(context.Background(), &fsm.HolderSet{Node: "n1", Term: 2 + g.term.Add(1), Addresses: []string{"10.0.0.100/24@eth0"}})
+		ts.Check(err)
+	case "refuses":
+		g.refuses.Store(true)
+	case "stuck":
+		g.stuck.Store(true)
+	case "gone":
+		_, err := g.Propose(context.Background(), &fsm.EvacuationSet{Node: "n9", Actor: "token ab"})
+		ts.Check(err)
+	case "data": // an application keeps data of the session that 'group sessions' puts on instance1
+		key := sessionKey("id-1")
+		res, err := g.Propose(context.Background(), &fsm.StorePut{StoreKey: fsm.StoreKey{Space: fsm.SpaceSessions, Module: 1, Key: string(key[:])}, Type: "text/plain", Data: []byte("cart of ann")})
+		ts.Check(errors.Join(err, admin.Refused(res)))
 	case "quiesced":
 		ts.Check(g.endQuiesces())
 	case "interfere":
@@ -110,14 +143,20 @@ type fakeGroup struct {
 	index uint64
 	now   time.Time
 
-	lost, lagging, sick, whole, idle, up, drains atomic.Bool
+	lost, lagging, sick, whole, idle, up, drains, breaks, wrong atomic.Bool
+
+	vip, refuses, stuck atomic.Bool // virtual addresses are on; transfers are refused; an evacuation gets no further
+	leads               atomic.Pointer[string]
+	removed, resynced   atomic.Pointer[string]
+	term                atomic.Uint64
+	steps               atomic.Int64 // of an evacuation
 }
 
 func newFakeGroup() *fakeGroup {
 	g := &fakeGroup{state: fsm.New(), now: time.Now().UTC()}
 	api, err := admin.New(admin.Options{
 		Node: g, State: g.state, Sessions: g, Gatherer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), QuorumWait: 20 * time.Millisecond,
-		JoinToken: func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil },
+		JoinToken: func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil }, Backup: g.backup, UpgradeBinary: g.upgradeBinary,
 	})
 	if err == nil {
 		g.api = api
@@ -201,15 +240,18 @@ func (g *fakeGroup) Info() admin.Info {
 	if g.lost.Load() {
 		return admin.Info{Name: "n1", Version: "v1.2.3"}
 	}
-	return admin.Info{Name: "n1", Version: "v1.2.3", Leader: "n1", Term: 2, Quorum: true}
+	return admin.Info{Name: "n1", Version: "v1.2.3", Leader: g.leader(), Term: 2 + g.term.Load(), Quorum: true}
 }
 
+const longName = "node-with-a-very-long-name-that-does-not-fit-into-its-column"
+
 func (g *fakeGroup) Members(context.Context) []admin.Member {
+	g.evacuateStep()
 	applied, digest := g.state.DigestAt()
 	m := admin.Member{Name: "n1", Self: true, Role: "leader", Voter: true, Reachable: true, Ready: true, Version: "v1.2.3", Schema: fsm.Schema, Zone: "z1",
 		PeerAddr: "127.0.0.1:7701", AdminAddr: "127.0.0.1:7700", Applied: applied, Digest: digest, Sessions: g.state.Len(), Revision: g.state.Revision().Number, InForce: g.state.Operating().Index}
 	other := m
-	other.Name, other.Self, other.Role, other.ClockSkew = "node-with-a-very-long-name-that-does-not-fit-into-its-column", false, "follower", 3*time.Millisecond
+	other.Name, other.Self, other.Role, other.ClockSkew = longName, false, "follower", 3*time.Millisecond
 	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 	m.Duties = []admin.DutyStatus{{Duty: "quiesce", Since: at, Last: at.Add(time.Minute), Runs: 7, Error: "refused by\x1b the state", Failed: at}, {Duty: "lock", Since: at}}
 	if g.sick.Load() {
@@ -217,13 +259,21 @@ func (g *fakeGroup) Members(context.Context) []admin.Member {
 		other.Version = "v1.3.0"
 		m.Duties[0].Failed = m.Duties[0].Last
 	}
+	m.VIP, other.VIP = g.address(m.Name), g.address(other.Name)
+	if g.wrong.Load() {
+		other.Ready, other.Reason = false, "the node is in quarantine"
+		other.Quarantine = &admin.Quarantine{Cause: "diverged", Since: at, Index: 7, Text: "its state is not the group's", Difference: "session key 00ff: here it has no assignment"}
+	}
+	if g.leader() != "n1" {
+		m.Role, other.Role, m.Duties = "follower", "leader", nil
+	}
 	if g.lost.Load() {
 		m.Role, m.Duties = "candidate", nil
 	}
 	if g.whole.Load() {
-		return []admin.Member{m, other}
+		return g.membership([]admin.Member{m, other})
 	}
-	return []admin.Member{m, other, {Name: "n3", Err: "connection refused"}}
+	return g.membership([]admin.Member{m, other, {Name: "n3", Err: "connection refused"}})
 }
 
 func (g *fakeGroup) Ready() error { return nil }

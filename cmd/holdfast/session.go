@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,7 @@ applications. 'session show' finds the key of an id that you have.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: groupOnly,
 	}
-	cmd.AddCommand(newSessionListCommand(g), newSessionShowCommand(g), newSessionExplainCommand(g), newSessionMoveCommand(g), newSessionDropCommand(g))
+	cmd.AddCommand(newSessionListCommand(g), newSessionShowCommand(g), newSessionExplainCommand(g), newSessionMoveCommand(g), newSessionDropCommand(g), newSessionDataCommand(g))
 	return g.operator(cmd)
 }
 
@@ -170,7 +171,9 @@ func (g *globals) readLookup(cmd *cobra.Command, l *client.Lookup, sessionFile, 
 	if sessionFile != "" {
 		l.Session = text
 	} else {
-		l.Cookie = cookieValue(text)
+		if l.Cookie, err = cookieValue(text); err != nil {
+			return fmt.Errorf("show session: %w", err)
+		}
 	}
 	if sessionFile == "" && l.Cookie == "" {
 		return errors.New("show session: the file has no cookie: want NAME=VALUE, or the value alone")
@@ -178,13 +181,40 @@ func (g *globals) readLookup(cmd *cobra.Command, l *client.Lookup, sessionFile, 
 	return nil
 }
 
-// cookieValue takes the value out of NAME=VALUE, as browsers and headers show a cookie, perhaps with attributes behind it. A value alone has no "=".
-func cookieValue(text string) string {
+// jarCookie is the name of insert cookies, where the configuration gives no other one.
+const jarCookie = "HOLDFAST"
+
+// cookieValue takes the value out of NAME=VALUE, as browsers and headers show a cookie, perhaps with attributes behind it, or out of a jar as curl writes it. A value alone has no "=".
+func cookieValue(text string) (string, error) {
+	if names, values := jar(text); len(values) == 1 {
+		return values[0], nil
+	} else if at := slices.Index(names, jarCookie); at >= 0 {
+		return values[at], nil
+	} else if len(names) > 0 {
+		return "", fmt.Errorf("the file is a jar with the cookies %s: give the value of one of them", strings.Join(names, ", "))
+	}
 	if _, value, named := strings.Cut(text, "="); named {
 		value, _, _ = strings.Cut(value, ";")
-		return strings.Trim(value, `" `)
+		text = strings.Trim(value, `" `)
 	}
-	return text
+	if strings.ContainsAny(text, " \t\r\n") {
+		return "", errors.New("the file has no cookie, but other text: want NAME=VALUE, the value alone, or a jar of curl")
+	}
+	return text, nil
+}
+
+// jar reads the cookies of a file as curl -c writes it: host, subdomains, path, secure, end, name and value, with tabs between them. Nothing else has such lines.
+func jar(text string) (names, values []string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "#HttpOnly_") {
+			continue
+		}
+		if f := strings.Split(line, "\t"); len(f) == 7 {
+			names, values = append(names, f[5]), append(values, f[6])
+		}
+	}
+	return names, values
 }
 
 func (g *globals) writeSession(w io.Writer, s *client.Session) error {

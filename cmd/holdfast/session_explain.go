@@ -73,12 +73,15 @@ func sessionFlags(cmd *cobra.Command, l *client.Lookup, sessionFile, cookieFile 
 	f.StringVar(&l.Host, "host", "", "the `HOST` of the module, when it has one")
 	f.StringVar(&l.ContextRoot, "context-root", "", "the context `ROOT` of the module")
 	f.StringVar(sessionFile, "session-file", "", "`FILE` with the application's session id; -: standard input")
-	f.StringVar(cookieFile, "cookie-file", "", "`FILE` with the insert cookie, its value alone or NAME=VALUE; -: standard input")
+	f.StringVar(cookieFile, "cookie-file", "", "`FILE` with the insert cookie, its value alone, NAME=VALUE or a jar of curl; -: standard input")
 }
 
 func (g *globals) writeExplanation(w io.Writer, e *client.Explanation) error {
 	if err := g.writeLookup(w, &client.LookupResult{Key: e.Key, Found: e.Found, Session: e.Session, Cookie: e.Cookie}); err != nil {
 		return err
+	}
+	if d := e.Data; d != nil {
+		fmt.Fprintf(w, "data       %s of %s, version %s, written %s\n", bytesText(int64(d.Bytes)), clean(d.Type), strings.Trim(d.ETag, `"`), when(d.Changed))
 	}
 	fmt.Fprintln(w)
 	t := g.table("INDEX>", "TIME", "FROM", "TO", "BECAUSE")

@@ -17,7 +17,7 @@ func newStatusCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Everything on one screen: nodes, clusters, instances, quiesces, what needs attention",
-		Long: `Everything on one screen: the nodes (role, version, lag, clock skew, state hash), the listeners, the clusters and their instances (admin state,
+		Long: `Everything on one screen: the schema of the state that the group has, the nodes (role, version, the latest schema that it knows, lag, clock skew, state hash), the holder of the virtual address, the newest scheduled backup, the listeners, the clusters and their instances (admin state,
 health, sessions, in flight), the modules, the quiesces that run with what remains, the maintenance lock, upgrades and cycles that have not ended, changes that
 wait for their time, the configuration revision, the jobs that the leader does ('holdfast jobs' lists them), and what needs attention.
 
@@ -54,14 +54,16 @@ func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
 		wire.HashEqual: "state hashes equal", wire.HashDiffers: "STATE HASHES DIFFER", wire.HashPending: "state hashes not compared yet",
 		wire.HashUnknown: "state hashes unknown",
 	}[s.StateHash], hashStyle(s.StateHash))
-	fmt.Fprintf(&b, "%s epoch %d, revision %d, %s, %s\n", paintIf("group "+clean(orDash(s.Group.Name)), heading),
-		s.Group.Epoch, s.Revision.Number, count(s.Sessions, "session"), hash)
+	fmt.Fprintf(&b, "%s epoch %d, schema %d, revision %d, %s, %s\n", paintIf("group "+clean(orDash(s.Group.Name)), heading),
+		s.Group.Epoch, s.Group.Schema, s.Revision.Number, count(s.Sessions, "session"), hash)
 	fmt.Fprintf(&b, "as node %s knows it at log index %d, %s, %s\n", clean(s.Node), s.Applied, when(s.Time), s.Consistency)
-	if line := dutyLine(s.Duties); line != "" {
-		b.WriteString(line + "\n")
+	for _, line := range []string{holderLine(s.Holder), backupLine(s.Backups), dutyLine(s.Duties)} {
+		if line != "" {
+			b.WriteString(line + "\n")
+		}
 	}
 	for _, p := range s.Problems {
-		b.WriteString(paintIf(wrap(p, "! ", "  "), bad))
+		b.WriteString(paintIf(g.wrap(p, "! ", "  "), bad))
 	}
 	b.WriteString("\n")
 	g.nodeTable(s).write(&b)
@@ -91,17 +93,17 @@ func (g *globals) writeStatus(w io.Writer, s *client.Status) error {
 }
 
 func (g *globals) nodeTable(s *client.Status) *table {
-	t := g.table("NODE", "ROLE", "READY", "VERSION", "APPLIED>", "LAG>", "REVISION>", "SKEW>", "SESSIONS>", "STATE HASH")
+	t := g.table("NODE", "ROLE", "READY", "VERSION", "SCHEMA>", "APPLIED>", "LAG>", "REVISION>", "SKEW>", "SESSIONS>", "STATE HASH")
 	for _, n := range s.Nodes {
 		if !n.Reachable {
-			t.row(n.Name, n.Role, readiness(n), "-", "-", "-", "-", "-", "-", "-")
+			t.row(n.Name, role(n), readiness(n), "-", "-", "-", "-", "-", "-", "-", "-")
 			continue
 		}
 		hash := n.HashState
 		if len(n.Hash) >= 8 {
 			hash = n.Hash[:8] + " " + n.HashState
 		}
-		t.row(n.Name, n.Role, readiness(n), orDash(n.Version), n.Applied, n.Lag, n.Revision, fmt.Sprintf("%+dms", n.ClockSkewMillis), n.Sessions, cell{hash, hashStyle(n.HashState)})
+		t.row(n.Name, role(n), readiness(n), orDash(n.Version), n.Schema, n.Applied, n.Lag, n.Revision, fmt.Sprintf("%+dms", n.ClockSkewMillis), n.Sessions, cell{hash, hashStyle(n.HashState)})
 	}
 	return t
 }

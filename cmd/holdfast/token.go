@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,14 +12,14 @@ import (
 	"github.com/holdfast-lb/holdfast/admin/wire"
 )
 
-var roles = []string{wire.RoleViewer, wire.RoleOperator, wire.RoleAdmin, wire.RoleNode}
+var roles = []string{wire.RoleApplication, wire.RoleViewer, wire.RoleOperator, wire.RoleAdmin, wire.RoleNode}
 
 func newTokenCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Access tokens for people and programs, join tokens for nodes",
 		Long: `Access tokens let people and programs use the admin API from other machines: viewer reads, operator also changes the configuration, admin also
-manages tokens. A join token (role node) lets one new node into the group, once.`,
+manages tokens. A token of a user (--user) allows what the user may at each moment: 'holdfast user'. A join token (role node) lets one new node into the group, once.`,
 		Example: `  holdfast token create --role viewer --ttl 720h --note "dashboard"
   holdfast token list`,
 		Args: cobra.ArbitraryArgs,
@@ -37,14 +36,17 @@ func newTokenCreateCommand(g *globals) *cobra.Command {
 		Use:   "create",
 		Short: "Make a token and print it; it is shown only this once",
 		Example: `  export HOLDFAST_TOKEN="$(holdfast token create --role operator --ttl 8h --note alice)"
+  holdfast token create --user alice --ttl 720h
   HOLDFAST_JOIN_TOKEN="$(holdfast token create --role node)" holdfast serve --name n4 --join n1:7701`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case req.Role == "":
-				return usagef(cmd, "--role is missing: one of %s", strings.Join(roles, ", "))
-			case !slices.Contains(roles, req.Role):
-				return usagef(cmd, "--role %s: want one of %s", req.Role, strings.Join(roles, ", "))
+			case req.Role != "" && req.User != "":
+				return usagef(cmd, "--role and --user: a token of a user has the roles of the user")
+			case req.Role == "" && req.User == "":
+				return usagef(cmd, "--role is missing: one of %s, or a role of the group; or --user", strings.Join(roles, ", "))
+			case len(req.Clusters) > 0 && req.Role != wire.RoleApplication:
+				return usagef(cmd, "--cluster is for --role %s only", wire.RoleApplication)
 			case ttl < 0 || ttl > 0 && ttl < time.Second:
 				return usagef(cmd, "--ttl %v: want 1s or more, or 0 for ever", ttl)
 			}
@@ -63,18 +65,33 @@ func newTokenCreateCommand(g *globals) *cobra.Command {
 				if !t.Expires.IsZero() {
 					until = "until " + when(t.Expires)
 				}
-				fmt.Fprintf(g.err, "token %s, role %s, good %s; it is shown only this once\n", t.ID, t.Role, until)
+				whose := "role " + t.Role + boundTo(t.Clusters)
+				if t.User != "" {
+					whose = "of user " + clean(t.User)
+				}
+				fmt.Fprintf(g.err, "token %s, %s, good %s; it is shown only this once\n", t.ID, whose, until)
 				_, err := fmt.Fprintln(w, t.Secret)
 				return err
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&req.Role, "role", "", "what it allows: `ROLE` viewer, operator, admin, or node (a join token)")
+	f.StringVar(&req.Role, "role", "", "what it allows: `ROLE` application (the store alone), viewer, operator, admin, one of the group's own, or node (a join token)")
+	f.StringVar(&req.User, "user", "", "`NAME` of the user whom it belongs to, in place of a role: it allows what the user may at each moment")
+	f.StringSliceVar(&req.Clusters, "cluster", nil, "role application: the `NAME`s of the clusters that it is bound to; absent: all")
+	g.completeFlag(cmd, "user", completeUsers)
 	f.DurationVar(&ttl, "ttl", 0, "its `LIFE`; 0: for ever, of a join token one hour")
 	f.StringVar(&req.Note, "note", "", "`TEXT` that says what it is for")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roles, cobra.ShellCompDirectiveNoFileComp)))
+	g.completeFlag(cmd, "role", completeRoles)
 	return cmd
+}
+
+// boundTo names the clusters of an application's token; without them it is good for all.
+func boundTo(clusters []string) string {
+	if len(clusters) == 0 {
+		return ""
+	}
+	return " for " + clean(strings.Join(clusters, ", "))
 }
 
 func newTokenListCommand(g *globals) *cobra.Command {
@@ -101,10 +118,14 @@ func newTokenListCommand(g *globals) *cobra.Command {
 					if !k.Expires.IsZero() {
 						expires.text = when(k.Expires)
 					}
+					role := k.Role + boundTo(k.Clusters)
+					if k.User != "" {
+						role = "user " + k.User
+					}
 					if k.Expired {
 						expires.style = warning
 					}
-					t.row(k.ID, k.Role, when(k.Created), expires, orDash(k.UsedBy), orDash(k.Note))
+					t.row(k.ID, role, when(k.Created), expires, orDash(k.UsedBy), orDash(k.Note))
 				}
 				return t.write(w)
 			})

@@ -45,7 +45,11 @@ func (p *progress) show(w client.Waited) {
 	if len(lines) > most {
 		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
 	}
-	state := stateOf(w)
+	p.line(stateOf(w), lines...)
+}
+
+// line prints lines, when there are some and the state is another one than before or ten seconds are over.
+func (p *progress) line(state string, lines ...string) {
 	if now := p.now(); len(lines) > 0 && (state != p.last || now.Sub(p.shown) >= progressEvery) {
 		p.last, p.shown = state, now
 		fmt.Fprintln(p.w, strings.Join(lines, "\n"))

@@ -302,7 +302,7 @@ func TestEventsCommand(t *testing.T) {
 	answers := map[string][]string{"GET /v1/events": {`{"events":[` + event + `],"last":250}`}}
 	s := newScene(t, answers)
 	status, out, errOut := s.holdfast(t, "", "events")
-	if status != 0 || !strings.Contains(out, "  250  2026-01-02T03:04:05Z  quiesced          Instance: instance1 quiesced successfully over the\n         cluster: cluster1.\n") || strings.Join(s.asked, " ") != "GET /v1/events?after=0&limit=1 GET /v1/events?after=150&limit=100" {
+	if status != 0 || !strings.Contains(out, "  250  2026-01-02T03:04:05Z  quiesced          Instance: instance1 quiesced successfully over the cluster: cluster1.\n") || strings.Join(s.asked, " ") != "GET /v1/events?after=0&limit=1 GET /v1/events?after=150&limit=100" {
 		t.Errorf("%d %s %s %v", status, out, errOut, s.asked)
 	}
 	s = newScene(t, answers)

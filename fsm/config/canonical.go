@@ -25,10 +25,16 @@ func encode(v any) []byte {
 // Clone gives a deep copy, which the caller may change.
 func (c *Config) Clone() *Config {
 	d := *c
+	d.Holder.Prefer = slices.Clone(c.Holder.Prefer)
+	d.Proxy.TrustedProxies, d.Proxy.AccessLog.Fields = slices.Clone(c.Proxy.TrustedProxies), slices.Clone(c.Proxy.AccessLog.Fields)
+	d.Proxy.ErrorPages = slices.Clone(c.Proxy.ErrorPages)
+	cloneACME(&d)
 	d.Listeners = slices.Clone(c.Listeners)
 	for i := range d.Listeners {
 		l := &d.Listeners[i]
 		l.Certificates, l.Zones, l.Nodes = slices.Clone(l.Certificates), slices.Clone(l.Zones), slices.Clone(l.Nodes)
+		l.TrustedProxies, l.ServerNames = slices.Clone(l.TrustedProxies), slices.Clone(l.ServerNames)
+		cloneTLS(l)
 	}
 	d.Clusters = slices.Clone(c.Clusters)
 	for i := range d.Clusters {
@@ -41,9 +47,15 @@ func (c *Config) Clone() *Config {
 			t := *k.InstanceTemplate
 			k.InstanceTemplate = &t
 		}
+		cloneInstanceTLS(k)
 		k.Modules = slices.Clone(k.Modules)
 		for j := range k.Modules {
 			k.Modules[j].Idempotent = slices.Clone(k.Modules[j].Idempotent)
+			if s := k.Modules[j].Store; s != nil {
+				c := *s
+				k.Modules[j].Store = &c
+			}
+			cloneCompression(&k.Modules[j])
 		}
 		k.Instances = slices.Clone(k.Instances)
 		for j := range k.Instances {

@@ -17,22 +17,36 @@ const (
 	unset = Duration(-1)
 	// defaultFailBack is that of clusters that have a backup of some kind.
 	defaultFailBack = "immediate"
+	// defaultSettle is long enough for a node that comes back to show that it stays.
+	defaultSettle = Duration(time.Minute)
 )
 
 // Empty is the configuration of a new group: no listeners, no clusters.
 func Empty() *Config {
-	return &Config{Listeners: []Listener{}, Clusters: []Cluster{}, OnQuorumLoss: "provisional"}
+	return &Config{Listeners: []Listener{}, Clusters: []Cluster{}, OnQuorumLoss: "provisional", Holder: Holder{Settle: defaultSettle}, Proxy: defaultProxy()}
+}
+
+// defaultProxy believes nobody and bounds what can be bounded for everybody: bodies and tunnels may take their time.
+func defaultProxy() Proxy {
+	return Proxy{
+		Forwarded: Forwarded{Mode: "set", Read: "x-forwarded", Write: "x-forwarded"},
+		RequestID: RequestID{Trust: "proxies"},
+		Limits:    HeadLimits{Head: 32 << 10, Target: 8 << 10, Lines: 100},
+		Timeouts:  Timeouts{Connect: 5 * second, Head: 10 * second, Idle: 75 * second},
+		AccessLog: AccessLog{Format: "json", Sample: 1},
+	}
 }
 
 func defaultCluster() Cluster {
 	return Cluster{
 		Policy:          "round-robin",
-		Affinity:        Affinity{Type: "insert", IdleTimeout: defaultIdleTimeout},
-		Health:          Health{Path: "/", Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second), Expect: defaultExpect, Rise: 1, Fall: 1, Type: "http", Mode: "active", Passive: []string{"connect"}, PassiveFails: 1},
+		Affinity:        Affinity{IdleTimeout: defaultIdleTimeout},
+		Health:          Health{Path: "/", Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second), Expect: defaultExpect, Rise: 1, Fall: 1, Mode: "active", Passive: []string{"connect"}, PassiveFails: 1},
 		QuiesceTimeout:  defaultQuiesce,
 		Locality:        "none",
 		OnAllQuiescing:  "refuse",
 		ResponseTimeout: Duration(60 * time.Second),
+		Protocol:        "http1",
 		BodyBuffer:      64 << 10,
 		Registration:    Registration{Heartbeat: Duration(500 * time.Millisecond), DropAfter: Duration(3 * time.Second)},
 		Modules:         []Module{},
@@ -63,6 +77,12 @@ func newInstance(t *Template) Instance {
 // fillIn gives the values that depend on others their defaults.
 func fillIn(c *Cluster) {
 	a := &c.Affinity
+	if a.Type == "" {
+		a.Type = c.defaultAffinity()
+	}
+	if c.Health.Type == "" {
+		c.Health.Type = c.defaultCheck()
+	}
 	if a.Name == "" && (a.Type == "insert" || a.Type == "learn") {
 		a.Name = defaultCookie // with learn it is the cookie of provisional assignments
 	}
@@ -100,6 +120,12 @@ func takeOut(c *Cluster) {
 	}
 	if a.Type == "learn" && len(a.Names) == 1 && a.Names[0] == defaultLearn {
 		a.Names = nil
+	}
+	if a.Type == c.defaultAffinity() {
+		a.Type = ""
+	}
+	if c.Health.Type == c.defaultCheck() {
+		c.Health.Type = ""
 	}
 	if c.FailBack == defaultFailBack && hasBackup(c) {
 		c.FailBack = ""

@@ -120,6 +120,10 @@ func (d *differ) fields(is Change, prefix string, a, b reflect.Value) {
 			if !x.IsNil() && !y.IsNil() {
 				x, y = x.Elem(), y.Elem()
 			}
+		case *TLS, *HTTPSRedirect, *InstanceTLS, *Store, *ACME, *Compression:
+			if !x.IsNil() && !y.IsNil() {
+				x, y = x.Elem(), y.Elem()
+			}
 		}
 		if x.Kind() == reflect.Struct {
 			d.fields(is, prefix+key+".", x, y)

@@ -9,7 +9,7 @@ import (
 )
 
 // notYet are the keys that this version refuses, so the documentation does not offer them.
-var notYet = map[string]bool{"certificates": true, "cluster": true}
+var notYet = map[string]bool{}
 
 // TestDocumentedDefaults: the block of docs/OPERATIONS.md that lists all keys with their defaults says what is so: a configuration with nothing but the
 // required keys is the same.
@@ -49,7 +49,7 @@ func TestDocumentedAlternatives(t *testing.T) {
 			t.Errorf("%s is not the default of %s", m[0], short)
 		}
 	}
-	if len(types) != 4 || types["insert"] {
+	if len(types) != 5 || types["insert"] {
 		t.Errorf("alternatives of affinity: %v", types)
 	}
 	m := regexp.MustCompile(`# or (instanceTemplate: \{.*\})`).FindStringSubmatch(block)
@@ -68,7 +68,7 @@ func TestDocumentedAlternatives(t *testing.T) {
 
 // Every value that a comment of the block offers for a key is taken.
 func TestDocumentedValues(t *testing.T) {
-	for _, values := range [][]string{policies, {"none", "host", "zone"}, {"refuse", "serve"}, {"reassign", "refuse"}, {"unavailable", "not-found"}, {"http", "tcp", "grpc", "agent", "none"}, passiveSigns, {"active", "recover-only"}} {
+	for _, values := range [][]string{policies, {"none", "host", "zone"}, {"refuse", "serve"}, {"reassign", "refuse"}, {"unavailable", "not-found"}, {"http", "tcp", "grpc", "agent", "none"}, passiveSigns, {"active", "recover-only"}, {"set", "append", "off"}, {"x-forwarded", "forwarded", "both"}, {"proxies", "all", "none"}, {"json", "combined", "off"}, {Maintenance}, {"protocol: tcp", "protocol: udp"}, {"accept", "require"}, {"v1", "v2"}} {
 		for _, v := range values {
 			if !strings.Contains(documentedBlock(t), v) {
 				t.Errorf("docs/OPERATIONS.md does not offer %s", v)

@@ -22,7 +22,7 @@ type Edit struct {
 	Host        string `json:"host,omitempty"`
 	ContextRoot string `json:"contextRoot,omitempty"`
 	// Values are the fields to set, for add and set: an object with the names of the configuration. Fields that are not there keep their value, or
-	// their default with add; so do those of affinity, health, registration and instanceTemplate one by one. A list is replaced as a whole. A null
+	// their default with add; so do those of affinity, health, registration, instanceTemplate and holder one by one. A list is replaced as a whole. A null
 	// resets a field to its default. With add of an instance, the further key template names an instance of the cluster: what it has, except name,
 	// listeners and route, comes before the defaults. With add of a cluster it names a cluster: what that has, its modules included, except name and
 	// instances.
@@ -62,6 +62,9 @@ func (c *Config) Apply(edits []Edit) (*Config, error) {
 // newEditor takes the configuration apart into a tree without the values that depend on others.
 func newEditor(p *problems, c *Config) *editor {
 	bare := c.Clone()
+	for i := range bare.Listeners {
+		takeOutListener(&bare.Listeners[i])
+	}
 	for i := range bare.Clusters {
 		takeOut(&bare.Clusters[i])
 	}

@@ -77,7 +77,10 @@ func (e *editor) decode(at *path, ed *Edit, values *node) {
 	switch ed.Kind {
 	case "group":
 		var loss string
-		d.object(values, at, []field{{"onQuorumLoss", d.text(&loss)}})
+		var holder Holder
+		var proxy Proxy
+		var acme *ACME
+		d.object(values, at, []field{{"onQuorumLoss", d.text(&loss)}, {"holder", d.holder(&holder)}, {"proxy", d.proxy(&proxy)}, {"acme", d.acme(&acme)}})
 	case "listener":
 		d.listener(values, at)
 	case "cluster":

@@ -48,7 +48,13 @@ edits[0].values.instances[0].name: the instance has no name
 edits[0].values.instances[0].listeners: an instance has 1 to 16 listener URLs, this one 0 - write listeners: ["http://10.0.0.1:8080"]`,
 		`[{"op":"set","kind":"group","values":{"onQuorumLos":"refuse"}},{"op":"set","kind":"group","values":{"onQuorumLoss":"ignore"}}]`: `edits[0].values.onQuorumLos: unknown key "onQuorumLos" - did you mean onQuorumLoss?
 edits[1].values.onQuorumLoss: "ignore" is unknown - write provisional or refuse`,
-		`[{"op":"set","kind":"group","values":{"data-dir":"/x"}}]`:                                                                         `edits[0].values.data-dir: unknown key "data-dir" - allowed are onQuorumLoss`,
+		`[{"op":"set","kind":"group","values":{"holder":{"prefer":"n1","settle":0,"zoen":"a"}}}]`: `edits[0].values.holder.prefer: must be a list, this is text - write [a, b] or lines that begin with -
+edits[0].values.holder.settle: a duration needs a unit - write 0s for seconds or 0m for minutes
+edits[0].values.holder.zoen: unknown key "zoen" - did you mean zone?`,
+		`[{"op":"set","kind":"group","values":{"holder":{"prefer":["n1","n1"],"settle":"0s","zone":"a b"}}}]`: `edits[0].values.holder.prefer[1]: node "n1" is there twice: also edits[0].values.holder.prefer[0] - rename one of them
+edits[0].values.holder.zone: "a b" must be at most 128 characters of ASCII without spaces
+edits[0].values.holder.settle: 0s is out of range, must be from 1s to 24h`,
+		`[{"op":"set","kind":"group","values":{"data-dir":"/x"}}]`:                                                                         `edits[0].values.data-dir: unknown key "data-dir" - allowed are onQuorumLoss, holder, proxy, acme`,
 		`[{"op":"set","kind":"instance","cluster":"c1","name":"i1","values":{"weight":"x"}},{"op":"remove","kind":"cluster","name":"c1"}]`: "edits[0].values.weight: must be a number, this is text - write digits without quotes",
 		// Rules are checked in the end, and say which edit is at fault.
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"a b","values":{"listeners":["http://10.0.0.1:80"],"weight":1001,"failoverTo":"i7"}}]`: `edits[0].name: "a b" cannot be the name of an instance - use 1 to 128 letters, digits, '.', '_' and '-', beginning with a letter, a digit or '_'
@@ -64,12 +70,12 @@ edits[1].contextRoot: context root "shop" must begin with / - write /shop`,
 		// The key template belongs to add of an instance or a cluster alone.
 		`[{"op":"add","kind":"cluster","name":"x","values":{"template":"c7"}}]`:                                                            `edits[0].values.template: there is no cluster "c7" - there are "c1", "c2"`,
 		`[{"op":"add","kind":"cluster","name":"x","values":{"template":["c1"]}}]`:                                                          `edits[0].values.template: must be text, this is a list`,
-		`[{"op":"add","kind":"module","cluster":"c1","contextRoot":"/x","values":{"template":"/"}}]`:                                       `edits[0].values.template: unknown key "template" - allowed are contextRoot, host, enabled, quiesceTimeout, replicated, retries, idempotent, onSessionLost, whenDisabled`,
+		`[{"op":"add","kind":"module","cluster":"c1","contextRoot":"/x","values":{"template":"/"}}]`:                                       `edits[0].values.template: unknown key "template" - allowed are contextRoot, host, enabled, quiesceTimeout, replicated, retries, idempotent, onSessionLost, whenDisabled, limits, store, compression`,
 		`[{"op":"remove","kind":"cluster","name":"c2"},{"op":"add","kind":"cluster","name":"x","values":{"template":"c2"}}]`:               `edits[1].values.template: there is no cluster "c2" - there is only "c1"`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"x","values":{"template":"i7","listeners":["http://h:1"]}}]`:                 `edits[0].values.template: cluster "c1" has no instance "i7" - there are "i1", "i2"`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"x","values":{"template":5,"listeners":["http://h:1"]}}]`:                    `edits[0].values.template: must be text, this is a number - put it in quotes: "5"`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"x","values":{"template":"i1","template":"i2","listeners":["http://h:1"]}}]`: `edits[0].values.template: key "template" is there twice - keep one of them`,
-		`[{"op":"set","kind":"instance","cluster":"c1","name":"i1","values":{"template":"i2"}}]`:                                           `edits[0].values.template: unknown key "template" - allowed are name, listeners, enabled, weight, quiesceTimeout, zone, version, route, backup, maxSessions, maxConnections, failoverTo`,
+		`[{"op":"set","kind":"instance","cluster":"c1","name":"i1","values":{"template":"i2"}}]`:                                           `edits[0].values.template: unknown key "template" - allowed are name, listeners, enabled, weight, quiesceTimeout, zone, version, route, backup, maxSessions, maxConnections, failoverTo, hardTimeout`,
 	} {
 		c := parseBase(t)
 		before := string(c.Canonical())

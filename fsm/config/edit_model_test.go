@@ -42,6 +42,10 @@ func drawEdit(r *rapid.T, c *Config, n int) (Edit, bool) {
 	op := rapid.SampledFrom([]string{"add", "set", "enable", "disable", "remove"}).Draw(r, "op")
 	switch kind := rapid.SampledFrom([]string{"listener", "cluster", "instance", "module", "group"}).Draw(r, "kind"); kind {
 	case "group":
+		if op == "add" {
+			c.Holder.Prefer = []string{"n1"}
+			return Edit{Op: "set", Kind: kind, Values: json.RawMessage(`{"holder":{"prefer":["n1"]}}`)}, true
+		}
 		c.OnQuorumLoss = "refuse"
 		return Edit{Op: "set", Kind: kind, Values: json.RawMessage(`{"onQuorumLoss":"refuse"}`)}, true
 	case "listener":
@@ -65,7 +69,7 @@ func editListener(r *rapid.T, c *Config, op string, n int) (Edit, bool) {
 	ed := Edit{Op: op, Kind: "listener"}
 	if op == "add" {
 		ed.Name, ed.Values = fmt.Sprint("n", n), json.RawMessage(fmt.Sprintf(`{"address":":%d"}`, 2000+n))
-		c.Listeners = append(c.Listeners, Listener{Name: ed.Name, Address: fmt.Sprintf(":%d", 2000+n), Protocol: "http"})
+		c.Listeners = append(c.Listeners, Listener{Name: ed.Name, Address: fmt.Sprintf(":%d", 2000+n), Protocol: "http", HTTP2: true})
 		return ed, true
 	}
 	if len(c.Listeners) == 0 || op == "enable" || op == "disable" {

@@ -84,6 +84,9 @@ func TestApply(t *testing.T) {
 		{`[{"op":"remove","kind":"listener","name":"web"},{"op":"add","kind":"listener","name":"w2","values":{"address":":8080"}}]`, "add listener w2\nremove listener web"},
 		{`[{"op":"set","kind":"listener","name":"web","values":{"address":":81","zones":["a"]}}]`, `listener web address: ":8080" -> ":81"` + "\n" + `listener web zones:  -> ["a"]`},
 		{`[{"op":"set","kind":"group","values":{"onQuorumLoss":"refuse"}}]`, `group  onQuorumLoss: "provisional" -> "refuse"`},
+		{`[{"op":"set","kind":"group","values":{"holder":{"prefer":["n2","n1"]}}},{"op":"set","kind":"group","values":{"holder":{"settle":"5s"}}}]`, `group  holder.prefer:  -> ["n2","n1"]` + "\n" + `group  holder.settle: "1m" -> "5s"`},
+		{`[{"op":"set","kind":"group","values":{"holder":{"zone":"east","settle":"5s"}}},{"op":"set","kind":"group","values":{"holder":{"settle":null}}}]`, `group  holder.zone: "" -> "east"`},
+		{`[{"op":"set","kind":"group","values":{"holder":{"zone":"east","prefer":["n1"]}}},{"op":"set","kind":"group","values":{"holder":null}}]`, ""},
 		{`[{"op":"set","kind":"cluster","name":"c2","values":{"health":{"interval":"5s"},"bodyBuffer":0}}]`, `cluster c2 health.interval: "30s" -> "5s"` + "\n" + `cluster c2 bodyBuffer: "64KiB" -> "0B"`},
 		{`[{"op":"set","kind":"cluster","name":"c2","values":{"health":{"passive":[]}}},{"op":"set","kind":"cluster","name":"c2","values":{"health":{"passive":null}}}]`, ""},
 		{`[{"op":"set","kind":"cluster","name":"c2","values":{"health":null,"affinity":null}}]`, `cluster c2 affinity.type: "learn" -> "insert"` + "\n" + `cluster c2 affinity.names: ["JSESSIONID"] -> `},
@@ -247,6 +250,7 @@ func FuzzApply(f *testing.F) {
 		`[{"op":"add","kind":"cluster","name":"c3","values":{"instances":[{"name":"x","listeners":["http://10.0.2.1:80"]}]}},{"op":"disable","kind":"cluster","name":"c3"}]`,
 		`[{"op":"set","kind":"cluster","name":"c1","values":{"instances":null,"modules":5,"affinity":{"type":"header","name":null}}},{"op":"remove","kind":"instance","cluster":"c1","name":"i1"}]`,
 		`[{"op":"set","kind":"group","values":{"onQuorumLoss":null}},{"op":"remove","kind":"module","cluster":"c1","contextRoot":"/shop","host":"www.example.com"}]`,
+		`[{"op":"set","kind":"group","values":{"holder":{"prefer":["n1"],"zone":"z","settle":"1s"}}},{"op":"set","kind":"group","values":{"holder":{"prefer":[null],"settle":null}}}]`,
 		`[{"op":"add","kind":"instance","cluster":"c1","name":"i3","values":{"template":"i1","template":[],"listeners":[null]}}]`,
 		`[{"op":"set","kind":"cluster","name":"c2","values":{"instanceTemplate":{"quiesceTimeout":"5m"}}},{"op":"set","kind":"cluster","name":"c2","values":{"instanceTemplate":{"weight":null}}}]`,
 	} {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,9 @@ import (
 // http://www.example.com:80/fortune. The listener is a URL of an instance, the path begins with / and may have a query.
 func HealthURL(listener, path string) (string, error) {
 	base, _, err := parseEndpoint(listener)
+	if err == nil && !strings.HasPrefix(base, "http") {
+		err = errors.New("must begin with http:// or https://")
+	}
 	if err != nil {
 		return "", fmt.Errorf("health URL: listener %q: %w", clip(listener), err)
 	}
@@ -23,6 +27,9 @@ func HealthURL(listener, path string) (string, error) {
 	return base + path, nil
 }
 
+// schemes are those that listener URLs may have.
+var schemes = []string{"http", "https", "tcp", "udp"}
+
 // parseEndpoint checks a listener URL of an instance. It gives the URL in its one spelling (lower case, no slash at the
 // end) and host:port, which is what must not be there twice.
 func parseEndpoint(text string) (canonical, hostPort string, err error) {
@@ -31,8 +38,8 @@ func parseEndpoint(text string) (canonical, hostPort string, err error) {
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
 	scheme = strings.ToLower(scheme)
-	if !ok || scheme != "http" && scheme != "https" {
-		return "", "", errors.New("must begin with http:// or https://")
+	if !ok || !slices.Contains(schemes, scheme) {
+		return "", "", errors.New("must begin with http://, https://, tcp:// or udp://")
 	}
 	// Taken apart by hand first: net/url is lenient (fragments, escapes), and an error of its own would quote a password.
 	switch {

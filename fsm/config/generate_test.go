@@ -15,6 +15,10 @@ func TestRoundTripOfAnyConfig(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c := drawConfig(r)
 		fill := c.Clone()
+		for i := range fill.Listeners {
+			takeOutListener(&fill.Listeners[i])
+			fillInListener(&fill.Listeners[i])
+		}
 		for i := range fill.Clusters {
 			takeOut(&fill.Clusters[i])
 			fillIn(&fill.Clusters[i])
@@ -39,10 +43,19 @@ func TestRoundTripOfAnyConfig(t *testing.T) {
 func drawConfig(r *rapid.T) *Config {
 	c := Empty()
 	c.OnQuorumLoss = rapid.SampledFrom([]string{"provisional", "refuse"}).Draw(r, "loss")
+	c.Holder.Prefer = rapid.SampledFrom([][]string{nil, {"n1"}, {"n2", "no", "1.2"}}).Draw(r, "prefer")
+	c.Holder.Zone = rapid.SampledFrom([]string{"", "z1", "~"}).Draw(r, "holder zone")
+	c.Holder.Settle = drawDuration(r, second, 24*hour)
+	c.Proxy = drawProxy(r)
+	c.ACME = drawACME(r)
 	for i := range rapid.IntRange(0, 3).Draw(r, "listeners") {
-		l := Listener{Name: fmt.Sprint("l", i), Address: fmt.Sprintf(":%d", 1000+i), Protocol: "http"}
+		l := Listener{Name: fmt.Sprint("l", i), Address: fmt.Sprintf(":%d", 1000+i), Protocol: "http", HTTP2: rapid.Bool().Draw(r, "http2")}
 		l.Zones = rapid.SampledFrom([][]string{nil, {"z1"}, {"z1", "no"}}).Draw(r, "zones")
 		l.Nodes = rapid.SampledFrom([][]string{nil, {"node1", "1.2"}}).Draw(r, "nodes")
+		l.TrustedProxies = rapid.SampledFrom(anyNetworks).Draw(r, "trusted here")
+		all := drawRates(r)
+		l.Limits = ListenerLimits{all.RequestsPerSecond, all.Burst, all.Connections, drawRates(r)}
+		drawTLS(r, &l)
 		c.Listeners = append(c.Listeners, l)
 	}
 	for i := range rapid.IntRange(0, 3).Draw(r, "clusters") {
@@ -58,7 +71,57 @@ func drawConfig(r *rapid.T) *Config {
 		}
 		c.Clusters = append(c.Clusters, k)
 	}
+	drawStreams(r, c)
 	return c
+}
+
+// makeFlows has a cluster of tcp speak udp.
+func makeFlows(k *Cluster) {
+	for j := range k.Instances {
+		for l, url := range k.Instances[j].Listeners {
+			k.Instances[j].Listeners[l] = "udp" + url[len("tcp"):]
+		}
+	}
+	k.SendProxy = ""
+	if k.Affinity.Type == "sni" {
+		k.Affinity.Type = "source"
+	}
+}
+
+// drawStreams makes some listeners and clusters those of streams.
+func drawStreams(r *rapid.T, c *Config) {
+	for i := range c.Clusters {
+		k := &c.Clusters[i]
+		if len(k.Instances) == 0 || rapid.IntRange(0, 2).Draw(r, "streams") > 0 {
+			continue
+		}
+		for j := range k.Instances {
+			k.Instances[j].Listeners = []string{fmt.Sprintf("tcp://10.0.0.%d:80", j), fmt.Sprintf("tcp://[::%d]:443", j+1)}
+		}
+		k.Modules, k.SendProxy = []Module{}, rapid.SampledFrom([]string{"", "v1", "v2"}).Draw(r, "send")
+		k.Affinity = Affinity{Type: rapid.SampledFrom([]string{"source", "sni", "none"}).Draw(r, "stream affinity"), IdleTimeout: k.Affinity.IdleTimeout}
+		if k.Health.Type == "http" || k.Health.Type == "grpc" {
+			k.Health.Type, k.Health.GRPCService = "tcp", ""
+		}
+		if rapid.IntRange(0, 2).Draw(r, "datagrams") == 0 {
+			makeFlows(k)
+			c.Listeners = append(c.Listeners, Listener{Name: fmt.Sprint("u", i), Address: fmt.Sprintf(":%d", 2000+i), Protocol: "udp", Cluster: k.Name})
+			continue
+		}
+		c.Listeners = append(c.Listeners, Listener{
+			Name: fmt.Sprint("s", i), Address: fmt.Sprintf(":%d", 2000+i), Protocol: "tcp", Cluster: k.Name,
+			IdleTimeout: rapid.SampledFrom([]Duration{0, second, hour}).Draw(r, "idle"),
+			ServerNames: rapid.SampledFrom([][]ServerName{nil, {{"no", k.Name}, {"*.example.com", k.Name}}}).Draw(r, "names"),
+		})
+	}
+	if len(c.Proxy.TrustedProxies) > 0 {
+		for i := range c.Listeners {
+			if c.Listeners[i].Protocol == "udp" {
+				continue
+			}
+			c.Listeners[i].ProxyProtocol = rapid.SampledFrom([]string{"", "accept", "require"}).Draw(r, "proxy protocol")
+		}
+	}
 }
 
 func drawDuration(r *rapid.T, low, high Duration) Duration {
@@ -91,11 +154,13 @@ func drawCluster(r *rapid.T, i int) Cluster {
 		{Type: "none"},
 	}).Draw(r, "affinity")
 	c.Affinity.IdleTimeout = drawDuration(r, second, year)
+	c.InstanceTLS = rapid.SampledFrom([]*InstanceTLS{nil, {Authorities: []string{"ca", "null"}}, {ServerName: "1.2.3.4"}, {Authorities: []string{"ca"}, ServerName: "shop.example"}}).Draw(r, "instanceTLS")
 	c.Health = drawHealth(r)
 	c.Locality = rapid.SampledFrom([]string{"none", "host", "zone"}).Draw(r, "locality")
 	c.SlowStart = drawDuration(r, 0, hour)
 	c.OnAllQuiescing = rapid.SampledFrom([]string{"refuse", "serve"}).Draw(r, "quiescing")
 	c.ResponseTimeout = drawDuration(r, 0, hour)
+	c.Protocol = rapid.SampledFrom([]string{"http1", "h2"}).Draw(r, "protocol")
 	c.BodyBuffer = rapid.SampledFrom([]Size{0, 1, 1023, 1 << 10, 64 << 10, 1 << 20, 16<<20 - 1, 16 << 20}).Draw(r, "buffer")
 	c.FailoverSameVersion = rapid.Bool().Draw(r, "version")
 	c.Registration.Allow = rapid.Bool().Draw(r, "allow")
@@ -113,6 +178,10 @@ func drawCluster(r *rapid.T, i int) Cluster {
 	}
 	for j := range rapid.IntRange(0, 3).Draw(r, "instances") {
 		c.Instances = append(c.Instances, drawInstance(r, &c, j))
+	}
+	c.HardTimeout = rapid.SampledFrom([]Duration{0, second, hour}).Draw(r, "hard")
+	if n := len(c.Instances); n > 0 {
+		c.Instances[n-1].HardTimeout = rapid.SampledFrom([]Duration{0, 2 * second}).Draw(r, "hard of one")
 	}
 	if n := len(c.Instances); n > 1 && rapid.Bool().Draw(r, "failover") {
 		c.Instances[0].FailoverTo = c.Instances[n-1].Name
@@ -149,6 +218,10 @@ func drawModule(r *rapid.T, c *Cluster, j int) Module {
 	m.Idempotent = rapid.SampledFrom([][]Pattern{nil, {{"/", -1}}, {{"/foo/bar/*", 0}, {"*.jpg", 100}, {"/x", 1}, {"/*", 2}}}).Draw(r, "idempotent")
 	m.OnSessionLost = rapid.SampledFrom([]string{"reassign", "refuse"}).Draw(r, "lost")
 	m.WhenDisabled = rapid.SampledFrom([]string{"unavailable", "not-found"}).Draw(r, "disabled")
+	m.Compression = rapid.SampledFrom([]*Compression{nil, new(DefaultCompression()), {Encodings: []string{"gzip"}, MinLength: 0, Types: []string{"text/*", "a/null"}, Level: "best"}}).Draw(r, "compression")
+	all := drawRates(r)
+	m.Limits = ModuleLimits{all.RequestsPerSecond, all.Burst, all.Connections, rapid.SampledFrom([]Size{0, 1, 1 << 20, maxBody}).Draw(r, "body"), drawRates(r)}
+	m.Store = drawStore(r)
 	return m
 }
 

@@ -29,6 +29,7 @@ func TestHostileFiles(t *testing.T) {
 		{"deep dashes", "clusters:\n" + strings.Repeat("- ", 100_000) + "a", 2, "nested more than 32 levels deep"},
 		{"deep JSON", "{\"clusters\":\n" + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + "}", 2, "nested more than 32 levels deep"},
 		{"deeper JSON", "{\"clusters\":\n" + strings.Repeat("[", 1_000_000) + strings.Repeat("]", 1_000_000) + "}", 2, "nested more than 32 levels deep"},
+		{"deep JSON in lines", "{\"clusters\":" + strings.Repeat("[\n", 20_000) + strings.Repeat("]", 20_000) + "}", 32, "nested more than 32 levels deep"},
 		{"huge weight", in("instances: [{name: i, listeners: ['http://h:1'], weight: 99999999999999999999999}]"), 3, "is out of range"},
 		{"huge digits", in("health: {rise: " + strings.Repeat("9", 1_000_000) + "}"), 3, "is out of range"},
 		{"huge exponent", in("health: {rise: 1e999999999}"), 3, "must be a number"},

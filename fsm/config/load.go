@@ -25,6 +25,9 @@ func Load(raw []byte) (*Config, error) {
 	if err := p.err(); err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
 	}
+	for i := range c.Listeners {
+		fillInListener(&c.Listeners[i])
+	}
 	for i := range c.Clusters {
 		fillIn(&c.Clusters[i])
 	}

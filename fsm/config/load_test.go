@@ -27,7 +27,7 @@ func TestLoadEarlierVersion(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, want)
 		}
-		for _, key := range []string{"responseTimeout", "passive", "bodyBuffer", "onSessionLost", "maxSessions"} {
+		for _, key := range []string{"responseTimeout", "passive", "bodyBuffer", "onSessionLost", "maxSessions", "holder", "proxy", "limits", "trustedProxies"} {
 			if strings.Contains(string(raw), key) {
 				t.Errorf("%s.json has %q: it is of this version", name, key)
 			}
@@ -41,7 +41,7 @@ func TestLoadDefaultsAtEveryLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := c.Clusters[0]
-	if c.OnQuorumLoss != "provisional" || c.Listeners[0].Protocol != "http" || k.ResponseTimeout != Duration(60*time.Second) || k.BodyBuffer != 64<<10 ||
+	if c.OnQuorumLoss != "provisional" || !reflect.DeepEqual(c.Holder, Holder{Settle: Duration(time.Minute)}) || !reflect.DeepEqual(c.Proxy, defaultProxy()) || c.Listeners[0].Protocol != "http" || k.ResponseTimeout != Duration(60*time.Second) || k.BodyBuffer != 64<<10 ||
 		k.Health.PassiveFails != 1 || k.Affinity.Name != "HOLDFAST" || k.Registration.DropAfter != Duration(3*time.Second) ||
 		k.Modules[0].Idempotent[0].Retries != -1 || k.Modules[0].QuiesceTimeout != Duration(5*time.Minute) || k.Instances[0].Route != "i" || k.Instances[0].Weight != 1 {
 		t.Errorf("got %s", c.Canonical())

@@ -24,6 +24,9 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // complete fills in, brings into one spelling and checks what has been decoded.
 func complete(p *problems, c *Config) {
+	for i := range c.Listeners {
+		fillInListener(&c.Listeners[i])
+	}
 	for i := range c.Clusters {
 		fillIn(&c.Clusters[i])
 	}
@@ -36,21 +39,48 @@ func (d decoder) config(n *node, c *Config) {
 		{"listeners", d.list(func(n *node, at *path) { c.Listeners = append(c.Listeners, d.listener(n, at)) })},
 		{"clusters", d.list(func(n *node, at *path) { c.Clusters = append(c.Clusters, d.cluster(n, at)) })},
 		{"onQuorumLoss", d.text(&c.OnQuorumLoss)},
+		{"holder", d.holder(&c.Holder)},
+		{"proxy", d.proxy(&c.Proxy)},
+		{"acme", d.acme(&c.ACME)},
 	})
 }
 
+func (d decoder) holder(h *Holder) func(n *node, at *path) {
+	return func(n *node, at *path) {
+		d.object(n, at, []field{
+			{"prefer", d.texts(&h.Prefer)},
+			{"zone", d.text(&h.Zone)},
+			{"settle", d.duration(&h.Settle)},
+		})
+	}
+}
+
 func (d decoder) listener(n *node, at *path) Listener {
-	l := Listener{Protocol: "http"}
+	l := Listener{Protocol: "http", HTTP2: speaksHTTP(n)}
 	d.object(n, at, []field{
 		{"name", d.text(&l.Name)},
 		{"address", d.text(&l.Address)},
 		{"protocol", d.text(&l.Protocol)},
+		{"http2", d.boolean(&l.HTTP2)},
+		{"http3", d.boolean(&l.HTTP3)},
 		{"certificates", d.texts(&l.Certificates)},
 		{"cluster", d.text(&l.Cluster)},
+		{"serverNames", d.list(func(n *node, at *path) { l.ServerNames = append(l.ServerNames, d.serverName(n, at)) })},
+		{"idleTimeout", d.duration(&l.IdleTimeout)},
+		{"proxyProtocol", d.text(&l.ProxyProtocol)},
 		{"zones", d.texts(&l.Zones)},
 		{"nodes", d.texts(&l.Nodes)},
+		{"trustedProxies", d.texts(&l.TrustedProxies)},
+		{"limits", d.listenerLimits(&l.Limits)},
+		{"tls", d.tls(&l.TLS)},
+		{"httpsRedirect", d.httpsRedirect(&l.HTTPSRedirect)},
 	})
 	return l
+}
+
+func (d decoder) serverName(n *node, at *path) (s ServerName) {
+	d.object(n, at, []field{{"name", d.text(&s.Name)}, {"cluster", d.text(&s.Cluster)}})
+	return s
 }
 
 func (d decoder) cluster(n *node, at *path) Cluster {
@@ -65,6 +95,7 @@ func (d decoder) cluster(n *node, at *path) Cluster {
 		{"affinity", d.affinity(&c.Affinity)},
 		{"health", d.health(&c.Health)},
 		{"quiesceTimeout", d.duration(&c.QuiesceTimeout)},
+		{"hardTimeout", d.duration(&c.HardTimeout)},
 		{"locality", d.text(&c.Locality)},
 		{"backup", d.texts(&c.Backup)},
 		{"failBack", d.text(&c.FailBack)},
@@ -72,9 +103,12 @@ func (d decoder) cluster(n *node, at *path) Cluster {
 		{"slowStart", d.duration(&c.SlowStart)},
 		{"onAllQuiescing", d.text(&c.OnAllQuiescing)},
 		{"responseTimeout", d.duration(&c.ResponseTimeout)},
+		{"protocol", d.text(&c.Protocol)},
 		{"bodyBuffer", d.size(&c.BodyBuffer)},
+		{"sendProxy", d.text(&c.SendProxy)},
 		{"failoverSameVersion", d.boolean(&c.FailoverSameVersion)},
 		{"registration", d.registration(&c.Registration)},
+		{"instanceTLS", d.instanceTLS(&c.InstanceTLS)},
 		{"instanceTemplate", func(*node, *path) {}}, // has been read
 		{"modules", d.list(func(n *node, at *path) { c.Modules = append(c.Modules, d.module(n, at)) })},
 		{"instances", d.list(func(n *node, at *path) { c.Instances = append(c.Instances, d.instance(n, at, c.InstanceTemplate)) })},
@@ -145,6 +179,9 @@ func (d decoder) module(n *node, at *path) Module {
 		{"idempotent", d.list(func(n *node, at *path) { m.Idempotent = append(m.Idempotent, d.pattern(n, at)) })},
 		{"onSessionLost", d.text(&m.OnSessionLost)},
 		{"whenDisabled", d.text(&m.WhenDisabled)},
+		{"limits", d.moduleLimits(&m.Limits)},
+		{"store", d.store(&m.Store)},
+		{"compression", d.compression(&m.Compression)},
 	})
 	return m
 }
@@ -192,6 +229,7 @@ func (d decoder) instance(n *node, at *path, t *Template) Instance {
 		{"maxSessions", d.integer(&in.MaxSessions)},
 		{"maxConnections", d.integer(&in.MaxConnections)},
 		{"failoverTo", d.text(&in.FailoverTo)},
+		{"hardTimeout", d.duration(&in.HardTimeout)},
 	})
 	return in
 }

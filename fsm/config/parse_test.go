@@ -38,11 +38,12 @@ func TestErrorsAreBounded(t *testing.T) {
 
 func TestEmptyIsValid(t *testing.T) {
 	checkRoundTrip(t, Empty())
-	if err := (&Config{OnQuorumLoss: "refuse"}).Validate(); err != nil {
+	bare := &Config{OnQuorumLoss: "refuse", Holder: Holder{Settle: second}, Proxy: defaultProxy()}
+	if err := bare.Validate(); err != nil {
 		t.Error(err)
 	}
 	// A configuration with nil lists, as a program may make it, can be written too.
-	if _, err := Parse("", (&Config{OnQuorumLoss: "refuse"}).YAML()); err != nil {
+	if _, err := Parse("", bare.YAML()); err != nil {
 		t.Error(err)
 	}
 }
@@ -57,7 +58,7 @@ func TestValidateWithoutText(t *testing.T) {
 	d.Clusters[0].Instances[0].Listeners[0] = "junk"
 	d.Clusters = append(d.Clusters, d.Clusters[0])
 	want := "clusters[0].instances[0].weight: 1001 is out of range, must be from 0 to 1000\n" +
-		"clusters[0].instances[0].listeners[0]: \"junk\" must begin with http:// or https:// - write it as http://10.0.0.1:8080\n" +
+		"clusters[0].instances[0].listeners[0]: \"junk\" must begin with http://, https://, tcp:// or udp:// - write it as http://10.0.0.1:8080 or tcp://10.0.0.1:5432\n" +
 		"clusters[1].name: cluster \"a\" is there twice: also clusters[0].name - rename one of them\n"
 	if err := d.Validate(); err == nil || !strings.HasPrefix(err.Error()+"\n", want) {
 		t.Errorf("got %v", err)

@@ -49,7 +49,7 @@ func checkCharacters(p *problems, data []byte) bool {
 		case r == utf8.RuneError && size == 1:
 			p.addAt(line, column, nil, "save the file as UTF-8", "byte 0x%02x is not UTF-8", data[i])
 			return false
-		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029, r == 0xfeff:
+		case isForeign(r):
 			p.addAt(line, column, nil, "remove it", "character U+%04X is not allowed", r)
 			return false
 		case r == '\n':
@@ -59,4 +59,9 @@ func checkCharacters(p *problems, data []byte) bool {
 		i += size
 	}
 	return true
+}
+
+// isForeign tells characters that no text of a configuration may have, neither as they are nor escaped.
+func isForeign(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff
 }

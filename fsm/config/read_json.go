@@ -13,9 +13,7 @@ import (
 func readJSON(p *problems, data []byte) (root *node, ok bool) {
 	if offset, err := wellFormed(data); err != nil {
 		if strings.Contains(err.Error(), "exceeded max depth") { // of encoding/json, which is 10,000: no YAML either
-			r := &jsonReader{p: p, data: data}
-			r.seek(offset)
-			r.fail(r.line+1, r.column+1, "nested more than %d levels deep", maxDepth)
+			newJSONReader(p, data).value(0) // it ends where the first thing is nested too deep
 			return nil, true
 		}
 		if !strings.HasSuffix(p.file, ".json") {
@@ -26,9 +24,7 @@ func readJSON(p *problems, data []byte) (root *node, ok bool) {
 		p.addAt(r.line+1, r.column+1, nil, "", "not JSON: %v", err)
 		return nil, true
 	}
-	r := &jsonReader{p: p, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
-	r.dec.UseNumber()
-	return r.value(0), true
+	return newJSONReader(p, data).value(0), true
 }
 
 // wellFormed gives the place of the error, if there is one.
@@ -57,6 +53,12 @@ type jsonReader struct {
 	pos          int
 	line, column int // of pos, from 0
 	placeless    bool
+}
+
+func newJSONReader(p *problems, data []byte) *jsonReader {
+	r := &jsonReader{p: p, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
+	r.dec.UseNumber()
+	return r
 }
 
 // seek moves to offset, forwards only, and keeps count of lines and columns.

@@ -28,6 +28,9 @@ func (c *Config) Validate() error {
 func validate(p *problems, c *Config) {
 	validateListeners(p, c)
 	p.oneOf((*path)(nil).child("onQuorumLoss"), c.OnQuorumLoss, []string{"provisional", "refuse"}, nil)
+	validateHolder(p, (*path)(nil).child("holder"), &c.Holder)
+	validateProxy(p, (*path)(nil).child("proxy"), c)
+	validateACME(p, (*path)(nil).child("acme"), c.ACME)
 	names := uniqueNames{p: p, what: "cluster"}
 	clusters := (*path)(nil).child("clusters")
 	for i := range c.Clusters {

@@ -16,6 +16,7 @@ func validateCluster(p *problems, at *path, c *Cluster) {
 	validateAffinity(p, at.child("affinity"), &c.Affinity)
 	validateHealth(p, at.child("health"), &c.Health)
 	p.within(at.child("quiesceTimeout"), c.QuiesceTimeout, second, year)
+	p.within(at.child("hardTimeout"), c.HardTimeout, 0, year)
 	p.oneOf(at.child("locality"), c.Locality, []string{"none", "host", "zone"}, nil)
 	if c.FailBack != "" {
 		p.oneOf(at.child("failBack"), c.FailBack, []string{"immediate", "session"}, nil)
@@ -29,13 +30,16 @@ func validateCluster(p *problems, at *path, c *Cluster) {
 	p.within(at.child("slowStart"), c.SlowStart, 0, hour)
 	p.oneOf(at.child("onAllQuiescing"), c.OnAllQuiescing, []string{"refuse", "serve"}, nil)
 	p.within(at.child("responseTimeout"), c.ResponseTimeout, 0, hour)
+	p.oneOf(at.child("protocol"), c.Protocol, []string{"http1", "h2"}, nil)
 	if c.BodyBuffer < 0 || c.BodyBuffer > maxBodyBuffer {
 		p.add(at.child("bodyBuffer"), "", "%v is out of range, must be from 0 to %v", c.BodyBuffer, maxBodyBuffer)
 	}
+	validateInstanceTLS(p, at, c.InstanceTLS)
 	validateRegistration(p, at.child("registration"), &c.Registration)
 	if t := c.InstanceTemplate; t != nil {
 		validateTemplate(p, at.child("instanceTemplate"), t, c)
 	}
+	validateStreamCluster(p, at, c)
 	validateModules(p, at.child("modules"), c)
 	validateInstances(p, at.child("instances"), c)
 }
@@ -48,7 +52,7 @@ func validateRegistration(p *problems, at *path, r *Registration) {
 }
 
 func validateAffinity(p *problems, at *path, a *Affinity) {
-	p.oneOf(at.child("type"), a.Type, []string{"insert", "learn", "header", "source", "none"}, nil)
+	p.oneOf(at.child("type"), a.Type, []string{"insert", "learn", "header", "source", "sni", "none"}, nil)
 	p.within(at.child("idleTimeout"), a.IdleTimeout, second, year)
 	if a.Type != "learn" {
 		if len(a.Names) > 0 {
@@ -64,7 +68,7 @@ func validateAffinity(p *problems, at *path, a *Affinity) {
 		p.add(where, "write name: X-Session-Id", "affinity of type header needs the name of the header field")
 	case a.Type == "header":
 		p.headerName(where, a.Name)
-	case (a.Type == "none" || a.Type == "source") && a.Name != "":
+	case (a.Type == "none" || a.Type == "source" || a.Type == "sni") && a.Name != "":
 		p.add(where, "remove it", "affinity of type %s has no cookie", a.Type)
 	case a.Name != "":
 		p.cookieName(where, a.Name)

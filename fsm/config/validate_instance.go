@@ -16,6 +16,7 @@ func validateInstances(p *problems, list *path, c *Cluster) {
 		}
 		own := ownValues(in, c)
 		validateTemplate(p, at, &own, c)
+		p.within(at.child("hardTimeout"), in.HardTimeout, 0, year)
 		at = at.child("listeners")
 		if len(in.Listeners) == 0 || len(in.Listeners) > 16 {
 			p.add(at, `write listeners: ["http://10.0.0.1:8080"]`, "an instance has 1 to 16 listener URLs, this one %d", len(in.Listeners))
@@ -24,7 +25,7 @@ func validateInstances(p *problems, list *path, c *Cluster) {
 			at := at.item(j)
 			_, hostPort, err := parseEndpoint(text)
 			if err != nil {
-				p.add(at, "write it as http://10.0.0.1:8080", "%s %v", describeURL(text), err)
+				p.add(at, "write it as http://10.0.0.1:8080 or tcp://10.0.0.1:5432", "%s %v", describeURL(text), err)
 				continue
 			}
 			if other, dup := first[hostPort]; dup {

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"slices"
+	"strings"
 )
 
 func validateListeners(p *problems, c *Config) {
@@ -20,15 +21,15 @@ func validateListeners(p *problems, c *Config) {
 		}
 		l, at := &c.Listeners[i], at.item(i)
 		names.check(at.child("name"), l.Name)
-		p.oneOf(at.child("protocol"), l.Protocol, []string{"http"}, []string{"https", "tcp"})
-		if len(l.Certificates) > 0 {
-			p.add(at.child("certificates"), "remove it", "certificates are not supported by this version")
-		}
-		if l.Cluster != "" {
-			p.add(at.child("cluster"), "remove it: modules lead requests to their cluster", "only a listener of protocol tcp has a cluster, and those are not supported by this version")
-		}
+		p.oneOf(at.child("protocol"), l.Protocol, []string{"http", "https", "tcp", "udp"}, nil)
+		validateTLS(p, at, l)
+		validateHTTP2(p, at, l)
+		validateHTTP3(p, at, l)
+		validateStreamListener(p, at, l, c)
 		p.nameList(at.child("zones"), "zone", l.Zones)
 		p.nameList(at.child("nodes"), "node", l.Nodes)
+		validateNetworks(p, at.child("trustedProxies"), l.TrustedProxies)
+		validateListenerLimits(p, at.child("limits"), l.Limits)
 		validateAddress(p, at, l, used)
 	}
 }
@@ -51,13 +52,24 @@ func validateAddress(p *problems, at *path, l *Listener, used map[string][]bound
 		p.add(where, `write ":8080" or "10.0.0.1:8080"`, "%q: %v", clip(l.Address), err)
 		return
 	}
-	for _, other := range used[port] {
-		if (other.host == host || isWildcard(other.host) || isWildcard(host)) && mayMeet(l, other.l) {
-			p.add(where, "give one of them another port, or other zones or nodes", "listener %q wants %s, which listener %q has (%s)", clip(l.Name), net.JoinHostPort(host, port), clip(other.l.Name), p.where(other.at))
-			return
+	ports := []string{port}
+	switch { // UDP has ports of its own
+	case l.Protocol == "udp":
+		ports = []string{"udp " + port}
+	case l.HTTP3:
+		ports = append(ports, "udp "+port)
+	}
+	for _, port := range ports {
+		for _, other := range used[port] {
+			if (other.host == host || isWildcard(other.host) || isWildcard(host)) && mayMeet(l, other.l) {
+				p.add(where, "give one of them another port, or other zones or nodes", "listener %q wants %s, which listener %q has (%s)", clip(l.Name), net.JoinHostPort(host, strings.TrimPrefix(port, "udp ")), clip(other.l.Name), p.where(other.at))
+				return
+			}
 		}
 	}
-	used[port] = append(used[port], bound{host, at, l})
+	for _, port := range ports {
+		used[port] = append(used[port], bound{host, at, l})
+	}
 }
 
 // isWildcard: an explicit wildcard collides with every host. No host at all stands for each node's --bind-address, which

@@ -26,6 +26,9 @@ func validateModules(p *problems, at *path, c *Cluster) {
 		validatePatterns(p, at.child("idempotent"), m.Idempotent)
 		p.oneOf(at.child("onSessionLost"), m.OnSessionLost, []string{"reassign", "refuse"}, nil)
 		p.oneOf(at.child("whenDisabled"), m.WhenDisabled, []string{"unavailable", "not-found"}, nil)
+		validateModuleLimits(p, at.child("limits"), m.Limits)
+		validateStore(p, at.child("store"), m.Store)
+		validateCompression(p, at.child("compression"), m.Compression)
 		k := key{strings.ToLower(m.Host), trimRoot(m.ContextRoot)}
 		if other, dup := first[k]; dup && m.ContextRoot != "" {
 			p.add(at, "remove one; the same module in another cluster is allowed", "cluster %q has the module %q of host %q already: %s", clip(c.Name), k.root, k.host, p.where(other))

@@ -27,6 +27,7 @@ func (c *Config) Warnings() []string {
 	if len(c.Listeners) == 0 && len(c.Clusters) > 0 {
 		add("there are no listeners: no request can come in")
 	}
+	proxyWarnings(c, add)
 	instances := 0
 	var lenient []string
 	for i := range c.Clusters {
@@ -34,7 +35,10 @@ func (c *Config) Warnings() []string {
 		instances += len(k.Instances)
 		quiesceWarnings(k, add)
 		clusterWarnings(k, byName, add)
+		agentWarnings(k, add)
 		switch {
+		case k.Streams():
+			streamWarnings(c, k, add)
 		case len(k.Modules) == 0:
 			add("cluster %q has no modules: no request leads to it", k.Name)
 		case len(k.Instances) == 0:

@@ -37,6 +37,9 @@ func clusterWarnings(k *Cluster, byName map[string]*Cluster, add warn) {
 	if len(k.Backup) > 0 && !slices.ContainsFunc(k.Backup, func(name string) bool { return servesAnything(byName[name]) }) {
 		add("no backup cluster of cluster %q has an enabled instance", k.Name)
 	}
+	if alone := k.withoutBackup(byName); len(alone) > 0 {
+		add("no backup cluster of cluster %q has module %s: backup clusters get requests for the modules that they have, too", k.Name, listNames(alone))
+	}
 	if h := &k.Health; h.Type == "none" && h.AgentPort == 0 && len(h.Passive) == 0 {
 		add("health of cluster %q has type none and no passive signs: an instance that fails keeps its requests", k.Name)
 	}
@@ -67,6 +70,43 @@ func (c *Cluster) MixedVersions() []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// withoutBackup lists the modules that a cluster with backup clusters has and none of those.
+func (c *Cluster) withoutBackup(byName map[string]*Cluster) (list []string) {
+	for i := range c.Modules {
+		m := &c.Modules[i]
+		same := func(o Module) bool { return o.Host == m.Host && o.ContextRoot == m.ContextRoot }
+		has := func(name string) bool { return byName[name] != nil && slices.ContainsFunc(byName[name].Modules, same) }
+		if len(c.Backup) > 0 && !slices.ContainsFunc(c.Backup, has) {
+			list = append(list, m.Host+m.ContextRoot)
+		}
+	}
+	return list
+}
+
+// agentWarnings: the agent is asked on the host of the instance, at one port for the whole cluster, so instances of one host have one agent.
+func agentWarnings(k *Cluster, add warn) {
+	if k.Health.AgentPort == 0 {
+		return
+	}
+	first := map[string]string{}
+	for i := range k.Instances {
+		in, told := &k.Instances[i], false
+		for _, text := range in.Listeners {
+			_, hostPort, err := parseEndpoint(text)
+			host, _, err2 := splitHostPort(hostPort)
+			if err != nil || err2 != nil {
+				continue
+			}
+			if other := first[host]; other == "" {
+				first[host] = in.Name
+			} else if other != in.Name && !told {
+				told = true
+				add("instances %q and %q of cluster %q are on the host %s, and so have one agent (agentPort %d): what it says of one it says of both", other, in.Name, k.Name, host, k.Health.AgentPort)
+			}
+		}
+	}
 }
 
 func servesAnything(k *Cluster) bool {

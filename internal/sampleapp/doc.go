@@ -4,6 +4,7 @@
 // Paths:
 //
 //	/learn/...     keeps its own session like a servlet container: cookie JSESSIONID=<random>.<name>, a counter in memory
+//	               a POST is an upload as well: its body is read, and the session counts it
 //	/plain/...     the same without the suffix: only the table of the load balancer knows where such a session lives
 //	/insert/...    keeps nothing; the load balancer's own cookie makes the session
 //	/ws            WebSocket echo; the first message it sends is its name

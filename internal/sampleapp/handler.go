@@ -122,13 +122,24 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *app) upload(w http.ResponseWriter, r *http.Request) {
-	sum := sha256.New()
-	n, err := io.Copy(sum, http.MaxBytesReader(w, r.Body, maxUploadBytes))
+	sent, err := receive(w, r)
 	if err != nil {
 		http.Error(w, "upload: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	a.answer(w, r, Answer{Bytes: n, SHA256: hex.EncodeToString(sum.Sum(nil))})
+	a.answer(w, r, Answer{Bytes: sent.bytes, SHA256: sent.sum})
+}
+
+// received is what a body was.
+type received struct {
+	bytes int64
+	sum   string
+}
+
+func receive(w http.ResponseWriter, r *http.Request) (received, error) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, http.MaxBytesReader(w, r.Body, maxUploadBytes))
+	return received{n, hex.EncodeToString(sum.Sum(nil))}, err
 }
 
 func (a *app) socket(socket *websocket.Conn) {

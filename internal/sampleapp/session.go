@@ -55,6 +55,14 @@ func (a *app) learn(w http.ResponseWriter, r *http.Request) { a.session(w, r, a.
 func (a *app) learnPlain(w http.ResponseWriter, r *http.Request) { a.session(w, r, a.plain, "/plain") }
 
 func (a *app) session(w http.ResponseWriter, r *http.Request, known *sessions, contextRoot string) {
+	var sent received
+	if r.Method == http.MethodPost { // read before the request counts: one that was cut off has not been executed
+		var err error
+		if sent, err = receive(w, r); err != nil {
+			http.Error(w, "upload: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
 	id, count, fresh, ok := known.visit(presentedID(r))
 	if !ok {
 		http.Error(w, "too many sessions", http.StatusServiceUnavailable)
@@ -63,7 +71,7 @@ func (a *app) session(w http.ResponseWriter, r *http.Request, known *sessions, c
 	if fresh {
 		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: contextRoot, HttpOnly: true})
 	}
-	a.answer(w, r, Answer{Session: id, Count: count, New: fresh})
+	a.answer(w, r, Answer{Session: id, Count: count, New: fresh, Bytes: sent.bytes, SHA256: sent.sum})
 }
 
 // presentedID takes the id from the cookie, else from the path parameter, as the servlet specification orders them.

@@ -84,14 +84,15 @@ func response(e *Error, bodiless bool, now time.Time) []byte {
 // with unread data would reset the connection, and a reset can take the answer
 // from the client's buffer (RFC 9112 section 9.6).
 func (c *Conn) linger() {
-	l := &c.own.limits
-	if l.Linger < 0 || c.CloseWrite() != nil {
+	l := c.own.limits.Load() // another goroutine may close
+	if l.Linger < 0 || c.CloseWrite() != nil || c.lingerDeadline(l.Linger) != nil {
 		return
 	}
-	if c.under.SetReadDeadline(time.Now().Add(l.Linger)) != nil {
+	var first [1]byte // many may linger at once, and most get nothing: a buffer is for those that do
+	if n, err := c.under.Read(first[:]); n == 0 || err != nil {
 		return
 	}
-	b := c.own.buffer(smallBuffer)
+	b := c.own.buffer(smallBuffer, 0)
 	defer c.own.release(b)
 	for left := l.LingerBytes; left > 0; {
 		n, err := c.under.Read(b[:cap(b)])
@@ -99,6 +100,14 @@ func (c *Conn) linger() {
 			return
 		}
 	}
+}
+
+// lingerDeadline sets the deadline of linger; nothing sets another one after it.
+func (c *Conn) lingerDeadline(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lingers = true
+	return c.under.SetReadDeadline(time.Now().Add(d))
 }
 
 // headError is for an error while part of a head is waiting.

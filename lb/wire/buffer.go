@@ -19,7 +19,7 @@ func (c *Conn) drop() {
 // stash keeps bytes for later; nothing may be waiting.
 func (c *Conn) stash(b []byte) {
 	if len(b) > 0 {
-		c.buf = append(c.own.buffer(len(b)), b...)
+		c.buf = append(c.own.buffer(len(b), c.limits.Head), b...)
 	}
 }
 
@@ -50,7 +50,7 @@ func (c *Conn) makeRoom() {
 		c.at = 0
 		return
 	}
-	larger := append(c.own.buffer(len(c.buf)+1), c.buf...)
+	larger := append(c.own.buffer(len(c.buf)+1, c.limits.Head), c.buf...)
 	c.own.release(c.buf)
 	c.buf = larger
 }

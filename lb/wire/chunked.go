@@ -59,7 +59,13 @@ const (
 // and belong to the body, and whether the body ends with the last of those.
 // The error is final; the bytes before the offending one are counted.
 func (c *Chunked) Feed(b []byte) (n int, done bool, err *Error) {
-	for n < len(b) && c.state != chunkDone && c.err == nil {
+	n, err = c.feed(b, chunkDone)
+	return n, c.state == chunkDone, err
+}
+
+// feed is Feed up to the state in which it stops.
+func (c *Chunked) feed(b []byte, stop chunkState) (n int, err *Error) {
+	for n < len(b) && c.state != stop && c.state != chunkDone && c.err == nil {
 		if c.state == chunkData {
 			take := min(c.left, int64(len(b)-n))
 			c.left -= take
@@ -73,7 +79,7 @@ func (c *Chunked) Feed(b []byte) (n int, done bool, err *Error) {
 			n++
 		}
 	}
-	return n, c.state == chunkDone, c.err
+	return n, c.err
 }
 
 func (c *Chunked) step(b byte) *Error {

@@ -13,8 +13,9 @@ import (
 // second byte of a request only when it has sent the whole response to the one
 // before, that tells the guard when its own answer may go out.
 type Conn struct {
-	under net.Conn
-	own   *shared
+	under  net.Conn
+	own    *shared
+	limits *Limits // of the message in work, and of the wait for it
 
 	// Of the goroutine in Read.
 	state    state
@@ -29,12 +30,20 @@ type Conn struct {
 	upgrade  bool // the message asks for an upgrade
 	served   bool // a head was passed on
 	teased   bool
+	told     bool // the violation inside a body was given
 	bodiless bool // the refused request is HEAD
+	idle     bool // a request is waited for, nothing of it has come
 	fault    *Error
+	prefaced []byte    // read of a connection of HTTP/2
+	settled  bool      // nothing but HTTP/1.1 may come
+	base     time.Time // the guard's deadline while idle, but for Retire; zero: none
 	one      [1]byte
 
 	body  atomic.Pointer[Error] // a violation inside a body
 	watch atomic.Uint32         // a watchState
+
+	retired atomic.Pointer[retirement] // nil: the connection stays
+	nudged  atomic.Bool                // the deadline that passes next is no one's
 
 	mu      sync.Mutex // guards what follows
 	wake    sync.Cond  // outcome, server deadline or closed changed
@@ -42,6 +51,7 @@ type Conn struct {
 	server  time.Time // read deadline of the server, zero: none
 	guard   time.Time // read deadline of the guard, zero: none
 	closed  bool
+	lingers bool // linger has the read deadline for itself
 }
 
 type state uint8
@@ -59,7 +69,7 @@ const (
 )
 
 func newConn(under net.Conn, own *shared) *Conn {
-	c := &Conn{under: under, own: own}
+	c := &Conn{under: under, own: own, limits: own.limits.Load()}
 	c.wake.L = &c.mu
 	return c
 }
@@ -83,14 +93,15 @@ func (c *Conn) Write(p []byte) (int, error) {
 // Close ends the connection. After a violation inside a body the client may
 // still be sending: the socket then lingers without its owner, for at most
 // Limits.Linger, because a close with unread data would make the kernel send a
-// reset that can destroy the handler's answer (RFC 9112 section 9.6).
+// reset that can destroy the handler's answer (RFC 9112 section 9.6). So does
+// one that is retired: its client may just be sending another request.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
 	c.wake.Broadcast()
 	c.mu.Unlock()
-	if first && c.body.Load() != nil {
+	if first && (c.body.Load() != nil || c.Retired() && watchState(c.watch.Load()) != watchSwitched) {
 		go func() {
 			c.linger()
 			_ = c.under.Close() // the owner has gone
@@ -99,6 +110,9 @@ func (c *Conn) Close() error {
 	}
 	return c.under.Close()
 }
+
+// NetConn gives the connection below.
+func (c *Conn) NetConn() net.Conn { return c.under }
 
 // CloseWrite sends the end of the stream and leaves the other direction open.
 // It fails with errors.ErrUnsupported when the connection below cannot.

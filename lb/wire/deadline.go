@@ -48,9 +48,19 @@ func (c *Conn) readUnder(p []byte) (int, error) {
 	for {
 		n, err := c.under.Read(p)
 		if n > 0 {
+			c.idle = false
 			return n, nil // an error comes again
 		}
-		if t, ok := err.(net.Error); !ok || !t.Timeout() || c.guard.IsZero() {
+		if t, ok := err.(net.Error); !ok || !t.Timeout() {
+			return 0, err
+		}
+		if c.nudged.Swap(false) {
+			if err := c.look(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if c.guard.IsZero() {
 			return 0, err
 		}
 		c.mu.Lock()
@@ -62,6 +72,10 @@ func (c *Conn) readUnder(p []byte) (int, error) {
 			return 0, err
 		}
 		if guard {
+			if n := c.lastLook(p); n > 0 {
+				c.idle = false
+				return n, nil
+			}
 			return 0, errExpired
 		}
 	}

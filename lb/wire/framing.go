@@ -7,7 +7,7 @@ func (p *Parser) meaning(name []byte, at Span, b []byte) *Error {
 	value := at.Of(b)
 	switch {
 	case len(name) < 4 || len(name) > 17:
-	case fold(name, "host"):
+	case Fold(name, "host"):
 		if p.host {
 			return errHostTwice // RFC 9112 section 3.2
 		}
@@ -15,17 +15,17 @@ func (p *Parser) meaning(name []byte, at Span, b []byte) *Error {
 		if !validAuthority(value) {
 			return errHost
 		}
-	case fold(name, "content-length"):
+	case Fold(name, "content-length"):
 		return p.contentLength(value)
-	case fold(name, "transfer-encoding"):
+	case Fold(name, "transfer-encoding"):
 		return p.transferEncoding(value)
-	case fold(name, "connection"):
+	case Fold(name, "connection"):
 		p.connection(value)
-	case fold(name, "upgrade"):
+	case Fold(name, "upgrade"):
 		p.upgrade = p.upgrade || len(value) > 0
-	case fold(name, "expect"):
-		p.Head.Continue = p.Head.Minor == 1 && fold(value, "100-continue")
-	case fold(name, "trailer"):
+	case Fold(name, "expect"):
+		p.Head.Continue = p.Head.Minor == 1 && Fold(value, "100-continue")
+	case Fold(name, "trailer"):
 		return trailerNames(value)
 	}
 	return nil
@@ -65,7 +65,7 @@ func (p *Parser) transferEncoding(value []byte) *Error {
 		return errCodingTwice
 	}
 	p.coding = true
-	if fold(value, "chunked") {
+	if Fold(value, "chunked") {
 		p.chunked = true
 		return nil
 	}
@@ -76,7 +76,7 @@ func (p *Parser) transferEncoding(value []byte) *Error {
 		if known || len(one) == 0 || run(one, isToken) != len(one) {
 			return errCoding
 		}
-		known = fold(one, "chunked")
+		known = Fold(one, "chunked")
 	}
 	if known {
 		return errCodingUnkn
@@ -89,11 +89,11 @@ func (p *Parser) connection(list []byte) {
 		var one []byte
 		one, list = element(list)
 		switch {
-		case fold(one, "close"):
+		case Fold(one, "close"):
 			p.closes = true
-		case fold(one, "keep-alive"):
+		case Fold(one, "keep-alive"):
 			p.keeps = true
-		case fold(one, "upgrade"):
+		case Fold(one, "upgrade"):
 			p.wantsSwitch = true
 		}
 	}
@@ -111,7 +111,7 @@ func (p *Parser) finish(b []byte) *Error {
 	if p.authority.Len > 0 {
 		// RFC 9112 section 3.2: a client must send the authority of its target as
 		// Host. 3.2.2 would have the target win; whoever reads only Host would not.
-		if p.host && !foldBytes(p.authority.Of(b), h.Host.Of(b)) {
+		if p.host && !FoldBytes(p.authority.Of(b), h.Host.Of(b)) {
 			return errAuthority
 		}
 		h.Host = p.authority

@@ -14,6 +14,12 @@ type Limits struct {
 	// the start of the connection to the first byte: off, where net/http's
 	// IdleTimeout holds alone, and HeadTimeout. Then a silent close.
 	Idle time.Duration
+	// From the start of the connection to the first byte, where that is not to be
+	// as long as Idle.
+	First time.Duration
+
+	// A connection that begins with the preface of HTTP/2 is given up for who speaks that, see Conn.Preface; else it is refused with 505.
+	HTTP2 bool
 
 	Linger      time.Duration // how long a refused client may go on sending so that it can read the answer: 1 s
 	LingerBytes int           // how many bytes of it are read and dropped: 256 KiB

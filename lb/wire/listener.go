@@ -5,21 +5,28 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // NewListener gives a listener whose connections are guarded: each is a *Conn
 // over one of inner's. A nil Stats is allowed. Limits are bytes and durations
 // as documented there.
-func NewListener(inner net.Listener, l Limits, s Stats) net.Listener {
-	return &listener{Listener: inner, shared: newShared(l, s)}
+func NewListener(inner net.Listener, l Limits, s Stats) *Listener {
+	return &Listener{Listener: inner, shared: newShared(l, s)}
 }
 
-type listener struct {
+// Listener gives guarded connections.
+type Listener struct {
 	net.Listener
 	shared *shared
 }
 
-func (l *listener) Accept() (net.Conn, error) {
+// SetLimits puts other limits into force. The heads that are in work keep
+// theirs, and an idle connection the time that it began to wait with.
+func (l *Listener) SetLimits(limits Limits) { l.shared.setLimits(limits) }
+
+// Accept waits for the next connection.
+func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err // net/http tells temporary errors apart by their type
@@ -31,10 +38,10 @@ func (l *listener) Accept() (net.Conn, error) {
 // parsers are lent to a connection only while part of a head waits in it, so
 // an idle connection holds neither.
 type shared struct {
-	limits  Limits
+	limits  atomic.Pointer[Limits]
 	stats   Stats
 	small   sync.Pool // *[smallBuffer]byte
-	large   sync.Pool // *[]byte of limits.Head+2
+	large   sync.Pool // *[]byte of the limit for heads that held when it was made
 	parsers sync.Pool // *Parser
 }
 
@@ -45,25 +52,35 @@ func newShared(l Limits, s Stats) *shared {
 	if s == nil {
 		s = noStats{}
 	}
-	h := &shared{limits: l.withDefaults(), stats: s}
+	h := &shared{stats: s}
+	h.setLimits(l)
 	h.small.New = func() any { return new([smallBuffer]byte) }
-	h.large.New = func() any { b := make([]byte, max(h.limits.Head, smallBuffer)); return &b }
-	h.parsers.New = func() any { return NewParser(h.limits) }
+	h.parsers.New = func() any { return new(Parser) }
 	return h
 }
 
-func (h *shared) parser() *Parser {
+func (h *shared) setLimits(l Limits) {
+	l = l.withDefaults()
+	h.limits.Store(&l)
+}
+
+func (h *shared) parser(l *Limits) *Parser {
 	p := h.parsers.Get().(*Parser)
 	p.Reset()
+	p.head, p.target, p.lines = l.Head, l.Target, l.Lines
 	return p
 }
 
-// buffer gives one of at least size bytes, at most a head's limit, and length 0.
-func (h *shared) buffer(size int) []byte {
+// buffer gives one of length 0 that holds at least size bytes, and most where
+// that is more than a small one.
+func (h *shared) buffer(size, most int) []byte {
 	if size <= smallBuffer {
 		return h.small.Get().(*[smallBuffer]byte)[:0]
 	}
-	return (*h.large.Get().(*[]byte))[:0]
+	if b, ok := h.large.Get().(*[]byte); ok && cap(*b) >= max(size, most) {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, max(size, most))
 }
 
 func (h *shared) release(b []byte) {

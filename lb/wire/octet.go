@@ -72,8 +72,8 @@ func fieldText(b []byte) bool {
 	return run(b, isField) == len(b)
 }
 
-// fold compares b with a name in lower case, ASCII letters in any case.
-func fold(b []byte, lower string) bool {
+// Fold compares b with a name in lower case, ASCII letters in any case.
+func Fold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false
 	}
@@ -85,7 +85,8 @@ func fold(b []byte, lower string) bool {
 	return true
 }
 
-func foldBytes(a, b []byte) bool {
+// FoldBytes compares two names, ASCII letters in any case.
+func FoldBytes(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -104,8 +105,8 @@ func toLower(c byte) byte {
 	return c
 }
 
-// trim removes optional white space (RFC 9110 section 5.6.3) from both ends.
-func trim(b []byte) []byte {
+// Trim removes optional white space (RFC 9110 section 5.6.3) from both ends.
+func Trim(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
 		b = b[1:]
 	}
@@ -119,8 +120,8 @@ func trim(b []byte) []byte {
 func element(list []byte) (first, rest []byte) {
 	for i, c := range list {
 		if c == ',' {
-			return trim(list[:i]), list[i+1:]
+			return Trim(list[:i]), list[i+1:]
 		}
 	}
-	return trim(list), nil
+	return Trim(list), nil
 }

@@ -34,6 +34,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 		case inFault:
 			return c.readFault(p)
 		case inBroken:
+			// Whoever reads again wants the next request: net/http takes what it has left of the body for one, when the answer had left before the
+			// body broke, and would answer that too.
+			if c.told {
+				c.watch.Store(uint32(watchSealed))
+				c.state = inEnd
+				return 0, io.EOF
+			}
+			c.told = true
 			return 0, c.body.Load()
 		case inEnd:
 			return 0, io.EOF
@@ -51,10 +59,13 @@ func (c *Conn) readHead(p []byte) (int, error) {
 		return c.firstRead(p)
 	}
 	if c.parser == nil {
-		c.parser = c.own.parser()
+		c.beginHead()
 	}
 	done, bad := c.parser.Parse(c.buf[c.at:])
 	if bad != nil {
+		if c.preface(c.buf[c.at:], bad) {
+			return 0, io.EOF
+		}
 		return 0, c.refuse(bad)
 	}
 	if done {
@@ -76,11 +87,17 @@ func (c *Conn) readHead(p []byte) (int, error) {
 // must be no idle time-out then.
 func lookout(p []byte) bool { return len(p) < smallBuffer/2 }
 
+// beginHead takes a parser, with the limits of this moment.
+func (c *Conn) beginHead() {
+	c.limits = c.own.limits.Load()
+	c.parser = c.own.parser(c.limits)
+}
+
 // timeHead sets the deadline for the rest of a head. An old client may send an
 // empty line after a body and then nothing for long (RFC 9112 section 2.2):
 // that does not begin a head, the connection is idle.
 func (c *Conn) timeHead(p []byte) error {
-	l := &c.own.limits
+	l := c.limits
 	switch begun := c.parser.Begun(); {
 	case begun && c.timed:
 		return nil
@@ -97,9 +114,24 @@ func (c *Conn) timeHead(p []byte) error {
 // has not sent anything yet is bounded in any case: net/http has no limit for
 // it unless ReadHeaderTimeout is set.
 func (c *Conn) armIdle() error {
-	d := c.own.limits.Idle
-	if d <= 0 && !c.served {
-		d = c.own.limits.HeadTimeout
+	c.idle = true
+	if err := c.armFirst(); err != nil {
+		return err
+	}
+	c.base = c.guard
+	return c.armRetired()
+}
+
+// armFirst sets the deadline that holds for every connection.
+func (c *Conn) armFirst() error {
+	if c.parser == nil {
+		c.limits = c.own.limits.Load()
+	}
+	d := c.limits.Idle
+	if !c.served && c.limits.First != 0 {
+		d = c.limits.First
+	} else if !c.served && d <= 0 {
+		d = c.limits.HeadTimeout
 	}
 	if d <= 0 {
 		return c.disarm()
@@ -122,9 +154,11 @@ func (c *Conn) firstRead(p []byte) (int, error) {
 	if err := c.disarm(); err != nil {
 		return 0, err
 	}
-	c.parser = c.own.parser()
+	c.beginHead()
 	done, bad := c.parser.Parse(p[:n])
 	switch {
+	case bad != nil && c.preface(p[:n], bad):
+		return 0, io.EOF
 	case bad != nil:
 		return 0, c.refuse(bad)
 	case !done:
@@ -195,9 +229,12 @@ func (c *Conn) readLength(p []byte) (int, error) {
 }
 
 func (c *Conn) readChunked(p []byte) (int, error) {
+	if c.chunks.state == trailerStart {
+		return 0, c.readTrailer()
+	}
 	fresh := c.waiting() == 0
 	if fresh && len(p) > smallBuffer {
-		p = p[:min(len(p), c.own.limits.Head)] // what follows the body must fit into a buffer
+		p = p[:min(len(p), c.limits.Head)] // what follows the body must fit into a buffer
 	}
 	var n int
 	var err error
@@ -208,7 +245,15 @@ func (c *Conn) readChunked(p []byte) (int, error) {
 	} else {
 		n = copy(p, c.buf[c.at:])
 	}
-	good, done, bad := c.chunks.Feed(p[:n])
+	good, bad := c.chunks.feed(p[:n], trailerStart)
+	done := false
+	if bad == nil && c.chunks.state == trailerStart {
+		all := c.chunks // the usual end is here too
+		var more int
+		if more, done, _ = all.Feed(p[good:n]); done {
+			good += more
+		}
+	}
 	if fresh {
 		c.stash(p[good:n])
 	} else {
@@ -223,13 +268,29 @@ func (c *Conn) readChunked(p []byte) (int, error) {
 	return good, nil
 }
 
+// readTrailer keeps the trailer section until it is whole and sound: what of a broken one has passed would be taken for the next request by a server that
+// goes on after the error. It is small (maxTrailers), so to check it again with each piece is cheap.
+func (c *Conn) readTrailer() error {
+	all := c.chunks
+	n, done, bad := all.Feed(c.buf[c.at:])
+	switch {
+	case bad != nil:
+		c.spoil(bad)
+	case done:
+		c.left, c.state = int64(n), inLength
+	default:
+		return c.fill()
+	}
+	return nil
+}
+
 // hold waits for the outcome of an upgrade. What the client sends meanwhile is
 // kept: whether it is the new protocol or another request is not known yet.
 // Reading on lets the server notice a client that goes away.
 func (c *Conn) hold() error {
 	switch watchState(c.watch.Load()) {
 	case watchOpen:
-		if c.waiting() >= c.own.limits.Head {
+		if c.waiting() >= c.limits.Head {
 			return c.waitOutcome()
 		}
 		return c.fill()

@@ -170,8 +170,8 @@ func (c *client) finish() (statuses []int, last *http.Response, body string) {
 }
 
 func TestCorpus(t *testing.T) {
-	if len(corpus) < 150 {
-		t.Fatalf("the corpus has %d requests, want at least 150", len(corpus))
+	if len(corpus) < 330 {
+		t.Fatalf("the corpus has %d requests, want at least 330", len(corpus))
 	}
 	t.Logf("%d hostile requests", len(corpus))
 	origin, stats := new(recorder), new(counter)
@@ -184,16 +184,16 @@ func TestCorpus(t *testing.T) {
 	}{{"at once", "", 0}, {"byte by byte", "", 1}, {"pipelined", good, 0}, {"pipelined in pieces", good, 7}}
 	for _, h := range corpus {
 		for _, way := range ways {
-			t.Run(h.name+"/"+way.name, func(t *testing.T) {
+			t.Run(h.Name+"/"+way.name, func(t *testing.T) {
 				before := stats.count()
 				c := dial(t, addr)
-				sendSplit(c, way.first+h.raw, way.step)
+				sendSplit(c, way.first+h.Raw, way.step)
 				got, last, body := c.finish()
-				want, seen := []int{h.status}, 0
+				want, seen := []int{h.Status}, 0
 				if way.first != "" {
-					want, seen = []int{200, h.status}, 1
+					want, seen = []int{200, h.Status}, 1
 				}
-				if h.body {
+				if h.Body {
 					seen++
 				}
 				if !slices.Equal(got, want) {
@@ -205,7 +205,7 @@ func TestCorpus(t *testing.T) {
 				if n := stats.count() - before; n != 1 {
 					t.Errorf("%d violations counted, want 1", n)
 				}
-				checkRefusal(t, last, body, h.body)
+				checkRefusal(t, last, body, h.Body)
 			})
 		}
 	}

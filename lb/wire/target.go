@@ -36,7 +36,7 @@ func (p *Parser) checkTarget(t []byte) *Error {
 
 func schemeLen(t []byte) int {
 	for _, s := range []string{"http://", "https://"} {
-		if len(t) > len(s) && fold(t[:len(s)], s) {
+		if len(t) > len(s) && Fold(t[:len(s)], s) {
 			return len(s)
 		}
 	}

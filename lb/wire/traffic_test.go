@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-lb/holdfast/internal/hostile"
 	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
@@ -40,7 +41,7 @@ func TestGoodRequests(t *testing.T) {
 			strings.Repeat("1\r\nx\r\n", 30000) + "0\r\n\r\n", "POST / 30000"},
 		{"100 fields", "GET / HTTP/1.1\r\n" + host + strings.Repeat("X: 1\r\n", 99) + "\r\n", "GET / 0"},
 		{"longest target", "GET /" + strings.Repeat("a", 8191) + " HTTP/1.1\r\n" + host + "\r\n", "GET /" + strings.Repeat("a", 8191) + " 0"},
-		{"longest head", exactHead(32 << 10), "GET /big 0"},
+		{"longest head", hostile.ExactHead(32 << 10), "GET /big 0"},
 		{"refused upgrade", "GET /u HTTP/1.1\r\n" + host + ws + "\r\n", "GET /u 0"},
 		{"refused upgrade with body", "POST /u HTTP/1.1\r\n" + host + ws + "Content-Length: 3\r\n\r\nabc", "POST /u 3"},
 	}
@@ -177,11 +178,11 @@ func TestProxy(t *testing.T) {
 		},
 	}
 	addr := serve(t, proxy, wire.Limits{}, nil)
-	for _, h := range slices.Concat(chunkBodies, trailerBodies) {
+	for _, h := range brokenBodies {
 		c := dial(t, addr)
-		c.send(h.raw)
-		if h.status == 431 || len(h.raw) < 4<<10 {
-			c.want("POST", h.status, "")
+		c.send(h.Raw)
+		if h.Status == 431 || len(h.Raw) < 4<<10 {
+			c.want("POST", h.Status, "")
 			c.ended()
 		}
 	}

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // stepTrailer is RFC 9112 section 7.1.2: field lines until an empty one.
 func (c *Chunked) stepTrailer(b byte) *Error {
 	c.trailers++
@@ -65,9 +67,15 @@ func trailerNames(list []byte) *Error {
 	return nil
 }
 
+// ForbiddenTrailer reports whether a field, in any case of letters, must not come
+// in a trailer section, neither of a request nor of a response.
+func ForbiddenTrailer(name string) bool {
+	return len(name) <= 24 && forbiddenTrailer([]byte(strings.ToLower(name)))
+}
+
 // forbiddenTrailer names the fields for framing, routing, conditions,
 // authentication and content format (RFC 9110 section 6.5.1), and those that
-// say who the client is. Names are in lower case; the longest has 19 bytes.
+// say who the client is. Names are in lower case; the longest has 21 bytes.
 func forbiddenTrailer(name []byte) bool {
 	switch string(name) {
 	case "content-length", "transfer-encoding", "trailer", "te", "connection",
@@ -77,7 +85,8 @@ func forbiddenTrailer(name []byte) bool {
 		"authorization", "proxy-authorization", "proxy-authenticate",
 		"www-authenticate", "cookie", "set-cookie", "content-encoding",
 		"content-type", "content-range", "forwarded", "x-forwarded-for",
-		"x-forwarded-host", "x-forwarded-proto":
+		"x-forwarded-host", "x-forwarded-proto", "client-cert",
+		"client-cert-chain", "x-client-cert-subject":
 		return true
 	}
 	return false

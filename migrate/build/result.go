@@ -26,7 +26,7 @@ func Empty(address string) *config.Config {
 		address = DefaultListener
 	}
 	c := config.Empty()
-	c.Listeners = append(c.Listeners, config.Listener{Name: "web", Address: address, Protocol: "http"})
+	c.Listeners = append(c.Listeners, config.Listener{Name: "web", Address: address, Protocol: "http", HTTP2: true})
 	return c
 }
 

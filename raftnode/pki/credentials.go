@@ -25,6 +25,9 @@ type Credentials struct {
 	ca   *x509.Certificate
 }
 
+// GroupName is the name of the group.
+func (c *Credentials) GroupName() string { return c.ca.Subject.CommonName }
+
 // NewCredentials checks that certificate, key and authority belong together and to one group. It does not look at the
 // clock: TLS does, on each connection. A certificate that came over the network is to be passed through here.
 func NewCredentials(certDER []byte, key ed25519.PrivateKey, caDER []byte) (*Credentials, error) {

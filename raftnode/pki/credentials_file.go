@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/holdfast-lb/holdfast/storage/durable"
 )
 
 // One file rather than three: key, certificate and authority change together or not at all, even when the machine
@@ -22,6 +24,20 @@ const (
 	pemCA    = "HOLDFAST CA CERTIFICATE"
 	pemCAKey = "HOLDFAST CA PRIVATE KEY"
 )
+
+// DamagedError says that the file with a node's key and certificates is not what Save wrote.
+type DamagedError struct {
+	Path string
+	Err  error // what does not fit; it quotes nothing of the file
+}
+
+// Error names the file and what to do.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s: %v; restore the file from a backup, or remove the node and let it join again", e.Path, e.Err)
+}
+
+// Unwrap gives what does not fit.
+func (e *DamagedError) Unwrap() error { return e.Err }
 
 // Save writes the credentials into dir (made with mode 0700 when absent) as node.pem, mode 0600. Either the old file or
 // the new one is there afterwards, and the new one is on the disk when Save returns nil.
@@ -40,14 +56,14 @@ func (c *Credentials) Save(dir string) error {
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return fmt.Errorf("save node credentials: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return fmt.Errorf("save node credentials: %w", err)
 	}
 	return nil
 }
 
-// Load reads what Save wrote. The error wraps fs.ErrNotExist when there is nothing, and is plain about a damaged file
-// or one that others can read.
+// Load reads what Save wrote. The error wraps fs.ErrNotExist when there is nothing, is a *DamagedError when
+// the file is damaged, and plain about one that others can read.
 func Load(dir string) (*Credentials, error) {
 	path := filepath.Join(dir, credentialsFile)
 	f, err := os.Open(path)
@@ -68,7 +84,7 @@ func Load(dir string) (*Credentials, error) {
 	}
 	c, err := decodeCredentials(text)
 	if err != nil {
-		return nil, fmt.Errorf("load node credentials: %s: %w; restore the file from a backup, or remove the node and let it join again", path, err)
+		return nil, fmt.Errorf("load node credentials: %w", &DamagedError{path, err})
 	}
 	return c, nil
 }
@@ -134,12 +150,4 @@ func writeFileSync(path string, text []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,0 +1,106 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/record"
+)
+
+// Check is one promise.
+type Check struct {
+	Name string
+	When record.When
+	// About is the promise, in a sentence.
+	About string
+	judge func(context.Context, *Evidence) verdict
+}
+
+// verdict is what a check says.
+type verdict struct {
+	saw        string
+	violations []string
+	count      int // all violations, also those that are not listed
+}
+
+// breaks adds a violation.
+func (v *verdict) breaks(format string, args ...any) {
+	v.count++
+	if len(v.violations) < maxShown {
+		v.violations = append(v.violations, fmt.Sprintf(format, args...))
+	}
+}
+
+// maxShown bounds how many violations a result lists.
+const maxShown = 20
+
+// Run judges. It returns when it is done or, with a violation that says so, when ctx ends.
+func (c Check) Run(ctx context.Context, e *Evidence) record.Result {
+	began := time.Now()
+	v := c.judge(ctx, e)
+	if ctx.Err() != nil && v.count == 0 {
+		v.breaks("the run was ended before this was judged: %v", context.Cause(ctx))
+	}
+	return record.Result{
+		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Took: time.Since(began),
+	}
+}
+
+// All gives every check, in the order in which they are to be run.
+func All() []Check { return slices.Concat(always(), eventually(), atEnd()) }
+
+// Select gives the checks of the names, in the order of All; none, or the name all, selects all of them.
+func Select(names ...string) ([]Check, error) {
+	all := All()
+	if len(names) == 0 || slices.Contains(names, "all") {
+		return all, nil
+	}
+	var known, unknown []string
+	for _, c := range all {
+		known = append(known, c.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, fmt.Sprintf("%.60q", name))
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("there is no check %s; there are all, %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
+	}
+	return slices.DeleteFunc(all, func(c Check) bool { return !slices.Contains(names, c.Name) }), nil
+}
+
+// Run runs those of the checks that hold at the given time, one after the other, and records what they say.
+func Run(ctx context.Context, checks []Check, when record.When, e *Evidence) {
+	for _, c := range checks {
+		if c.When == when {
+			e.Recorder.Check(c.Run(ctx, e))
+		}
+	}
+}
+
+// Broken judges the checks that hold always, and lists the violations; nothing is recorded. It is for runs that end at the first one.
+func Broken(ctx context.Context, checks []Check, e *Evidence) (list []string) {
+	for _, c := range checks {
+		if c.When == record.Always {
+			for _, v := range c.Run(ctx, e).Violations {
+				list = append(list, c.Name+": "+v)
+			}
+		}
+	}
+	return list
+}
+
+// count writes a number with its noun: 1 request, 2,000 requests.
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+		if strings.HasSuffix(noun, "ys") {
+			noun = strings.TrimSuffix(noun, "ys") + "ies"
+		}
+	}
+	return record.Number(n) + " " + noun
+}

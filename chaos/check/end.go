@@ -1,0 +1,142 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/history"
+	"github.com/holdfast-lb/holdfast/chaos/ledger"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
+	"github.com/holdfast-lb/holdfast/chaos/record"
+)
+
+// atEnd lists the checks of all that was seen.
+func atEnd() []Check {
+	of := func(name, about string, judge func(context.Context, *Evidence) verdict) Check {
+		return Check{Name: name, When: record.AtEnd, About: about, judge: judge}
+	}
+	return []Check{
+		of("assignments-kept", "Every node's table has every session on the instance that its client was told.", tables),
+		of("assignments-linearizable", "All answers about a session could have come from one table on one machine.", linearizable("session",
+			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Assignments(ctx) })),
+		of("epochs-rise", "A promotion begins a later epoch than any before, and every node is in it.", epochs),
+		of("revisions-kept", "Every change of the configuration that was acknowledged is a revision that the group has.", revisions),
+		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration",
+			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Revisions(ctx, e.First) })),
+		of("nothing-leaked", "Goroutines and open files are as before the load, and nothing is left on the machine.", leaks),
+	}
+}
+
+// searchTime bounds the search for an order.
+const searchTime = 2 * time.Minute
+
+func linearizable(noun string, search func(context.Context, *Evidence) history.Judgement) func(context.Context, *Evidence) verdict {
+	return func(ctx context.Context, e *Evidence) (v verdict) {
+		limited, cancel := context.WithTimeout(ctx, searchTime)
+		defer cancel()
+		j := search(limited, e)
+		v.saw = fmt.Sprintf("%s on %s, all in an order", count(j.Operations, "operation"), count(j.Subjects, noun))
+		if !j.OK() {
+			v.saw = fmt.Sprintf("%s of %s without an order", record.Number(j.Count), count(j.Subjects, noun))
+		}
+		for _, wrong := range j.Wrong {
+			v.breaks("%s", wrong.Text)
+		}
+		v.count = j.Count
+		e.draws(j.Wrong)
+		if j.Unjudged > 0 {
+			v.breaks("%s could not be judged in %s: that is no proof of anything", count(j.Unjudged, noun), record.Short(searchTime))
+		}
+		return v
+	}
+}
+
+// tables holds every node's table against the ledger. The keys of the sessions must be known to it.
+func tables(ctx context.Context, e *Evidence) (v verdict) {
+	before := e.Ledger.Count()
+	kept, nodes := e.Ledger.Len(), 0
+	late := 0
+	if e.Provisional != nil {
+		late = e.Provisional()
+	}
+	var all map[string]map[string]ledger.Place
+	read := func() (err error) {
+		all, err = e.Group.Tables(ctx)
+		return err
+	}
+	err := read()
+	if err == nil && late > 0 { // those may still be on their way
+		limited, cancel := context.WithTimeout(ctx, e.Patience)
+		defer cancel()
+		_ = proc.Poll(limited, pollEvery, func() error { // running out of time is no error: what is missing is told below
+			if err = read(); err != nil {
+				return err
+			}
+			for node, table := range all {
+				if lacks := e.Ledger.Lacks(table); lacks > 0 {
+					return fmt.Errorf("node %s lacks %d", node, lacks)
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		v.saw = "the tables could not be read"
+		v.breaks("the tables could not be read: %v", err)
+		return v
+	}
+	for _, node := range slices.Sorted(maps.Keys(all)) {
+		kept = min(kept, e.Ledger.CheckTable(node, all[node]))
+		nodes++
+	}
+	if nodes == 0 {
+		v.breaks("there is no table")
+	}
+	found, _ := e.Ledger.Violations()
+	for _, f := range found {
+		if f.Rule == ledger.Missing || f.Rule == ledger.Differs {
+			v.breaks("%s", f)
+		}
+	}
+	after := e.Ledger.Count()
+	v.count = max(v.count, after[ledger.Missing]+after[ledger.Differs]+after[ledger.Crossed]-before[ledger.Crossed])
+	if shared := after[ledger.Crossed] - before[ledger.Crossed]; shared > 0 {
+		v.violations = append(v.violations, count(shared, "session")+" had the key of another one")
+	}
+	v.saw = fmt.Sprintf("%s of %s are on every one of %s", record.Number(kept), count(e.Ledger.Len(), "session"), count(nodes, "node"))
+	return v
+}
+
+// revisions holds the group's list against what was acknowledged. The group keeps the last revisions only: older ones than it has were followed by
+// it.
+func revisions(ctx context.Context, e *Evidence) (v verdict) {
+	told := e.History.Acknowledged()
+	has, err := e.Group.Revisions(ctx)
+	if err != nil {
+		v.saw = "the list could not be read"
+		v.breaks("the group's revisions could not be read: %v", err)
+		return v
+	}
+	if len(has) == 0 && len(told) > 0 {
+		v.saw = "the group has no revision"
+		v.breaks("the group has no revision, acknowledged: %s", count(len(told), "change"))
+		return v
+	}
+	oldest := uint64(0)
+	if len(has) > 0 {
+		oldest = slices.Min(has)
+	}
+	for i, revision := range told {
+		switch {
+		case i > 0 && told[i-1] == revision:
+			v.breaks("two changes were acknowledged as revision %d", revision)
+		case revision >= oldest && !slices.Contains(has, revision):
+			v.breaks("revision %d was acknowledged, and the group does not have it", revision)
+		}
+	}
+	v.saw = fmt.Sprintf("%s acknowledged, the group has %s", count(len(told), "change"), count(len(has), "revision"))
+	return v
+}

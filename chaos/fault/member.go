@@ -1,0 +1,258 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/chaos/group"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
+)
+
+func memberFaults() []*Fault {
+	return []*Fault{
+		{Name: "resync", Kind: OnNode, Planned: true, Rows: []int{14, 27}, Holds: true, Takes: true, About: "an operator has the node drop its state and take a new copy", inject: resync},
+		{Name: "remove", Kind: OnNode, Planned: true, Rows: []int{22}, Holds: true, Takes: true, Ends: true, About: "the node is removed from the group; healed by letting it in as a new one", inject: remove},
+		{Name: "wipe", Kind: OnNode, Rows: []int{13, 22}, Holds: true, Takes: true, About: "the node is killed and its disk is lost; healed by a start with an empty one", inject: wipe},
+		{Name: "corrupt", Kind: OnNode, Rows: []int{11, 13}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16, 256},
+			About: "the node is killed, so many bytes of its log are changed, and it is started; healed by an empty disk when it has refused", inject: corrupt},
+		{Name: "corrupt-snapshot", Kind: OnNode, Rows: []int{12}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16},
+			About: "the same with its snapshots, or with its identity when it has none", inject: corruptSnapshot},
+		{Name: "transfer", Kind: OnNode, Planned: true, Rows: []int{25}, About: "an operator has the leadership go to the node", inject: transfer},
+		{Name: "evacuate", Kind: OnNode, Planned: true, Rows: []int{25}, About: "an operator evacuates the node; healed by undoing that", inject: evacuate},
+	}
+}
+
+// askTime bounds what an operator waits for the group to do something while other faults go on.
+const askTime = 15 * time.Second
+
+// asked lets an operator do something, again and again while the group refuses or nobody answers.
+func (f *Field) asked(ctx context.Context, do func(ctx context.Context, c *client.Client) error) error {
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	c := f.Stage.Group.Operator().Client()
+	defer c.Close()
+	return proc.Poll(limited, 200*time.Millisecond, func() error { return do(limited, c) })
+}
+
+// voteTime bounds how long a node may take to vote again after its heal. It votes after ten quiet seconds, and other faults
+// go on meanwhile: this is longer than any scenario goes on with them.
+const voteTime = 5 * time.Minute
+
+// votes waits until a node serves and votes.
+func votes(ctx context.Context, f *Field, n *group.Node) error {
+	limited, cancel := context.WithTimeout(ctx, voteTime)
+	defer cancel()
+	return proc.Poll(limited, 100*time.Millisecond, func() error {
+		if !n.Alive() {
+			return fmt.Errorf("node %s has ended", n.Name)
+		}
+		for _, other := range f.Stage.Group.Nodes {
+			if other == n || !other.Alive() {
+				continue
+			}
+			status, err := other.Client.Status(limited)
+			if err != nil {
+				continue
+			}
+			for _, s := range status.Nodes {
+				if s.Name == n.Name && s.Voter && s.Ready {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("node %s has no vote", n.Name)
+	})
+}
+
+func resync(ctx context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	doubt := f.Ledger.Doubt()
+	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		_, err := c.ResyncNode(ctx, n.Name)
+		return err
+	})
+	if err != nil {
+		doubt()
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		defer doubt()
+		return votes(ctx, f, n)
+	}, nil
+}
+
+// empty starts a node anew with an empty disk, and waits until it votes.
+func empty(f *Field, n *group.Node, over ...func()) Heal {
+	return func(ctx context.Context) error {
+		n.Kill()
+		err := os.RemoveAll(n.DataDir)
+		if err == nil {
+			err = n.Start()
+		}
+		if err == nil {
+			err = votes(ctx, f, n)
+		}
+		for _, o := range over {
+			o()
+		}
+		return err
+	}
+}
+
+func remove(ctx context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := votes(ctx, f, n); err != nil { // what has not come in cannot be put out
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	undo := func() { over(); doubt() }
+	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		_, err := c.RemoveNode(ctx, n.Name, true)
+		var problem *client.Problem
+		if errors.As(err, &problem) && problem.Code == "not-found" {
+			return nil // an attempt without an answer has done it
+		}
+		return err
+	})
+	if err != nil {
+		// It may have been removed all the same; a start with an empty disk is right in both cases.
+		return nil, errors.Join(err, empty(f, n, undo)(ctx))
+	}
+	return empty(f, n, undo), nil
+}
+
+func wipe(_ context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	n.Kill()
+	return empty(f, n, over, doubt), nil
+}
+
+func corrupt(ctx context.Context, f *Field, o Order) (Heal, error) {
+	return damage(ctx, f, o, "raft.db")
+}
+
+func corruptSnapshot(ctx context.Context, f *Field, o Order) (Heal, error) {
+	return damage(ctx, f, o, "snapshots")
+}
+
+// damage changes bytes of the files at a place below the data directory of a killed node, and starts it.
+func damage(ctx context.Context, f *Field, o Order, place string) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := votes(ctx, f, n); err != nil {
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	n.Kill()
+	files := filesBelow(filepath.Join(n.DataDir, place))
+	if len(files) == 0 {
+		files = []string{filepath.Join(n.DataDir, "node.json")}
+	}
+	path := files[o.Random.IntN(len(files))]
+	err = changeBytes(path, int(o.Amount), o)
+	if err == nil {
+		err = n.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, startAgain(n, over, doubt)(ctx))
+	}
+	return func(ctx context.Context) error {
+		if !n.Alive() {
+			f.Witness.Say(n.Name, n.Name+" has refused its damaged disk: it gets an empty one")
+			return empty(f, n, over, doubt)(ctx)
+		}
+		err := votes(ctx, f, n)
+		if err != nil && !n.Alive() { // it has found the damage later
+			return empty(f, n, over, doubt)(ctx)
+		}
+		over()
+		doubt()
+		return err
+	}, nil
+}
+
+func filesBelow(dir string) (files []string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return nil // what cannot be read cannot be damaged
+	})
+	return files
+}
+
+func changeBytes(path string, n int, o Order) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	for range n {
+		if err != nil || info.Size() == 0 {
+			break
+		}
+		at, b := o.Random.Int64N(info.Size()), make([]byte, 1)
+		if _, err = file.ReadAt(b, at); err == nil {
+			b[0] ^= byte(1 + o.Random.IntN(255))
+			_, err = file.WriteAt(b, at)
+		}
+	}
+	return errors.Join(err, file.Close())
+}
+
+func transfer(ctx context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	c := f.Stage.Group.Operator().Client()
+	defer c.Close()
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if _, err := c.Transfer(limited, n.Name); err != nil {
+		f.Witness.Say(n.Name, fmt.Sprintf("the leadership does not go to %s: %v", n.Name, err)) // a refusal is an answer, too
+	}
+	return func(context.Context) error { return nil }, nil
+}
+
+func evacuate(ctx context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		_, err := c.Evacuate(ctx, n.Name, "chaos")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		return f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+			err := c.EndEvacuation(ctx, n.Name)
+			var problem *client.Problem
+			if errors.As(err, &problem) && problem.Code == "not-found" {
+				return nil
+			}
+			return err
+		})
+	}, nil
+}

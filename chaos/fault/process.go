@@ -1,0 +1,173 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/group"
+)
+
+// stopTime bounds an orderly end.
+const stopTime = 30 * time.Second
+
+func processFaults() []*Fault {
+	return []*Fault{
+		{Name: "kill", Kind: OnNode, Rows: []int{1, 24}, Holds: true, About: "SIGKILL; healed by a start", inject: kill},
+		{Name: "terminate", Kind: OnNode, Planned: true, Rows: []int{2}, Holds: true, About: "SIGTERM: it hands over, finishes and ends; healed by a start", inject: terminate},
+		{Name: "restart", Kind: OnNode, Planned: true, Rows: []int{2}, Holds: true, About: "SIGTERM and a start at once", inject: restart},
+		{Name: "restart-storm", Kind: OnNode, Rows: []int{26}, Holds: true, About: "killed and started again and again, each time after a drawn part of a second and a half",
+			inject: restartStorm},
+		{Name: "freeze", Kind: OnNode, Rows: []int{3}, Holds: true, About: "SIGSTOP: sockets stay open and nobody answers; healed by SIGCONT", inject: freeze},
+		{Name: "starve", Kind: OnNode, Rows: []int{4}, Holds: true, Measure: Share, Amounts: []Amount{0.5, 0.8, 0.9},
+			About: "it stands still for a share of the time, in turns of a tenth of a second: too little processor", inject: starve},
+		{Name: "other-version", Kind: OnNode, Planned: true, Rows: []int{47}, Holds: true, Needs: needsOther, About: "restarted with the other build of the program (--other), healed by the one under test",
+			inject: otherVersion},
+	}
+}
+
+func needsOther(p Place) error {
+	if p.Other == "" {
+		return errors.New("needs another build of the program: name it with --other")
+	}
+	return nil
+}
+
+// startAgain is the heal of most faults that end a process. It does not wait until the node is ready: without a quorum it cannot be.
+func startAgain(n *group.Node, over ...func()) Heal {
+	return func(context.Context) error {
+		if !n.Alive() {
+			if err := n.Start(); err != nil {
+				return err
+			}
+		}
+		for _, o := range over {
+			o()
+		}
+		return nil
+	}
+}
+
+func kill(_ context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	n.Kill()
+	return startAgain(n, over, doubt), nil
+}
+
+// end ends a process in an orderly way. One that does not run any more has ended.
+func end(ctx context.Context, n *group.Node) error {
+	if !n.Alive() {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	return n.Stop(limited)
+}
+
+func terminate(ctx context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	if err := end(ctx, n); err != nil {
+		return nil, errors.Join(err, startAgain(n, over, doubt)(ctx))
+	}
+	return startAgain(n, over, doubt), nil
+}
+
+func restart(ctx context.Context, f *Field, o Order) (Heal, error) {
+	heal, err := terminate(ctx, f, o)
+	if err == nil {
+		err = heal(ctx)
+	}
+	return func(context.Context) error { return nil }, err
+}
+
+func restartStorm(_ context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	return background(func(ctx context.Context) error {
+		for {
+			n.Kill()
+			if err := n.Start(); err != nil {
+				return err
+			}
+			if err := pause(ctx, time.Duration(o.Random.Int64N(int64(1500*time.Millisecond)))); err != nil {
+				return err
+			}
+		}
+	}, startAgain(n, over, doubt)), nil
+}
+
+func freeze(_ context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	doubt := f.Ledger.Doubt()
+	if err := n.Process().Freeze(); err != nil {
+		doubt()
+		return nil, err
+	}
+	return func(context.Context) error {
+		defer doubt()
+		return n.Process().Thaw()
+	}, nil
+}
+
+// turn is one round of standing still and going on.
+const turn = 100 * time.Millisecond
+
+func starve(_ context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	doubt := f.Ledger.Doubt()
+	p := n.Process()
+	still := time.Duration(float64(turn) * float64(o.Amount))
+	return background(func(ctx context.Context) error {
+		for p.Alive() {
+			if err := p.Freeze(); err != nil {
+				return err
+			}
+			waited := pause(ctx, still)
+			if err := errors.Join(p.Thaw(), waited); err != nil {
+				return err
+			}
+			if err := pause(ctx, turn-still); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(context.Context) error { doubt(); return nil }), nil
+}
+
+func otherVersion(ctx context.Context, f *Field, o Order) (Heal, error) {
+	n, err := f.node(o)
+	if err != nil {
+		return nil, err
+	}
+	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	n.Program = f.Other
+	err = end(ctx, n)
+	if err == nil {
+		err = n.Start()
+	}
+	back := func(ctx context.Context) error {
+		n.Program = ""
+		return errors.Join(end(ctx, n), startAgain(n, over, doubt)(ctx))
+	}
+	if err != nil {
+		return nil, errors.Join(err, back(ctx))
+	}
+	return back, nil
+}

@@ -1,0 +1,310 @@
+package fault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/chaos/group"
+	"github.com/holdfast-lb/holdfast/chaos/operate"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
+	"github.com/holdfast-lb/holdfast/chaos/stage"
+)
+
+func groupFaults() []*Fault {
+	return []*Fault{
+		{Name: "kill-all", Kind: OnGroup, Rows: []int{1, 6}, Holds: true, About: "SIGKILL of all nodes at once; healed by starting them", inject: killAll},
+		{Name: "reconfigure", Kind: OnGroup, Rows: []int{42}, About: "an operator changes weights and policies of a cluster; healed by taking that back", inject: reconfigure},
+		{Name: "quiesce", Kind: OnGroup, Rows: []int{2}, About: "an operator disables an instance; healed by enabling it", inject: quiesce},
+		{Name: "backup", Kind: OnGroup, Rows: []int{14}, About: "an operator takes a backup of the whole state, which is verified", inject: backup},
+		{Name: "switch-over", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true,
+			About: "a standby follows the group; healed by stopping all nodes, whose disks are lost, and promoting the standby", inject: switchOver},
+	}
+}
+
+func killAll(_ context.Context, f *Field, _ Order) (Heal, error) {
+	doubt := f.Ledger.Doubt()
+	var heals []Heal
+	for _, n := range f.Stage.Group.Nodes {
+		heals = append(heals, startAgain(n, f.Absent(n.Name)))
+	}
+	_ = f.Stage.Group.Each(func(n *group.Node) error { n.Kill(); return nil })
+	return func(ctx context.Context) error {
+		defer doubt()
+		var errs []error
+		for _, h := range heals {
+			errs = append(errs, h(ctx))
+		}
+		return errors.Join(errs...)
+	}, nil
+}
+
+// Edit has an operator make one change, again and again until the group takes it; wait lets each attempt wait until every node obeys it. It says whether all do.
+func (f *Field) Edit(ctx context.Context, wait time.Duration, edits ...operate.Edit) (byAll bool, err error) {
+	text, err := json.Marshal(map[string]any{"edits": edits, "message": "chaos"})
+	if err != nil {
+		return false, err
+	}
+	var e client.Edits
+	if err := json.Unmarshal(text, &e); err != nil {
+		return false, err
+	}
+	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		sent := time.Now()
+		r, err := c.EditConfig(ctx, e, client.ChangeOptions{Wait: wait})
+		f.Witness.Changed(sent, r, err)
+		byAll = err == nil && r.AppliedBy == "all"
+		return err
+	})
+	return byAll, err
+}
+
+func reconfigure(ctx context.Context, f *Field, o Order) (Heal, error) {
+	kinds := []string{stage.Insert.Name, stage.Learn.Name, stage.Plain.Name}
+	cluster := kinds[o.Random.IntN(len(kinds))]
+	in := f.Stage.Instances[o.Random.IntN(len(f.Stage.Instances))]
+	policies := []string{"weighted-round-robin", "least-sessions", "least-requests", "power-of-two", "peak-ewma"}
+	policy, weight := policies[o.Random.IntN(len(policies))], 2+o.Random.IntN(9)
+	change := func(policy string, weight int) []operate.Edit {
+		return []operate.Edit{
+			{Op: "set", Kind: "cluster", Name: cluster, Values: map[string]any{"policy": policy}},
+			{Op: "set", Kind: "instance", Cluster: cluster, Name: in.Name, Values: map[string]any{"weight": weight}},
+		}
+	}
+	if _, err := f.Edit(ctx, 0, change(policy, weight)...); err != nil {
+		return nil, err
+	}
+	f.Witness.Say(cluster, fmt.Sprintf("cluster %s goes by %s, %s in it has the weight %d", cluster, policy, in.Name, weight))
+	return func(ctx context.Context) error {
+		_, err := f.Edit(ctx, 0, change("round-robin", 1)...)
+		return err
+	}, nil
+}
+
+// quiesce disables one instance in all clusters. Its sessions may leave when the quiesce is over, not before.
+func quiesce(ctx context.Context, f *Field, o Order) (Heal, error) {
+	in := f.Stage.Instances[o.Random.IntN(len(f.Stage.Instances))]
+	release, err := f.claim("quiesce", "instances as operators see them") // so that one is always there
+	if err != nil {
+		return nil, err
+	}
+	clusters := []string{stage.Insert.Name, stage.Learn.Name, stage.Plain.Name}
+	edits := func(op string) (list []operate.Edit) {
+		for _, cluster := range clusters {
+			list = append(list, operate.Edit{Op: op, Kind: "instance", Cluster: cluster, Name: in.Name})
+		}
+		return list
+	}
+	began := time.Now()
+	byAll, err := f.Edit(ctx, obeyTime, edits("disable")...)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	text := in.Name + " quiesces for " + f.Quiesce.String()
+	if byAll {
+		for _, cluster := range clusters {
+			f.Witness.Quiescing(cluster, in.Name)
+		}
+		text += ", and every node obeys"
+	}
+	f.Witness.Say(in.Name, text)
+	over := background(func(ctx context.Context) error {
+		if err := pause(ctx, f.Quiesce-time.Since(began)); err != nil {
+			return err
+		}
+		hurt := f.Ledger.Hurt(in.Name)
+		defer hurt()
+		<-ctx.Done()
+		return nil
+	}, nil)
+	return func(ctx context.Context) error {
+		defer release()
+		for _, cluster := range clusters {
+			f.Witness.Enabling(cluster, in.Name)
+		}
+		_, err := f.Edit(ctx, 0, edits("enable")...)
+		return errors.Join(err, over(ctx))
+	}, nil
+}
+
+// obeyTime is how long an operator waits for every node; some may be down.
+const obeyTime = 3 * time.Second
+
+func backup(ctx context.Context, f *Field, _ Order) (Heal, error) {
+	dir, err := os.MkdirTemp(f.Stage.Dir, "backup-")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "state.hfb")
+	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		b, err := c.Backup(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = b.Close() }()
+		file, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(file, b)
+		return errors.Join(err, file.Close())
+	})
+	if err == nil {
+		err = f.verify(ctx, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return func(context.Context) error { return os.RemoveAll(dir) }, nil
+}
+
+// verify reads a backup back, and tells of it. The error is for what kept it from being read: that says nothing of the backup.
+func (f *Field) verify(ctx context.Context, path string) error {
+	err := f.run(ctx, nil, "backup", "verify", path)
+	switch {
+	case err == nil:
+		f.Witness.Say("", "a backup was taken and verified")
+	case damaged(ctx, err):
+		f.Witness.Say("", "a backup was taken that cannot be read back: "+err.Error())
+	default:
+		return err
+	}
+	f.Witness.BackedUp(err)
+	return nil
+}
+
+// damaged says whether 'backup verify' has come to its end and found an archive that is not what it should be: its exit status is 1 then. What was killed or could not be started has found nothing.
+func damaged(ctx context.Context, err error) bool {
+	var ended *exec.ExitError
+	return ctx.Err() == nil && errors.As(err, &ended) && ended.ExitCode() == 1
+}
+
+// run runs the program; what it prints on standard output is decoded as JSON into out, if that is not nil.
+func (f *Field) run(ctx context.Context, out any, arguments ...string) error {
+	cmd := exec.CommandContext(ctx, f.Stage.Binary(), arguments...)
+	cmd.Env = append(os.Environ(), f.Stage.Env()...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("holdfast %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}
+
+// switchOver starts a standby. Its heal is the planned promotion: the nodes stop one after the other, the last one gives the standby everything, and the new epoch begins with an empty
+// disk on each of them.
+func switchOver(ctx context.Context, f *Field, _ Order) (Heal, error) {
+	archive := filepath.Join(f.Stage.Dir, fmt.Sprintf("archive-%d", time.Now().UnixNano()))
+	var admins []string
+	for _, n := range f.Stage.Group.Nodes {
+		admins = append(admins, n.Admin)
+	}
+	standby, err := f.Stage.Start(proc.Spec{
+		Name: "standby", Path: f.Stage.Binary(), Args: []string{"standby", "run", "--from", strings.Join(admins, ","), "--archive", archive}, Log: filepath.Join(f.Stage.Dir, "standby.log"),
+		Env: f.Stage.Env(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := f.standby(ctx, archive, func(s standbyStatus) bool { return s.Following && !s.Proven.IsZero() }); err != nil {
+		standby.Kill()
+		return nil, err
+	}
+	f.Witness.Say("standby", "a standby follows the group")
+	return func(ctx context.Context) error {
+		defer standby.Kill()
+		return f.promote(ctx, archive, standby)
+	}, nil
+}
+
+// standbyStatus is what 'standby status -o json' prints.
+type standbyStatus struct {
+	Following      bool
+	Proven, Silent time.Time
+}
+
+// standby waits until the standby says what is wanted.
+func (f *Field) standby(ctx context.Context, archive string, want func(standbyStatus) bool) error {
+	limited, cancel := context.WithTimeout(ctx, 2*askTime)
+	defer cancel()
+	return proc.Poll(limited, 100*time.Millisecond, func() error {
+		var s standbyStatus
+		if err := f.run(limited, &s, "standby", "status", "--archive", archive, "-o", "json"); err != nil {
+			return err
+		}
+		if !want(s) {
+			return fmt.Errorf("the standby says %+v", s)
+		}
+		return nil
+	})
+}
+
+func (f *Field) promote(ctx context.Context, archive string, standby *proc.Process) error {
+	defer f.Ledger.Doubt()()
+	nodes := f.Stage.Group.Nodes
+	var epoch uint32
+	if err := f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		status, err := c.Status(ctx)
+		if err == nil {
+			epoch = status.Group.Epoch
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	f.Witness.Promoting(epoch)
+	for _, n := range nodes {
+		defer f.Absent(n.Name)()
+	}
+	for _, n := range nodes {
+		if err := end(ctx, n); err != nil {
+			return err
+		}
+	}
+	f.Witness.Say("", "all nodes are stopped and their disks lost; the standby is promoted")
+	for _, n := range nodes {
+		if err := os.RemoveAll(n.DataDir); err != nil {
+			return err
+		}
+	}
+	if err := f.standby(ctx, archive, func(s standbyStatus) bool { return !s.Following && !s.Silent.IsZero() }); err != nil {
+		return err
+	}
+	if err := standby.Stop(ctx); err != nil {
+		return err
+	}
+	var promoted struct{ Epoch, Index uint64 }
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	// It is refused as long as somebody takes connections where the old nodes were; a relay may need a moment to see that nobody does.
+	if err := proc.Poll(limited, 200*time.Millisecond, func() error {
+		return f.run(ctx, &promoted, "promote", "--archive", archive, "--data-dir", nodes[0].DataDir, "--name", nodes[0].Name, "-o", "json")
+	}); err != nil {
+		return err
+	}
+	f.Witness.Say("", fmt.Sprintf("epoch %d begins after index %d", promoted.Epoch, promoted.Index))
+	for _, n := range nodes {
+		if err := n.Start(); err != nil {
+			return err
+		}
+	}
+	for _, n := range nodes[1:] {
+		if err := votes(ctx, f, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package gameday
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/record"
+)
+
+const (
+	probeEvery = 100 * time.Millisecond
+	probeTime  = 5 * time.Second
+	// window is how many answers a brake looks back.
+	window = 100
+)
+
+// probes ask URLs at fixed times, whatever becomes of earlier requests.
+type probes struct {
+	urls   []string
+	rec    *record.Recorder
+	client *http.Client
+
+	mu   sync.Mutex
+	last []bool // good answers, the newest last
+	why  string // of the last bad one
+}
+
+func newProbes(urls []string, rec *record.Recorder) *probes {
+	return &probes{urls: urls, rec: rec, client: &http.Client{Timeout: probeTime}}
+}
+
+// run asks until ctx ends; the group is done when the last answer is there.
+func (p *probes) run(ctx context.Context) *sync.WaitGroup {
+	var all sync.WaitGroup
+	for _, url := range p.urls {
+		all.Go(func() {
+			tick := time.NewTicker(probeEvery)
+			defer tick.Stop()
+			var asked sync.WaitGroup
+			defer asked.Wait()
+			for {
+				select {
+				case due := <-tick.C:
+					asked.Go(func() { p.ask(context.WithoutCancel(ctx), url, due) })
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	return &all
+}
+
+func (p *probes) ask(ctx context.Context, url string, due time.Time) {
+	err := p.once(ctx, url)
+	p.rec.Request(due, time.Now(), err == nil, 0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last = append(p.last, err == nil); len(p.last) > window {
+		p.last = p.last[1:]
+	}
+	if err != nil {
+		p.why = err.Error()
+	}
+}
+
+func (p *probes) once(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := p.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)); err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("%s: status %d", url, response.StatusCode)
+	}
+	return nil
+}
+
+// brake says that more answers are bad than may be; empty: not so.
+func (p *probes) brake(most float64) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	bad := 0
+	for _, good := range p.last {
+		if !good {
+			bad++
+		}
+	}
+	if float64(bad) > most*window {
+		return fmt.Sprintf("%d of the last %d probes failed, the last with: %s", bad, len(p.last), p.why)
+	}
+	return ""
+}

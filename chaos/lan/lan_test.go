@@ -1,0 +1,102 @@
+//go:build netns
+
+package lan
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/proxy"
+)
+
+// reaches says whether a connection from one machine to another can be made within a moment.
+func reaches(t *testing.T, l *LAN, from, to string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer cancel()
+	c, err := l.Dial(from)(ctx, "tcp", net.JoinHostPort(l.IP(to), "9000"))
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
+
+// TestNetwork: what is imposed between two machines concerns these alone, a cable concerns all, everything heals, and nothing is left.
+func TestNetwork(t *testing.T) {
+	l, err := New([]string{"n1", "n2"}, []string{"instance1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Base(l.machines["n1"].Path)
+	prefix = strings.TrimSuffix(prefix, "n1")
+	for _, name := range []string{"n1", "n2", "instance1"} {
+		var listener net.Listener
+		l.machines[name].Do(func() { listener, err = net.Listen("tcp", ":9000") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+	}
+	want := func(what string, pairs map[[2]string]bool) {
+		t.Helper()
+		for pair, so := range pairs {
+			if got := reaches(t, l, pair[0], pair[1]); got != so {
+				t.Errorf("%s: %s reaches %s: %v", what, pair[0], pair[1], got)
+			}
+		}
+	}
+	all := map[[2]string]bool{{"n1", "n2"}: true, {"n2", "n1"}: true, {Clients, "n1"}: true, {"n1", "instance1"}: true}
+	want("at first", all)
+	lift, err := l.Impose("n1", "n2", proxy.Effect{Hold: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("n1 to n2 cut", map[[2]string]bool{{"n1", "n2"}: false, {Clients, "n1"}: true, {"n1", "instance1"}: true, {Clients, "n2"}: true})
+	lift()
+	lift()
+	want("healed", all)
+	for name, hurt := range map[string]func(string) (func() error, error){"unplug": l.Unplug, "cut": l.Cut} {
+		heal, err := hurt("n1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(name, map[[2]string]bool{{Clients, "n1"}: false, {"n1", "instance1"}: false, {Clients, "n2"}: true})
+		if err := heal(); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(10 * time.Second); !reaches(t, l, Clients, "n1"); { // the kernel takes up to a second to tell of a carrier
+			if time.Now().After(end) {
+				t.Fatalf("%s: not healed", name)
+			}
+		}
+	}
+	for _, e := range []proxy.Effect{{Delay: time.Second}, {Hold: true, Garble: 1}} {
+		if _, err := l.Impose("n1", "n2", e); err == nil {
+			t.Errorf("a switch did %+v", e)
+		}
+	}
+	if _, err := l.Impose("n1", "n9", proxy.Effect{Hold: true}); err == nil {
+		t.Error("frames to nobody were lost")
+	}
+	if _, err := l.Cut("n9"); err == nil {
+		t.Error("nobody was cut off")
+	}
+	l.machines["n1"].AddAddr(Address + bits)
+	if _, _, taken, strangers := l.Together(func(time.Time) bool { return false }); strangers != 0 || taken > 1 {
+		t.Errorf("taken %d times, %d strangers", taken, strangers)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	entries, _ := os.ReadDir("/run/netns")
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			t.Errorf("left behind: %s", e.Name())
+		}
+	}
+}

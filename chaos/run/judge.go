@@ -1,0 +1,196 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/check"
+	"github.com/holdfast-lb/holdfast/chaos/ledger"
+	"github.com/holdfast-lb/holdfast/chaos/load"
+	"github.com/holdfast-lb/holdfast/chaos/record"
+	"github.com/holdfast-lb/holdfast/chaos/scenario"
+	"github.com/holdfast-lb/holdfast/chaos/stage"
+)
+
+// Checks gives the checks of a scenario. An unknown name is an error with its place in the file.
+func Checks(s *scenario.Scenario) ([]check.Check, error) {
+	var names []string
+	var faults scenario.Faults
+	for _, c := range s.Checks {
+		if _, err := check.Select(c.Name); err != nil {
+			faults = append(faults, scenario.Fault{File: s.File, Line: c.Line, Column: 1, Text: err.Error()})
+		}
+		names = append(names, c.Name)
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return check.Select(names...)
+}
+
+// gather begins the evidence: what there is before the load.
+func (p *player) gather(ctx context.Context) error {
+	p.evidence = check.New(p.rec, p.load.Ledger, p.members())
+	p.evidence.Budget = record.Budget(p.Scenario.Budget)
+	if network := p.stage.LAN(); network != nil {
+		p.evidence.Address = func() (kernels, link time.Duration, taken, strangers int) { return network.Together(p.planned) }
+	}
+	status, err := p.stage.Group.Nodes[0].Client.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("the group before the load: %w", err)
+	}
+	p.evidence.First = status.Revision.Number
+	if p.evidence.Baseline, err = p.evidence.Group.Usage(ctx); err != nil {
+		return fmt.Errorf("what the nodes use before the load: %w", err)
+	}
+	return nil
+}
+
+// untilBroken looks again and again whether a promise that holds at each moment is broken, and calls enough when one is.
+func (p *player) untilBroken(ctx context.Context, enough func()) {
+	for pause(ctx, lookEvery) == nil {
+		p.mu.Lock()
+		broken := len(p.broken) > 0
+		p.mu.Unlock()
+		if broken || len(check.Broken(ctx, p.checks, p.evidence)) > 0 && ctx.Err() == nil {
+			p.note("", "a promise is broken: the run ends here")
+			enough()
+			return
+		}
+	}
+}
+
+// members are the nodes as checks ask them.
+func (p *player) members() check.Nodes {
+	var list check.Nodes
+	for _, n := range p.stage.Group.Nodes {
+		list = append(list, check.Member{Name: n.Name, Client: n.Client})
+	}
+	return list
+}
+
+// keyTime bounds how long it takes to ask for the keys of all sessions, for each thousand of them, and keyLeast in all.
+const (
+	keyTime  = 10 * time.Second
+	keyLeast = time.Minute
+)
+
+// judge has the checks look at everything.
+func (p *player) judge(ctx context.Context) error {
+	e := p.evidence
+	e.Group = p.members() // from now on they are asked for their newest word
+	p.live()
+	check.Run(ctx, p.checks, record.Eventually, e)
+	sessions := p.load.Sessions()
+	limited, cancel := context.WithTimeout(ctx, max(keyLeast, keyTime*time.Duration(len(sessions)/1000)))
+	defer cancel()
+	provisional := 0
+	for try := range 3 { // a node that is busy with the last fault may need a moment
+		n, err := p.stage.Group.KeysEach(limited, e.Ledger, sessions, func(s *load.Session) { e.Ledger.Provisional(s.Entry) })
+		if provisional = n; err == nil {
+			break
+		}
+		if try == 2 || limited.Err() != nil {
+			return fmt.Errorf("ask for the keys of %d sessions: %w", len(sessions), err)
+		}
+		if err := pause(limited, time.Second); err != nil {
+			return err
+		}
+	}
+	e.Provisional = func() int { return provisional }
+	if !p.Scenario.Load.Rest && p.stage.Fabric != nil {
+		e.HangUp = p.hangUp
+	}
+	p.occasions()
+	check.Run(ctx, p.checks, record.AtEnd, e)
+	if err := p.comeBack(ctx); err != nil {
+		return err
+	}
+	check.Run(ctx, p.checks, record.Always, e)
+	r := &p.load.Record
+	p.note("", fmt.Sprintf("%s uploads of %d KiB in all, %s WebSockets, of which %s broke while they were open", record.Number(int(r.Uploads.Load())), r.Bytes.Load()>>10,
+		record.Number(int(r.Sockets.Load())), record.Number(int(r.Broken.Load()))))
+	return ctx.Err()
+}
+
+// waiting is how long nothing has come on a connection that waits for the next request.
+const waiting = 300 * time.Millisecond
+
+// hangUp has the instances end what waits for the next request. Nodes keep it for 15 s, which a run would have to wait for.
+func (p *player) hangUp() {
+	for _, in := range p.stage.Instances {
+		p.stage.Fabric.HangUp(in.Name, waiting)
+	}
+}
+
+// comeBack lets every client ask once more, each through one node, now that all is well.
+func (p *player) comeBack(ctx context.Context) error {
+	sessions := p.load.Sessions()
+	p.note("", fmt.Sprintf("%d clients come back", len(sessions)))
+	_ = p.load.Revisit(ctx, sessions, 32, max(len(sessions), 1)) // a request without an answer is in the record, where the budget judges it
+	shown, _ := p.load.ShowOld(ctx, sessions, 32)
+	p.note("", fmt.Sprintf("%d of them show the cookie that they had before they were moved", shown))
+	p.rec.Idle()
+	return ctx.Err()
+}
+
+// occasions tells the history what the ledger knows: when sessions might leave an instance.
+func (p *player) occasions() {
+	const (
+		late    = 10 * time.Second // as the ledger has it: checks of instances have to come round
+		noticed = 2 * time.Second  // and how long it takes to notice that a node is alone
+		pins    = 4                // each node sends a session that it cannot ask about where it thinks best, and then it goes home
+	)
+	spells := p.load.Ledger.Spells()
+	end := func(s ledger.Spell) time.Time {
+		if s.To.IsZero() {
+			return s.To
+		}
+		return s.To.Add(late)
+	}
+	var clusters []string
+	for _, k := range kinds {
+		if !slices.Contains(clusters, k.Name) {
+			clusters = append(clusters, k.Name)
+		}
+	}
+	for _, s := range spells {
+		for _, cluster := range clusters {
+			switch {
+			case s.Instance == "" && cluster != stage.Insert.Name: // no cookie of the balancer leads these
+				p.evidence.History.MayLeave(cluster, "", "a node that was alone may not have heard of it", s.From, end(s))
+			case s.Instance != "":
+				p.evidence.History.MayLeave(cluster, s.Instance, "it was hurt", s.From, end(s))
+			case slices.ContainsFunc(spells, func(o ledger.Spell) bool {
+				return o.Instance != "" && (s.To.IsZero() || o.From.Before(end(s))) && (o.To.IsZero() || end(o).After(s.From))
+			}):
+				for range pins {
+					p.evidence.History.MayLeave(cluster, "", "a node may have decided alone", s.From.Add(-noticed), end(s))
+				}
+			}
+		}
+	}
+}
+
+// live judges what no check sees.
+func (p *player) live() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept, _ := p.load.Ledger.Violations()
+	broken := p.broken
+	for _, v := range kept {
+		if v.Rule == ledger.Failed {
+			broken = append(broken, v.String())
+		}
+	}
+	r := record.Result{
+		Name: "processes-live", When: record.Always, About: "No node ends by itself, and every fault can be taken away again.", OK: len(broken) == 0,
+		Saw: "no process ended that nobody ended, and every fault was healed", Violations: broken, Count: len(broken),
+	}
+	if !r.OK {
+		r.Saw = broken[0]
+	}
+	p.rec.Check(r)
+}

@@ -1,0 +1,220 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/built"
+	"github.com/holdfast-lb/holdfast/chaos/check"
+	"github.com/holdfast-lb/holdfast/chaos/record"
+	"github.com/holdfast-lb/holdfast/chaos/scenario"
+)
+
+func TestMain(m *testing.M) { os.Exit(built.Main(m)) }
+
+var (
+	program = built.Program
+	// mutants is the same with the known bugs, which HOLDFAST_MUTANT switches on.
+	mutants = built.With("mutants", "-tags", "mutants")
+)
+
+// options are those of a run of a scenario, which is given as its text.
+func options(t *testing.T, binary func() (string, error), text string) Options {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := scenario.Parse("test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{Scenario: s, Seed: 1, Binary: path, Dir: filepath.Join(t.TempDir(), "run"), Profile: "test", Version: "v0", Replay: "again"}
+}
+
+func play(t *testing.T, ctx context.Context, o Options) *record.Run {
+	t.Helper()
+	o.Listen = func(r *record.Recorder) {
+		r.Listen(func(e record.Event) { t.Logf("%6.1fs %s %s", e.At.Seconds(), e.Kind, e.Text) })
+	}
+	r, err := Play(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written, err := record.Read(filepath.Join(o.Dir, "run.json")); err != nil || written.Verdict != r.Verdict || written.Seed != o.Seed {
+		t.Errorf("run.json: %v, %+v", err, written)
+	}
+	stages, _ := filepath.Glob(filepath.Join(o.Dir, "holdfast-stage-*"))
+	if left := append(stages, check.LeftBehind(filepath.Join(o.Dir, "holdfast-stage-"))...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	return r
+}
+
+const short = `name: short
+about: A bit of everything.
+length: 7s
+group: {quiesceTimeout: 2s}
+load: {rate: 60, newSessions: 30, edits: 2, forgeEvery: 10}
+budget: {refused: 1000}
+faults:
+  - {name: kill, target: leader, at: 1s, for: 1s}
+  - {name: delay, target: any, at: 1500ms, for: 2s}
+  - {name: reconfigure, at: 1s, for: 2s}
+  - {name: instance-kill, at: 2s, for: 1s}
+  - {name: clock, target: follower, at: 4s, for: 1s, amount: +1h}
+  - {name: backup, at: 4s, for: 0s}
+`
+
+// TestAScenarioIsPlayed: clients ask, faults happen, the checks judge, nothing is left, and the record has all of it.
+func TestAScenarioIsPlayed(t *testing.T) {
+	o := options(t, program, short)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	r := play(t, ctx, o)
+	if r.Verdict != record.Passed {
+		t.Errorf("%s: %s %+v", r.Verdict, r.Problem, r.Broken())
+	}
+	all, failed, _ := r.Requests()
+	if len(r.Faults) < 5 || r.Sessions < 100 || all < 400 || failed > 0 || r.Took < o.Scenario.Length || len(r.Series) < 7 {
+		t.Errorf("%d faults, %d sessions, %d of %d requests failed, %v", len(r.Faults), r.Sessions, failed, all, r.Took)
+	}
+	for _, f := range r.Faults {
+		if !f.Healed {
+			t.Errorf("%s on %s: %s", f.Name, f.Target, f.Text)
+		}
+	}
+	if len(r.Checks) < 15 || !slices.Equal(r.Nodes, []string{"n1", "n2", "n3"}) || r.Profile != "test" || r.Replay != "again" || r.Scenario != "short" {
+		t.Errorf("%+v", r)
+	}
+	looked, readings := 0, 0
+	for _, e := range r.Events {
+		_, _ = fmt.Sscanf(e.Text, "the newest state was read %d times for a session, %d times for the configuration", &looked, &readings)
+	}
+	if looked < 5 || readings < 5 {
+		t.Errorf("the newest state was read %d times for a session, %d times for the configuration", looked, readings)
+	}
+	if i := slices.IndexFunc(r.Faults, func(f record.Fault) bool { return f.Name == "kill" }); i < 0 || r.Faults[i].Outage == 0 {
+		t.Errorf("the kill of the leader: %+v", r.Faults)
+	}
+}
+
+// TestAnInterruptedRunLeavesNothing: everything is healed and ended, and the verdict is no verdict about the program.
+func TestAnInterruptedRunLeavesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	o := options(t, program, "name: long\nabout: y\nlength: 1h\nfaults:\n  - {name: kill-all, at: 1s, for: 1h}\n")
+	killed := make(chan struct{})
+	o.Listen = func(r *record.Recorder) {
+		r.Listen(func(e record.Event) {
+			if e.Kind == record.FaultBegins {
+				close(killed)
+			}
+		})
+	}
+	go func() {
+		<-killed
+		cancel(errors.New("somebody pressed Ctrl-C"))
+	}()
+	r, err := Play(ctx, o)
+	if err != nil || r.Verdict != record.Errored || !strings.Contains(r.Problem, "somebody pressed Ctrl-C") || r.Took > time.Minute {
+		t.Errorf("%v: %s, %s after %v", err, r.Verdict, r.Problem, r.Took)
+	}
+	if len(r.Faults) != 1 || !r.Faults[0].Healed {
+		t.Errorf("%+v", r.Faults)
+	}
+	if left := check.LeftBehind(filepath.Join(o.Dir, "holdfast-stage-")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestKnownBugIsCaught: a node that believes forged cookies breaks a promise; logs, data directories and the history are kept.
+func TestKnownBugIsCaught(t *testing.T) {
+	o := options(t, mutants, "name: forged\nabout: y\nlength: 1h\nload: {rate: 20, newSessions: 60, forgeEvery: 2}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	o.Env, o.First = []string{"HOLDFAST_MUTANT=cookie-unauthenticated"}, true // an hour is not needed
+	r := play(t, ctx, o)
+	if r.Verdict != record.Failed || !slices.ContainsFunc(r.Broken(), func(c record.Result) bool { return c.Name == "cookies-authentic" }) {
+		t.Errorf("%s: %+v", r.Verdict, r.Broken())
+	}
+	for _, kept := range []string{"stage/n1.log", "stage/n2/raft.db", "history.jsonl"} {
+		if _, err := os.Stat(filepath.Join(o.Dir, kept)); err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Contains(r.Artefacts, "stage/n1.log") || !slices.Contains(r.Artefacts, "history.jsonl") {
+		t.Errorf("artefacts %v", r.Artefacts)
+	}
+}
+
+// TestAProcessThatEndsByItselfIsNoted, and one that a fault has ended is not.
+func TestAProcessThatEndsByItselfIsNoted(t *testing.T) {
+	o := options(t, program, "name: dies\nabout: y\nlength: 4s\nfaults:\n  - {name: kill, target: n1, at: 1s, for: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var once sync.Once
+	o.Listen = func(r *record.Recorder) {
+		r.Listen(func(e record.Event) {
+			if e.Kind == record.FaultBegins {
+				once.Do(func() { go killSomebodyElse(t, o.Dir, "n2") })
+			}
+		})
+	}
+	r, err := Play(ctx, o)
+	if err != nil || r.Verdict != record.Failed {
+		t.Fatalf("%v: %s %s", err, r.Verdict, r.Problem)
+	}
+	if history, err := os.ReadFile(filepath.Join(o.Dir, "history.jsonl")); err != nil || !strings.Contains(string(history), `"did":"answered"`) || !slices.Contains(r.Artefacts, "history.jsonl") {
+		t.Errorf("what clients were told was not kept: %v, %d bytes, artefacts %v", err, len(history), r.Artefacts)
+	}
+	for _, c := range r.Broken() {
+		if c.Name != "processes-live" || c.Count != 1 || !strings.Contains(c.Violations[0], "node n2 has ended by itself") {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// killSomebodyElse ends a node's process behind the back of the run.
+func killSomebodyElse(t *testing.T, dir, node string) {
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range processes {
+		line, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(line), dir) || !strings.Contains(string(line), "\x00--name\x00"+node+"\x00") {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscanf(path, "/proc/%d/", &pid); err == nil {
+			if p, err := os.FindProcess(pid); err == nil {
+				_ = p.Kill()
+				return
+			}
+		}
+	}
+	t.Error("there is no such process")
+}
+
+// TestUnknownChecks are refused with their place before anything is started.
+func TestUnknownChecks(t *testing.T) {
+	o := options(t, func() (string, error) { return "/bin/false", nil }, "name: x\nabout: y\nchecks: [all, one-state, nothing]\n")
+	_, err := Play(t.Context(), o)
+	var faults scenario.Faults
+	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Line != 3 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAGroupThatDoesNotStart is no broken promise.
+func TestAGroupThatDoesNotStart(t *testing.T) {
+	r := play(t, t.Context(), options(t, func() (string, error) { return "/bin/false", nil }, "name: x\nabout: y\n"))
+	if r.Verdict != record.Errored || !strings.Contains(r.Problem, "start the group") {
+		t.Errorf("%s: %s", r.Verdict, r.Problem)
+	}
+}

@@ -1,0 +1,128 @@
+//go:build netns
+
+package vip
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/vip/field"
+)
+
+// contested is how long the old holder may answer for the address in a planned hand-over after the new one has announced it: until it has heard that.
+const contested = 50 * time.Millisecond
+
+// broken says which promises a round broke, in words; none when all were kept.
+func broken(f field.Fault, r *field.Result) (all []string) {
+	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	if r.Before.Failed > 0 {
+		say("before the fault: %s", r.Before)
+	}
+	if r.Strangers > 0 {
+		say("%d claims of the address by machines that are no node", r.Strangers)
+	}
+	for _, s := range []struct {
+		name    string
+		service field.Service
+	}{{"the probe", r.Hurt.Probe}, {"new sessions", r.Hurt.Fresh}, {"IPv6", r.Hurt.Six}} {
+		if s.service.Sent > 0 && !s.service.Over && r.Sessions == 0 {
+			say("%s: the outage did not end while the fault lasted: %s", s.name, s.service)
+		}
+	}
+	brokenByHolders(f, r, say)
+	brokenByHeal(f, r, say)
+	if f.Planned || f.Keeps {
+		for name, s := range map[string]field.Service{"the probe": r.Hurt.Probe, "new sessions": r.Hurt.Fresh, "IPv6": r.Hurt.Six, "requests of a second": r.Hurt.Slow, "kept connections": r.Hurt.Lasting} {
+			if s.Failed > 0 {
+				say("nothing may be lost, but of %s: %s", name, s.Failures())
+			}
+		}
+	}
+	if r.Right != r.Sessions || r.SessionErr != nil {
+		say("%d of %d sessions went to their instances: %v", r.Right, r.Sessions, r.SessionErr)
+	}
+	return all
+}
+
+// unsafe says what no busy machine excuses: two nodes that answered for the address for longer than they may, and sessions that were moved.
+func unsafe(f field.Fault, r *field.Result) (all []string) {
+	allowed := contested
+	if f.Lasts > 0 {
+		allowed = field.KernelLease
+	} else if f.Name == "freeze" {
+		allowed = 150 * time.Millisecond
+	}
+	if r.Hurt.Contested > allowed || r.Heal.Contested > contested {
+		all = append(all, fmt.Sprintf("two nodes answered for the address for %.1f ms, and for %.1f ms from the heal on", field.Milliseconds(r.Hurt.Contested), field.Milliseconds(r.Heal.Contested)))
+	}
+	if r.Moved() {
+		all = append(all, "sessions were moved to another instance")
+	}
+	return all
+}
+
+// brokenByHolders judges who had the address.
+func brokenByHolders(f field.Fault, r *field.Result, say func(string, ...any)) {
+	allowed, old := time.Duration(0), 0
+	switch {
+	case f.Lasts > 0: // the guard is ended or frozen too
+		allowed, old = field.KernelLease, int(field.KernelLease/(5*time.Millisecond))
+	case f.Name == "freeze":
+		allowed = 150 * time.Millisecond
+	case f.Planned: // the next holder's kernel has it before, silently; the old one has it until it has heard that it was taken
+		allowed, old = time.Hour, 10
+	}
+	if r.Hurt.Both > allowed || r.Hurt.Both6 > allowed {
+		say("two nodes had the address for %.1f ms (IPv6: %.1f ms), allowed are %.0f", field.Milliseconds(r.Hurt.Both), field.Milliseconds(r.Hurt.Both6), field.Milliseconds(allowed))
+	}
+	if allowed == 0 && r.Hurt.Two > 0 {
+		say("in %d of %d samples two nodes had the address", r.Hurt.Two, r.Hurt.Samples)
+	}
+	if f.Planned && max(r.Hurt.Contested, r.Heal.Contested) > contested {
+		say("two nodes answered for the address for %.1f and %.1f ms", field.Milliseconds(r.Hurt.Contested), field.Milliseconds(r.Heal.Contested))
+	}
+	if r.Hurt.Old > old {
+		say("the old holder answered for the address %d times after another had it", r.Hurt.Old)
+	}
+	switch {
+	case f.Keeps && (r.Next != r.Holder || r.Last != r.Holder || r.Hurt.Taken+r.Heal.Taken > 0):
+		say("the address went from node %d to %d and %d; it was to stay", r.Holder, r.Next, r.Last)
+	case !f.Keeps && !f.MayKeep && (r.Next < 0 || r.Next == r.Holder):
+		say("no other node had the address when the fault ended")
+	}
+}
+
+// brokenByHeal judges what the end of the fault cost.
+func brokenByHeal(f field.Fault, r *field.Result, say func(string, ...any)) {
+	for name, s := range map[string]field.Service{"the probe": r.Heal.Probe, "new sessions": r.Heal.Fresh, "IPv6": r.Heal.Six, "requests of a second": r.Heal.Slow, "kept connections": r.Heal.Lasting} {
+		if s.Failed > 0 {
+			say("the heal cost requests: of %s: %s", name, s.Failures())
+		}
+	}
+	// A holder that was cut off before may hand over to a node that reaches more: then its successor's kernel has the address silently.
+	handedOver := r.Last != r.Next && r.Next != r.Holder && r.Heal.Contested <= contested
+	if !f.Planned && !handedOver && (r.Heal.Both > 0 || r.Heal.Both6 > 0 || r.Heal.Two > 0) {
+		say("from the heal on two nodes had the address for %.1f ms (IPv6: %.1f ms; %d samples)", field.Milliseconds(r.Heal.Both), field.Milliseconds(r.Heal.Both6), r.Heal.Two)
+	}
+	if r.Heal.Old > 0 {
+		say("from the heal on the old holder answered for the address %d times", r.Heal.Old)
+	}
+	if r.Last < 0 {
+		say("at the end not exactly one node had the address")
+	}
+}
+
+// allowedOutage is how long the median outage of a fault may be; 0: nothing is said about it.
+func allowedOutage(timing string, f field.Fault) time.Duration {
+	const wan = 2 * time.Second
+	silent, ok := map[string]time.Duration{"fast": 150 * time.Millisecond, "lan": 600 * time.Millisecond, "wan": wan}[timing]
+	switch {
+	case !ok:
+		return 0
+	case f.Name == "kill":
+		return 40 * time.Millisecond
+	case f.Planned || f.Keeps: // no request fails; what is left is one that took its time
+		return 150 * time.Millisecond
+	}
+	return silent
+}

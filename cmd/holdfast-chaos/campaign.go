@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/chaos/fault"
+	"github.com/holdfast-lb/holdfast/chaos/record"
+	"github.com/holdfast-lb/holdfast/chaos/run"
+	"github.com/holdfast-lb/holdfast/chaos/scenario"
+)
+
+// campaign is scenarios, each played with each seed, one after the other.
+type campaign struct {
+	scenarios []*scenario.Scenario
+	seeds     []uint64
+	program   program
+	other     string // another build of it, may be empty
+	env       []string
+	profile   string
+	out       string // folder of the reports; each run has one below it
+	keep      bool
+	resume    bool // leave out what has passed
+	stop      bool // at the first that does not pass
+	first     bool // end a run at the first broken promise
+	screen    *screen
+}
+
+// play plays them all and gives the records, in order. The error is for what could not be played; broken promises are in the records.
+func (c *campaign) play(ctx context.Context) ([]*record.Run, error) {
+	var runs []*record.Run
+	total := len(c.scenarios) * len(c.seeds)
+	for _, seed := range c.seeds {
+		for _, s := range c.scenarios {
+			if ctx.Err() != nil {
+				return runs, fmt.Errorf("interrupted after %d of %d runs; all processes are ended", len(runs), total)
+			}
+			dir := filepath.Join(c.out, s.Name+"-"+strconv.FormatUint(seed, 10))
+			if r := c.passed(dir, s, seed); r != nil {
+				runs = append(runs, r)
+				continue
+			}
+			c.screen.title(fmt.Sprintf("[%d/%d] %s, seed %d, %v", len(runs)+1, total, s.Name, seed, s.Length), s.About)
+			r, err := c.one(ctx, s, seed, nil, dir)
+			if err != nil {
+				return runs, err
+			}
+			runs = append(runs, r)
+			c.screen.verdict(r)
+			if c.stop && r.Verdict != record.Passed {
+				return runs, nil
+			}
+		}
+	}
+	return runs, nil
+}
+
+// passed gives the record of a run that need not be played again.
+func (c *campaign) passed(dir string, s *scenario.Scenario, seed uint64) *record.Run {
+	if !c.resume {
+		return nil
+	}
+	r, err := record.Read(filepath.Join(dir, "run.json"))
+	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Version != c.program.version || r.Commit != c.program.commit {
+		return nil
+	}
+	return r
+}
+
+// one plays one scenario; plan nil: what the seed gives.
+func (c *campaign) one(ctx context.Context, s *scenario.Scenario, seed uint64, plan scenario.Plan, dir string) (*record.Run, error) {
+	if err := clearRun(dir); err != nil {
+		return nil, err
+	}
+	defer c.screen.close()
+	return run.Play(ctx, run.Options{
+		Scenario: s, Seed: seed, Plan: plan, Binary: c.program.path, Other: c.other, Env: c.env, Dir: dir, Profile: c.profile, Commit: c.program.commit, Version: c.program.version,
+		Replay: c.command(s, seed), Keep: c.keep, First: c.first, Listen: func(r *record.Recorder) { c.screen.follow(r, s.Length) },
+	})
+}
+
+// command is what plays the same run again.
+func (c *campaign) command(s *scenario.Scenario, seed uint64) string {
+	name := s.Name
+	if filepath.Dir(s.File) != "builtin" {
+		name = s.File
+	}
+	text := fmt.Sprintf("holdfast-chaos run --scenario %s --seed %d --binary %s", quote(name), seed, quote(c.program.path))
+	if s.Substrate != fault.Loopback {
+		text += " --substrate " + s.Substrate
+	}
+	if c.other != "" {
+		text += " --other " + quote(c.other)
+	}
+	for _, e := range c.env {
+		text = quote(e) + " " + text
+	}
+	return text
+}
+
+// quote makes one word of a shell's command line of a text.
+func quote(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/.-_=", r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// clearRun removes the folder of an earlier run, and nothing else.
+func clearRun(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(entries) == 0:
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run.json")); err != nil {
+		return fmt.Errorf("%s is there and is not the folder of a run: remove it, or choose another one with --out", dir)
+	}
+	return os.RemoveAll(dir)
+}
+
+// finish says how a campaign went, in its last lines, and gives the error for the exit status.
+func (c *campaign) finish(w io.Writer, runs []*record.Run, began time.Time) error {
+	var broken, problem *record.Run
+	for _, r := range runs {
+		switch {
+		case r.Verdict == record.Failed && broken == nil:
+			broken = r
+		case r.Verdict == record.Errored && problem == nil:
+			problem = r
+		}
+	}
+	s := summarise(runs)
+	_, _ = fmt.Fprintf(w, "\n%d runs in %s: %d passed, %d broken, %d could not be played; %d sessions, %d requests, %d faults\n",
+		s.Runs, record.Short(time.Since(began)), s.Passed, s.Broken, s.Errors, s.Sessions, s.Requests, s.Faults)
+	switch {
+	case broken != nil:
+		_, _ = fmt.Fprintf(w, "what was kept of it: %s\nplay it again:\n%s\n", filepath.Join(c.out, broken.Scenario+"-"+strconv.FormatUint(broken.Seed, 10)), broken.Replay)
+		return told{errBroken}
+	case problem != nil:
+		_, _ = fmt.Fprintf(w, "%s could not be played: %s\nplay it again:\n%s\n", problem.Scenario, problem.Problem, problem.Replay)
+		return told{errors.New(problem.Problem)}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-lb/holdfast/chaos/fault"
+	"github.com/holdfast-lb/holdfast/chaos/scenario"
+)
+
+// playFlags are what all commands that play have.
+type playFlags struct {
+	binary, other, out string
+	keep               bool
+}
+
+func (p *playFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.binary, "binary", "", "`PATH` of the holdfast program under test (default: HOLDFAST_BIN, the one beside this program, the one in PATH)")
+	f.StringVar(&p.other, "other", "", "`PATH` of another build of it, for faults that mix versions")
+	f.StringVar(&p.out, "out", "chaos-out", "`DIR` for reports and what is kept")
+	f.BoolVar(&p.keep, "keep", false, "keep logs and data directories also of runs that pass")
+}
+
+// campaign begins one with the flags.
+func (p *playFlags) campaign(ctx context.Context, errOut io.Writer) (*campaign, error) {
+	under, err := findProgram(ctx, p.binary)
+	if err != nil {
+		return nil, err
+	}
+	c := &campaign{program: under, out: p.out, keep: p.keep, screen: newScreen(errOut)}
+	if p.other != "" {
+		o, err := findProgram(ctx, p.other)
+		if err != nil {
+			return nil, err
+		}
+		c.other = o.path
+	}
+	if c.out, err = filepath.Abs(p.out); err != nil {
+		return nil, err
+	}
+	return c, os.MkdirAll(c.out, 0o755)
+}
+
+// untilSignal is a context that SIGINT and SIGTERM end. A second one ends the program at once; its processes end with it.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+func newRunCommand() *cobra.Command {
+	var flags playFlags
+	var profile, substrate string
+	var patterns []string
+	var seed uint64
+	var seeds int
+	var resume, first bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Play scenarios and judge what clients see",
+		Long: `Play the scenarios of a profile, or those that are named, with one seed or several, one after the other. Each run starts a group of its own on loopback, and nothing
+of it is left behind. DIR (--out) gets a folder for each run with run.json, and with logs and data directories where a promise was broken, and over all of them report.html, junit.xml
+and summary.json.
+
+A seed gives the same plan again, and the same choices of the clients; the scheduling of the machine it does not give.`,
+		Example: `  holdfast-chaos run                                   # the CI profile
+  holdfast-chaos run --profile soak --seeds 10 --resume   # goes on where it was interrupted
+  holdfast-chaos run --scenario 'overlap*' --seed 7
+  holdfast-chaos run --scenario my.yaml --keep`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			scenarios, err := chosen(profile, patterns)
+			if err != nil {
+				return err
+			}
+			if err := playOn(scenarios, substrate); err != nil {
+				return err
+			}
+			if seeds < 1 {
+				return usagef("--seeds %d: want 1 or more", seeds)
+			}
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			c, err := flags.campaign(ctx, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			c.scenarios, c.profile, c.resume, c.stop = scenarios, profile, resume, first
+			if len(patterns) > 0 {
+				c.profile = ""
+			}
+			for i := range seeds {
+				c.seeds = append(c.seeds, seed+uint64(i))
+			}
+			began := time.Now()
+			runs, err := c.play(ctx)
+			if reported := writeReports(c.out, runs); err == nil {
+				err = reported
+			}
+			if err != nil {
+				return err
+			}
+			c.screen.where(c.out)
+			return c.finish(cmd.ErrOrStderr(), runs, began)
+		},
+	}
+	flags.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&profile, "profile", "ci", "`NAME` of the set of scenarios: ci, soak or netns (root)")
+	f.StringVar(&substrate, "substrate", "", "play on this instead of what the scenarios say: loopback, or netns (`NAME`; root)")
+	f.StringArrayVar(&patterns, "scenario", nil, "only these: `PATTERN` of built-in names (*, ?), or a file .yaml; repeatable")
+	f.Uint64Var(&seed, "seed", 1, "`NUMBER` that everything random is drawn from")
+	f.IntVar(&seeds, "seeds", 1, "play each scenario with so many seeds (`N`), from --seed on")
+	f.BoolVar(&resume, "resume", false, "leave out runs that have passed in --out with the same program")
+	f.BoolVar(&first, "first", false, "stop at the first run that does not pass")
+	return cmd
+}
+
+// playOn has the scenarios played on a substrate, if one is named.
+func playOn(scenarios []*scenario.Scenario, substrate string) error {
+	if substrate == "" {
+		return nil
+	}
+	if !slices.Contains(fault.Substrates, substrate) {
+		return usagef("--substrate %q: it is one of %s", substrate, strings.Join(fault.Substrates, ", "))
+	}
+	for _, s := range scenarios {
+		s.Substrate = substrate
+	}
+	return nil
+}
+
+// chosen gives the scenarios that were asked for.
+func chosen(profile string, patterns []string) ([]*scenario.Scenario, error) {
+	if len(patterns) == 0 {
+		list, err := scenario.OfProfile(profile)
+		if err == nil && len(list) == 0 {
+			err = usagef("there is no profile %q: it is one of %v", profile, scenario.Profiles)
+		}
+		return list, err
+	}
+	var list []*scenario.Scenario
+	seen := map[string]string{}
+	for _, p := range patterns {
+		found, err := scenario.Find(p)
+		if err != nil {
+			return nil, asUsage(err)
+		}
+		for _, s := range found {
+			switch file, twice := seen[s.Name]; {
+			case twice && file == s.File:
+				continue
+			case twice:
+				return nil, usagef("%s and %s are both called %s: their runs would have one folder", file, s.File, s.Name)
+			}
+			seen[s.Name] = s.File
+			list = append(list, s)
+		}
+	}
+	return list, nil
+}

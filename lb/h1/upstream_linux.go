@@ -1,0 +1,195 @@
+package h1
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// upstream is a connection to an instance. It belongs to one loop for its whole life.
+type upstream struct {
+	sock
+	timer      timer // while it is kept
+	origin     *Origin
+	conn       *Conn // whose request it has; nil: it is kept
+	connecting bool
+	used       bool // it has had a request
+	resting    bool // it was released in this turn
+	next, prev *upstream
+}
+
+// pool are the connections of one loop to one origin that are kept without a request: the one that was used last comes first. Those that were released in this turn are in
+// loop.resting, and counted here.
+type pool struct {
+	ring upstream
+	n    int
+}
+
+// originPools knows the loops that have a pool of an origin.
+type originPools struct {
+	mu    sync.Mutex
+	loops []*loop
+}
+
+func (l *loop) pool(o *Origin) *pool {
+	p := l.pools[o]
+	if p == nil {
+		p = &pool{}
+		p.ring.next, p.ring.prev = &p.ring, &p.ring
+		l.pools[o] = p
+		o.pools.mu.Lock()
+		o.pools.loops = append(o.pools.loops, l)
+		o.pools.mu.Unlock()
+	}
+	return p
+}
+
+// closeIdle has every loop drop what it keeps.
+func (o *Origin) closeIdle() {
+	o.pools.mu.Lock()
+	loops := o.pools.loops
+	o.pools.loops = nil
+	o.pools.mu.Unlock()
+	for _, l := range loops {
+		l.post(command{kind: cmdForget, origin: o})
+	}
+}
+
+// forget drops the pool of an origin that is closed.
+func (l *loop) forget(o *Origin) {
+	p := l.pools[o]
+	if p == nil {
+		return
+	}
+	for p.ring.next != &p.ring {
+		l.dropUp(p.ring.next)
+	}
+	for u := l.restingOf(o); u != nil; u = l.restingOf(o) {
+		l.dropUp(u)
+	}
+	delete(l.pools, o)
+}
+
+// lookAfter is how long the kernel's word that nothing has come on any kept connection is good for. Bytes may be under way for as long, and nobody can know of those.
+const lookAfter = time.Millisecond
+
+// connection gives one that is kept, or begins another. What an instance sent behind its response, a second one perhaps, must not become the answer to another client's request. So
+// between the two the kernel is asked whether something has come on it: all connections at once when a turn begins, and this one when it was released in this turn, the look at the
+// events may be an old one at the moment now, or not all events were told.
+func (l *loop) connection(o *Origin, now time.Duration) (*upstream, error) {
+	told := l.all && now >= l.now && now-l.looked < lookAfter
+	for p := l.pools[o]; p != nil && p.n > 0; {
+		u := p.ring.next
+		if u == &p.ring {
+			u = l.restingOf(o)
+		}
+		if (u.resting || !told) && !rawNothing(u.fd) {
+			l.dropUp(u)
+			continue
+		}
+		l.takeKept(u)
+		l.wheel.cancel(&u.timer)
+		o.reused.Add(1)
+		return u, nil
+	}
+	fd, err := connectTo(o.addr)
+	if err != nil {
+		return nil, err
+	}
+	u := &upstream{origin: o, connecting: true}
+	u.timer.up = u
+	u.fd = fd
+	u.slot = l.take(slotUp)
+	l.slots[u.slot].up = u
+	if err := l.register(fd, u.slot, socketEvents); err != nil {
+		l.giveBack(u.slot)
+		rawClose(fd)
+		return nil, err
+	}
+	o.open.Add(1)
+	o.dialled.Add(1)
+	return u, nil
+}
+
+// takeKept takes one out that is kept.
+func (l *loop) takeKept(u *upstream) {
+	l.pools[u.origin].n--
+	if !u.resting {
+		u.next.prev, u.prev.next = u.prev, u.next
+		u.next, u.prev = nil, nil
+		return
+	}
+	i := slices.Index(l.resting, u)
+	last := len(l.resting) - 1
+	l.resting[i], l.resting[last] = l.resting[last], nil
+	l.resting = l.resting[:last]
+	u.resting = false
+}
+
+// restingOf gives a connection to o that was released in this turn, nil when there is none.
+func (l *loop) restingOf(o *Origin) *upstream {
+	for _, u := range l.resting {
+		if u.origin == o {
+			return u
+		}
+	}
+	return nil
+}
+
+// endRest comes when the kernel has been asked for events: what was released before is kept as all others are.
+func (l *loop) endRest() {
+	for i, u := range l.resting {
+		p := l.pools[u.origin]
+		u.next, u.prev = p.ring.next, &p.ring
+		u.next.prev, p.ring.next = u, u
+		u.resting, l.resting[i] = false, nil
+	}
+	l.resting = l.resting[:0]
+}
+
+// release ends the trip's use of its connection: it is kept when nothing is left on it that could be taken for a part of the next response.
+func (l *loop) release(x *exchange) {
+	u := x.up
+	a := &x.answer.Answer
+	if !a.KeepAlive || !x.request.done || x.cut || x.hung || x.response.surplus || u.blocked() || x.request.pipe != nil || u.is(ended|broken) || u.origin.closed.Load() || l.closing {
+		l.dropOf(x)
+		return
+	}
+	p := l.pool(u.origin)
+	if p.n >= l.e.limits.OriginsKept {
+		l.dropOf(x)
+		return
+	}
+	x.up, u.conn = nil, nil
+	u.resting, l.resting = true, append(l.resting, u)
+	p.n++
+	l.wheel.set(&u.timer, after(l.now, l.e.limits.OriginIdle))
+	if u.is(canRead) { // no event will tell of what is there already
+		if u.ready &^= canRead; !rawNothing(u.fd) {
+			l.dropUp(u)
+		}
+	}
+}
+
+// dropOf closes the connection that the trip has, if any, and forgets what has come of an answer.
+func (l *loop) dropOf(x *exchange) {
+	l.returnPipe(&x.request)
+	l.bufs.put(x.early)
+	x.early = nil
+	if x.up != nil {
+		l.dropUp(x.up)
+		x.up = nil
+	}
+}
+
+// dropUp closes a connection to an instance.
+func (l *loop) dropUp(u *upstream) {
+	if u.resting || u.next != nil {
+		l.takeKept(u)
+	}
+	l.wheel.cancel(&u.timer)
+	l.dropOut(&u.sock)
+	l.giveBack(u.slot)
+	rawClose(u.fd)
+	u.origin.open.Add(-1)
+}

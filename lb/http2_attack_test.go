@@ -1,0 +1,166 @@
+package lb
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
+)
+
+// TestHTTP2Attacks: each ends with the attacker's connection, after a bounded number of frames and of requests to the instance, and another client does not
+// notice.
+func TestHTTP2Attacks(t *testing.T) {
+	for name, c := range map[string]struct {
+		frame func(f *framed, i int) // the i-th of the attack
+		hits  int                    // requests that the instance may get at most
+	}{
+		"rapid reset": {func(f *framed, i int) {
+			f.ask(uint32(2*i+1), true, get("/")...)
+			f.WriteRSTStream(uint32(2*i+1), http2.ErrCodeCancel)
+		}, 600},
+		"SETTINGS":      {func(f *framed, _ int) { f.WriteSettings() }, 0},
+		"PING":          {func(f *framed, _ int) { f.WritePing(false, [8]byte{}) }, 0},
+		"WINDOW_UPDATE": {func(f *framed, _ int) { f.WriteWindowUpdate(0, 1) }, 0},
+		"PRIORITY":      {func(f *framed, i int) { f.WritePriority(uint32(2*i+1), http2.PriorityParam{Weight: 1}) }, 0},
+		"empty DATA": {func(f *framed, i int) {
+			if i == 0 {
+				f.ask(1, false, ":method", "POST", ":scheme", "http", ":path", "/", ":authority", "h")
+			}
+			f.WriteData(1, false, nil)
+		}, 1},
+		"CONTINUATION": {func(f *framed, i int) {
+			if i == 0 {
+				f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.block(get("/")...)})
+			}
+			f.WriteContinuation(1, false, nil)
+		}, 0},
+		"HPACK bomb in two frames": {func(f *framed, i int) {
+			block := bomb(f)
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: block, EndStream: true})
+			f.WriteContinuation(uint32(2*i+1), true, block)
+		}, 0},
+		"unknown frames": {func(f *framed, _ int) { f.WriteRawFrame(0x99, 0, 0, make([]byte, 100)) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, "i1", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+			r := newRig(t, http2Conf(of(a)...))
+			other := newHTTP2Client(t)
+			if got := other.get(r.url("/")); got.StatusCode != 200 {
+				t.Fatal(got.Status)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			f := dialFramed(t, r)
+			cut := make(chan struct{})
+			go func() { // it reads what it is told, so that nothing is held up for that
+				defer close(cut)
+				io.Copy(io.Discard, f.Conn)
+			}()
+			hits, sent := a.count(), attack(f, c.frame, cut)
+			runtime.ReadMemStats(&after)
+			if sent == 0 {
+				t.Fatal("the connection was never ended")
+			}
+			if n := a.count() - hits; n > c.hits {
+				t.Errorf("the instance got %d requests", n)
+			}
+			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 64<<20 {
+				t.Errorf("%d MiB more are in use", grown>>20)
+			}
+			if got := other.get(r.url("/")); got.StatusCode != 200 {
+				t.Errorf("another client: %s", got.Status)
+			}
+			r.wait("the connection is gone", func() bool { return r.b.countOpen() == 1 })
+			if !strings.Contains(name, "bomb") { // x/net does not count that one
+				r.wait("it is counted", func() bool { return metric(t, r, "holdfast_protocol_violations_total") > 0 })
+			}
+			t.Logf("%d frames were sent before the end", sent)
+		})
+	}
+}
+
+// attack sends until the connection is ended, and gives how many that were; 0 when it never is.
+func attack(f *framed, frame func(*framed, int), cut chan struct{}) int {
+	end := time.Now().Add(15 * time.Second)
+	for i := 0; time.Now().Before(end); i++ {
+		frame(f, i)
+		select {
+		case <-cut:
+			return i + 1
+		default:
+		}
+		if i > 1_000_000 {
+			return 0
+		}
+	}
+	return 0
+}
+
+// TestHTTP2SlowHead: a header block that does not end is given up, whatever else goes on.
+func TestHTTP2SlowHead(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	c := http2Conf(of(a)...)
+	c.Proxy.Timeouts.Head = config.Duration(100 * time.Millisecond)
+	r := newRig(t, c)
+	f := dialFramed(t, r)
+	f.ask(1, true, get("/")...)
+	if got := f.outcomeOf(1); got != "200" {
+		t.Fatal(got)
+	}
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: f.block(get("/")...)})
+	if got := f.outcomeOf(3); got != "goaway ENHANCE_YOUR_CALM" {
+		t.Fatal(got)
+	}
+}
+
+// TestHTTP2ManyConnectionsWithoutARequest are ended when their time is over, and leave nothing.
+func TestHTTP2ManyConnectionsWithoutARequest(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	c := http2Conf(of(a)...)
+	c.Proxy.Timeouts.Idle = config.Duration(200 * time.Millisecond)
+	r := newRig(t, c)
+	var all sync.WaitGroup
+	for range 50 {
+		f := dialFramed(t, r)
+		all.Go(func() { io.Copy(io.Discard, f.Conn) })
+	}
+	all.Wait()
+	r.wait("none is left", func() bool { return r.b.countOpen() == 0 })
+}
+
+// bomb is a header block of 16 KiB that says a field of 4 KB, which is in the table after the first time, thousands of times: 48 MB of fields.
+func bomb(f *framed) []byte {
+	block := f.block(get("/", "x", strings.Repeat("a", 4000))...)
+	return append(block, bytes.Repeat([]byte{0x80 | 62}, 12000)...)
+}
+
+// TestHTTP2Bombs that fit into a frame get their answer each; none is unpacked.
+func TestHTTP2Bombs(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	r := newRig(t, http2Conf(of(a)...))
+	f := dialFramed(t, r)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const bombs = 100
+	for i := range uint32(bombs) {
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1 + 2*i, BlockFragment: bomb(f), EndHeaders: true, EndStream: true})
+		if got := f.outcomeOf(1 + 2*i); got != "431" {
+			t.Fatal(got)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / bombs; n > 1<<20 {
+		t.Errorf("each has cost %d KiB", n>>10)
+	}
+	if a.count() > 0 {
+		t.Error("one has reached the instance")
+	}
+}

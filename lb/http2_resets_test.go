@@ -1,0 +1,114 @@
+package lb
+
+import (
+	"net/http"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// TestHTTP2ResetsInDisguise: a client that has its streams reset, or that has resets sent to it in between, is cut off as one that resets them is.
+func TestHTTP2ResetsInDisguise(t *testing.T) {
+	post := func(f *framed, id uint32, fields ...string) {
+		f.ask(id, false, append([]string{":method", "POST", ":scheme", "http", ":path", "/", ":authority", "h"}, fields...)...)
+	}
+	for name, frame := range map[string]func(f *framed, i int){
+		"and DATA behind": func(f *framed, i int) {
+			id := uint32(2*i + 1)
+			f.ask(id, true, get("/")...)
+			f.WriteRSTStream(id, http2.ErrCodeCancel)
+			f.WriteData(id, true, nil)
+		},
+		"by WINDOW_UPDATE of nothing": func(f *framed, i int) {
+			id := uint32(2*i + 1)
+			f.ask(id, true, get("/")...)
+			f.WriteWindowUpdate(id, 0)
+		},
+		"by DATA behind the end": func(f *framed, i int) {
+			id := uint32(2*i + 1)
+			f.ask(id, true, get("/")...)
+			f.WriteData(id, true, []byte("x"))
+		},
+		"by padding without DATA": func(f *framed, i int) {
+			if i == 0 {
+				post(f, 1)
+			}
+			f.WriteDataPadded(1, false, nil, make([]byte, 1))
+		},
+		"by DATA for what is over": func(f *framed, i int) {
+			if i == 0 {
+				f.ask(1, true, get("/")...)
+			}
+			f.WriteData(1, true, nil)
+		},
+		"by a window that is too large": func(f *framed, i int) {
+			f.ask(uint32(2*i+1), true, get("/")...)
+			f.WriteWindowUpdate(uint32(2*i+1), 1<<31-1)
+		},
+		"by a body that is too long": func(f *framed, i int) {
+			post(f, uint32(2*i+1), "content-length", "2")
+			f.WriteData(uint32(2*i+1), false, []byte("x"))
+			f.WriteData(uint32(2*i+1), false, []byte("xx"))
+		},
+		"by a body that is too short": func(f *framed, i int) {
+			post(f, uint32(2*i+1), "content-length", "2")
+			f.WriteData(uint32(2*i+1), true, []byte("x"))
+		},
+		"by trailers that are no end": func(f *framed, i int) {
+			post(f, uint32(2*i+1))
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: f.block("x-a", "b"), EndHeaders: true})
+		},
+	} {
+		for engine, net := range map[string]bool{"loops": false, "net": true} {
+			if netOnly && !net || net && name == "by padding without DATA" { // x/net gives the window back, and no work
+				continue
+			}
+			t.Run(name+" on "+engine, func(t *testing.T) { resetsInDisguise(t, net, frame) })
+		}
+	}
+}
+
+// mostTakenBack is how many requests an instance may get of a client that takes all back: those that are forgiven, those that are open at once, and some for the seconds that pass.
+const mostTakenBack = 500 + 250 + 250
+
+func resetsInDisguise(t *testing.T, net bool, frame func(f *framed, i int)) {
+	quit := make(chan struct{})
+	a := newApp(t, "i1", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-quit:
+		}
+	})
+	t.Cleanup(func() { close(quit) })
+	r := newRigOn(t, newFakeGroup(http2Conf(of(a)...)), Options{NetOnly: net})
+	f := dialFramed(t, r)
+	for i := range 5000 {
+		frame(f, i)
+		if i%50 == 49 && !f.heard() {
+			if n := a.count(); n > mostTakenBack {
+				t.Errorf("the instance has had %d requests", n)
+			}
+			return
+		}
+	}
+	t.Errorf("it goes on; the instance has had %d requests", a.count())
+}
+
+// heard waits until all that was sent has been acted on; false when the connection is over.
+func (f *framed) heard() bool {
+	f.WritePing(false, [8]byte{1})
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return false
+		}
+		switch frame := frame.(type) {
+		case *http2.PingFrame:
+			if frame.IsAck() {
+				return true
+			}
+		case *http2.GoAwayFrame:
+			return false
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
+	"github.com/holdfast-lb/holdfast/vip/dns"
+)
+
+// dnsEvery is how often the nodes are asked who serves, when this node answers DNS: with it, and the time for which an answer may be kept, a dead
+// node is out of use.
+const dnsEvery = 500 * time.Millisecond
+
+// names is this node's DNS responder and what it answers from.
+type names struct {
+	*dns.Server
+	view atomic.Pointer[dns.View]
+}
+
+func (s *Server) openDNS(metrics prometheus.Registerer) error {
+	c := s.config
+	if c.DNSAddr == "" {
+		return nil
+	}
+	n := &names{}
+	n.view.Store(&dns.View{})
+	var err error
+	n.Server, err = dns.New(dns.Options{Zone: c.DNSZone, Addr: c.DNSAddr, TTL: c.DNSTTL, View: func() dns.View { return *n.view.Load() }, Logger: s.log, Registerer: metrics,
+		Inherited: s.inheritDNS})
+	if err != nil {
+		return fmt.Errorf("DNS: %w", err)
+	}
+	s.names = n
+	return nil
+}
+
+// dnsZone is what a node says of the zone that it answers for.
+type dnsZone struct {
+	Name       string `json:"name"`
+	TTLSeconds int    `json:"ttlSeconds"`
+}
+
+// dnsZone gives it as all nodes should have it, nil without one.
+func (c Config) dnsZone() *dnsZone {
+	if c.DNSZone == "" {
+		return nil
+	}
+	return &dnsZone{Name: strings.ToLower(strings.TrimSuffix(c.DNSZone, ".")), TTLSeconds: int(c.DNSTTL / time.Second)}
+}
+
+// dnsAddresses are this node's in DNS answers: what its settings say, else the host by which other nodes dial it.
+func (s *Server) dnsAddresses() ([]netip.Addr, error) {
+	list, err := s.config.clientAddresses()
+	if err != nil || len(list) > 0 {
+		return list, err
+	}
+	host, _, err := net.SplitHostPort(s.node.Addr())
+	if err != nil {
+		return nil, fmt.Errorf("addresses of this node: %w", err)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip.Unmap()}, nil
+	}
+	return nil, nil // a name: whoever wants addresses in DNS names them
+}
+
+// runDNS answers until ctx ends.
+func (s *Server) runDNS(ctx context.Context) error {
+	watch, end := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); s.watchNames(watch) }()
+	err := s.names.Run(ctx)
+	end()
+	<-done
+	return err
+}
+
+// watchNames asks the nodes again and again.
+func (s *Server) watchNames(ctx context.Context) {
+	tick := time.NewTicker(dnsEvery)
+	defer tick.Stop()
+	for {
+		view := s.dnsView(s.reports(ctx))
+		if ctx.Err() != nil {
+			return
+		}
+		s.names.view.Store(&view)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// dnsView is what is answered from what the nodes say. A node that does not answer keeps the addresses that it had, as a name.
+func (s *Server) dnsView(reports []memberReport) dns.View {
+	op := s.state.Operating()
+	view := dns.View{Serial: uint32(op.Index)}
+	before := map[string][]netip.Addr{}
+	for _, n := range s.names.view.Load().Nodes {
+		before[n.Name] = n.Addrs
+	}
+	seen := map[netip.Addr]bool{}
+	for i := range reports {
+		r := &reports[i]
+		n := dns.Node{Name: r.node, Addrs: r.DNS, Live: r.reachable && r.Ready}
+		if !r.reachable {
+			n.Addrs = before[r.node]
+		}
+		view.Nodes = append(view.Nodes, n)
+		if r.VIP == nil {
+			continue
+		}
+		for _, ip := range r.VIP.ips() {
+			if !seen[ip] {
+				seen[ip] = true
+				view.Virtual = append(view.Virtual, ip)
+			}
+		}
+	}
+	if op.Config == nil {
+		return view
+	}
+	for _, l := range op.Config.Listeners {
+		_, text, err := net.SplitHostPort(l.Address)
+		port, perr := strconv.ParseUint(text, 10, 16)
+		if err != nil || perr != nil {
+			continue // the configuration has been validated: a port by name
+		}
+		if l.Protocol == "udp" {
+			continue // the names are those of services over TCP (_tcp)
+		}
+		view.Services = append(view.Services, dns.Service{Name: l.Name, Protocol: l.Protocol, Port: uint16(port), Nodes: listening(l, reports)})
+	}
+	return view
+}
+
+// listening lists the nodes that have a listener, nil for all of them.
+func listening(l config.Listener, reports []memberReport) []string {
+	if len(l.Zones) == 0 && len(l.Nodes) == 0 {
+		return nil
+	}
+	list := slices.Clone(l.Nodes)
+	for i := range reports {
+		if r := &reports[i]; r.zone != "" && slices.Contains(l.Zones, r.zone) && !slices.Contains(list, r.node) {
+			list = append(list, r.node)
+		}
+	}
+	return list
+}

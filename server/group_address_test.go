@@ -1,0 +1,362 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/admin"
+	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/vip"
+)
+
+// testLink is the network on which the nodes of a group hold the address.
+type testLink struct {
+	mu      sync.Mutex
+	keepers []*testKeeper
+	story   []string // what the keepers did, in order
+}
+
+// testKeeper is one node's machine.
+type testKeeper struct {
+	link   *testLink
+	name   string
+	until  vip.Deadline
+	holds  bool
+	silent bool
+	relay  string // to whom
+	events chan vip.Event
+	closed sync.Once
+}
+
+// join gives the next node its machine.
+func (l *testLink) join(c *Config) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := &testKeeper{link: l, name: c.Name, events: make(chan vip.Event, 16)}
+	l.keepers = append(l.keepers, k)
+	c.VIPs = []string{"192.0.2.100/24@eth0"}
+	c.holding = func([]vip.Address) (holding, error) { // the listeners are elsewhere than the address
+		own := link{nets: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}
+		return holding{keeper: k, reached: func([]netip.Addr) error { return nil }, link: func(string) (link, error) { return own, nil }}, nil
+	}
+}
+
+func (l *testLink) keeper(name string) *testKeeper {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keepers[slices.IndexFunc(l.keepers, func(k *testKeeper) bool { return k.name == name })]
+}
+
+func (l *testLink) tell(k *testKeeper, what string) { l.story = append(l.story, k.name+" "+what) }
+
+// holders lists who has the address, and who has it silently.
+func (l *testLink) holders() (holders, prepared []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.keepers {
+		switch {
+		case !k.holds || k.until <= vip.Now():
+		case k.silent:
+			prepared = append(prepared, k.name)
+		default:
+			holders = append(holders, k.name)
+		}
+	}
+	return holders, prepared
+}
+
+// since gives the story from its n-th step on.
+func (l *testLink) since(n int) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.story[n:])
+}
+
+func (k *testKeeper) Hold(_ context.Context, until vip.Deadline) error {
+	k.link.mu.Lock()
+	defer k.link.mu.Unlock()
+	if until <= vip.Now() {
+		return vip.ErrTooLate
+	}
+	if !k.holds || k.silent || k.until <= vip.Now() {
+		k.link.tell(k, "takes")
+	}
+	k.until, k.holds, k.silent = until, true, false
+	return nil
+}
+
+func (k *testKeeper) Prepare(_ context.Context, until vip.Deadline) ([]vip.Hop, error) {
+	k.link.mu.Lock()
+	defer k.link.mu.Unlock()
+	if !k.holds {
+		k.link.tell(k, "prepares")
+	}
+	k.until, k.holds, k.silent = until, true, true
+	return []vip.Hop{{Interface: k.name}}, nil
+}
+
+func (k *testKeeper) Relay(_ context.Context, to []vip.Hop) error {
+	k.link.mu.Lock()
+	defer k.link.mu.Unlock()
+	was := k.relay
+	switch {
+	case to == nil:
+		k.relay = ""
+		k.link.tell(k, "ends its relay")
+	case !k.holds || k.silent || k.until <= vip.Now():
+		return errors.New("only who holds the addresses can relay connections to them")
+	default:
+		if k.relay = to[0].Interface; k.relay != was {
+			k.link.tell(k, "relays to "+k.relay)
+		}
+	}
+	return nil
+}
+
+// lose is the end of the guard process: the next one knows of nothing.
+func (k *testKeeper) lose() {
+	k.link.mu.Lock()
+	defer k.link.mu.Unlock()
+	k.holds, k.silent, k.relay = false, false, ""
+	k.link.tell(k, "loses all")
+	k.events <- vip.Event{Kind: vip.EventLost, Text: "killed"}
+}
+
+func (k *testKeeper) Drop(_ context.Context, linger time.Duration) error {
+	k.link.mu.Lock()
+	defer k.link.mu.Unlock()
+	if k.holds {
+		k.link.tell(k, fmt.Sprintf("drops, linger %v", linger))
+	}
+	k.holds, k.silent, k.relay = false, false, ""
+	return nil
+}
+
+func (k *testKeeper) Announce(context.Context) error { return nil }
+func (k *testKeeper) Probe(context.Context, time.Duration) ([]vip.Claim, error) {
+	return nil, nil
+}
+func (k *testKeeper) Events() <-chan vip.Event { return k.events }
+func (k *testKeeper) Close() error {
+	err := k.Drop(context.Background(), 0)
+	k.closed.Do(func() { close(k.events) })
+	return err
+}
+
+// startHolders founds a group of three that has a virtual address, and waits for its holder. The lease is long, since a successor that takes it up later
+// finds the addresses dropped: so on a machine that has much else to do the order of a hand-over is what it should be.
+func startHolders(t *testing.T, settings ...func(*Config)) (*testGroup, *testLink) {
+	t.Helper()
+	link := &testLink{}
+	patient := func(c *Config) { c.Timing = "wan" }
+	g := startGroup(t, 3, append([]func(*Config){patient, link.join}, settings...)...)
+	link.holder(t, g)
+	return g, link
+}
+
+// holder waits until one node holds, everybody agrees on it, and the group has noted it.
+func (l *testLink) holder(t *testing.T, g *testGroup, not ...string) string {
+	t.Helper()
+	var name string
+	eventually(t, "one node holds the address", func() error {
+		holders, prepared := l.holders()
+		if len(holders) != 1 || len(prepared) != 0 || slices.Contains(not, holders[0]) {
+			return fmt.Errorf("%v hold, %v are prepared", holders, prepared)
+		}
+		name = holders[0]
+		for _, s := range g.servers {
+			if s.leaving.Load() {
+				continue
+			}
+			if h := s.state.Operating().Holder; h == nil || h.Node != name {
+				return fmt.Errorf("node %s has noted %+v, %s holds", s.config.Name, h, name)
+			}
+		}
+		return nil
+	})
+	return name
+}
+
+func (g *testGroup) byName(name string) *Server {
+	return g.servers[slices.IndexFunc(g.servers, func(s *Server) bool { return s.config.Name == name })]
+}
+
+// other gives a node that has not the name.
+func (g *testGroup) other(name string) *Server {
+	return g.servers[slices.IndexFunc(g.servers, func(s *Server) bool { return s.config.Name != name })]
+}
+
+// wantHandOver checks the order of a hand-over from one node to another.
+func wantHandOver(t *testing.T, story []string, from, to string) {
+	t.Helper()
+	want := []string{to + " prepares", from + " relays to " + to, to + " takes", from + " drops, linger 2s"}
+	if !slices.Equal(story, want) {
+		t.Errorf("the story of the hand-over\n  %s\nwant\n  %s", strings.Join(story, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestAddressIsHandedOver(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	to := g.other(first).config.Name
+	steps := len(link.since(0))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, s := range g.servers { // the call may come to any node; the second and third find it done already
+		eventually(t, "transfer by node "+s.config.Name, func() error {
+			err := (adminNode{s}).Transfer(ctx, to)
+			if err != nil && !errors.Is(err, admin.ErrNoQuorum) && !strings.Contains(err.Error(), "does not lead") { // it, or whom it takes for the leader, may not have heard of the new one yet
+				t.Fatal(err)
+			}
+			return err
+		})
+	}
+	if now := link.holder(t, g, first); now != to {
+		t.Errorf("%s holds, want %s", now, to)
+	}
+	eventually(t, "the old holder has dropped", func() error {
+		if len(link.since(steps)) < 4 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	wantHandOver(t, link.since(steps), first, to)
+	h := g.servers[0].state.Operating().Holder
+	if !h.Planned || h.Gap != 0 || h.Previous != first {
+		t.Errorf("the receipt: %+v", h)
+	}
+	var refused *admin.RefusedError
+	if err := (adminNode{g.servers[0]}).Transfer(ctx, "nobody"); !errors.As(err, &refused) {
+		t.Errorf("moved to a node that is none: %v", err)
+	}
+}
+
+// TestHandOverSurvivesTheGuard: the guard process of either end is replaced while connections are drained. New ones must go to the successor all the same.
+func TestHandOverSurvivesTheGuard(t *testing.T) {
+	g, link := startHolders(t)
+	for _, end := range []string{"the holder", "the successor"} {
+		first := link.holder(t, g)
+		to := g.other(first).config.Name
+		steps := len(link.since(0))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- adminNode{g.byName(first)}.Transfer(ctx, to) }()
+		eventually(t, "it relays", func() error {
+			if !slices.Contains(link.since(steps), first+" relays to "+to) {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		want := []string{to + " prepares", first + " relays to " + to}
+		if end == "the holder" {
+			link.keeper(first).lose()
+			want = append(want, first+" loses all", first+" takes", first+" relays to "+to)
+		} else {
+			link.keeper(to).lose()
+			want = append(want, to+" loses all", to+" prepares")
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		link.holder(t, g, first)
+		want = append(want, to+" takes", first+" drops, linger 2s")
+		eventually(t, "the old holder has dropped", func() error {
+			if len(link.since(steps)) < len(want) {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		if got := link.since(steps); !slices.Equal(got, want) {
+			t.Errorf("%s: the story\n  %s\nwant\n  %s", end, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		}
+	}
+}
+
+// TestSuccessorThatIsToLeave takes over all the same, and hands over then: connections have come to it already.
+func TestSuccessorThatIsToLeave(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	to := g.other(first).config.Name
+	steps := len(link.since(0))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- adminNode{g.byName(first)}.Transfer(ctx, to) }()
+	eventually(t, "it relays", func() error {
+		if !slices.Contains(link.since(steps), first+" relays to "+to) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	g.stop[slices.Index(g.servers, g.byName(to))]()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	next := link.holder(t, g, to)
+	eventually(t, "both have dropped", func() error {
+		if len(link.since(steps)) < 8 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	story := link.since(steps)
+	wantHandOver(t, story[:4], first, to)
+	wantHandOver(t, story[4:8], to, next)
+}
+
+func TestEvacuatedHolderHandsOver(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	old := g.byName(first)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	propose := func(c fsm.Command) fsm.Result {
+		t.Helper()
+		r, err := old.node.Propose(ctx, c)
+		if err != nil || r.Code != fsm.CodeOK {
+			t.Fatalf("%+v: %v", r, err)
+		}
+		return r
+	}
+	steps := len(link.since(0))
+	r := propose(&fsm.EvacuationSet{Node: first, Actor: "test", Reason: "new memory"})
+	to := link.holder(t, g, first)
+	if err := old.ready(); err == nil || !strings.Contains(err.Error(), "new memory") {
+		t.Errorf("an evacuated node is ready: %v", err)
+	}
+	if err := (adminNode{g.servers[0]}).WaitAll(ctx, r.Index); err != nil {
+		t.Errorf("an evacuated node holds up who waits for all: %v", err)
+	}
+	if err := (adminNode{old}).Transfer(ctx, ""); err != nil {
+		t.Errorf("transfer to any: %v", err)
+	}
+	if now := link.holder(t, g, to); now == first {
+		t.Error("an evacuated node holds again")
+	}
+	wantHandOver(t, link.since(steps)[:4], first, to)
+	propose(&fsm.EvacuationClear{Node: first, Actor: "test"})
+	eventually(t, "the node is ready again", old.ready)
+}
+
+func TestLeavingHolderHandsOver(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	steps := len(link.since(0))
+	g.stop[slices.Index(g.servers, g.byName(first))]()
+	to := link.holder(t, g, first)
+	eventually(t, "the old holder has dropped", func() error {
+		if len(link.since(steps)) < 4 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	wantHandOver(t, link.since(steps), first, to)
+}

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errMoving is why nobody may hand leadership or addresses to this node while a new program takes it over.
+var errMoving = errors.New("a new program takes the node over")
+
+// handing is a server's part in a hand-off from one process to the next: as the one before, as the one after, or as both in one process.
+type handing struct {
+	logTo io.Writer
+	// run is the context of Run. It is written before anybody can ask for an upgrade.
+	run context.Context
+	// upgrades ends when there may be none any more.
+	upgrades    context.Context
+	endUpgrades context.CancelFunc
+	upgrading   sync.Mutex // held during one
+	moving      atomic.Bool
+	// handed says that another one serves in the place of this server, or, with an error, that nobody can.
+	handed chan error
+	// next is this process's own next server, after an upgrade that failed too late; nextEnded has the result of its Run.
+	next      atomic.Pointer[Server]
+	nextEnded chan error
+
+	// before is the process before this one, stream the way to it; both nil without one.
+	before *predecessor
+	stream net.Conn
+	// servesSome is since when some listeners are bound, while others are not.
+	servesSome atomic.Pointer[time.Time]
+}
+
+func newHanding(c Config, logTo io.Writer) *handing {
+	h := &handing{logTo: logTo, handed: make(chan error, 1), nextEnded: make(chan error, 1)}
+	h.upgrades, h.endUpgrades = context.WithCancel(context.Background())
+	if c.Heir != nil {
+		h.before, h.stream = &predecessor{}, c.Heir.Reports
+	}
+	return h
+}
+
+// noMoreUpgrades ends the one that is under way, if there is one. It reports whether another server or process serves in the place of this one.
+func (s *Server) noMoreUpgrades() bool {
+	s.endUpgrades()
+	s.upgrading.Lock()
+	defer s.upgrading.Unlock()
+	select {
+	case err := <-s.handed:
+		return err == nil
+	default:
+		return false
+	}
+}
+
+// untilNextEnds waits for this process's next server, if there is one, and gives its reason then. This one gives back what it has before: its last client is gone, and a state may be large.
+func (s *Server) untilNextEnds(reason error) error {
+	next := s.next.Load()
+	if next == nil {
+		return reason
+	}
+	if err := s.Close(); err != nil {
+		s.log.Warn("what the node had before it began anew in this process", "error", err)
+	}
+	s.state, s.node, s.balancer, s.api, s.names, s.backups, s.address, s.mark, s.jobs = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	return errors.Join(<-s.nextEnded, next.Close())
+}
+
+// Alive is nil while this node's parts answer; it waits for none that does not: then it does not return, which is how a watchdog notices. ErrDisk: a write has not ended.
+func (s *Server) Alive() error {
+	if next := s.next.Load(); next != nil {
+		return next.Alive()
+	}
+	s.balancer.InForce() // takes the lock under which everything is put into force
+	s.node.Info()
+	return s.node.DiskLost()
+}
