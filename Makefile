@@ -49,7 +49,7 @@ test-acme: build ## certificates from a real ACME server (Pebble), obtained and 
 test-smuggling: build ## ambiguous requests through a real node to Tomcat, nginx and a Go server: each is read once, in one way (needs root for apt-get)
 	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast ./scripts/smuggling.sh
 
-test-http3: ## HTTP/3 with clients of others: ngtcp2's and Chromium (installs them when root)
+test-http3: ## HTTP/3 with clients of others: ngtcp2's, curl and Chromium (installs them when root)
 	./scripts/http3.sh
 
 test-h2spec: build ## h2spec in strict mode against a real node

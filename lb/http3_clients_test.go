@@ -6,15 +6,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
 
-// The tests of this file run with clients that others have written: gtlsclient of ngtcp2, with nghttp3, and Chromium. A client that is not there fails the test: see make test-http3.
+// The tests of this file run with clients that others have written: gtlsclient of ngtcp2, with nghttp3, Chromium, and curl. A client that is not there fails the test: see make test-http3.
 
 func runClient(t *testing.T, name string, args ...string) string {
 	t.Helper()
@@ -40,6 +43,45 @@ func TestClientOfNgtcp2(t *testing.T) {
 		t.Errorf("%d requests at the instance\n%s", a.count(), out)
 	}
 	r.wait("the access log", func() bool { return strings.Count(r.access.String(), `"HTTP/3.0"`) == 2 })
+}
+
+// TestCurlChangesItsProtocol: each session of a curl stays at its instance, whichever protocol it began with and goes on with, as a user with a cookie jar sees it.
+func TestCurlChangesItsProtocol(t *testing.T) {
+	a, b, c := newApp(t, "i1", nil), newApp(t, "i2", nil), newApp(t, "i3", nil)
+	r, ca := http3Rig(t, http3Conf(of(a, b, c)...))
+	_, port, err := net.SplitHostPort(r.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	authority := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(authority, ca.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	protocols := []struct{ flag, version string }{{"--http1.1", "1.1"}, {"--http2", "2"}, {"--http3-only", "3"}}
+	used := map[string]bool{}
+	for round := range 2 {
+		for first := range protocols {
+			jar := filepath.Join(dir, fmt.Sprint("jar", round, first))
+			on := ""
+			for i := range 2 * len(protocols) {
+				p := protocols[(first+i)%len(protocols)]
+				out := runClient(t, os.Getenv("HOLDFAST_CURL"), "-sS", p.flag, "--max-time", "20", "--cacert", authority, "--resolve", "site.example:"+port+":127.0.0.1",
+					"--cookie", jar, "--cookie-jar", jar, "--write-out", " %{http_code} %{http_version}", "https://site.example:"+port+"/")
+				instance, rest, _ := strings.Cut(out, " ")
+				if i == 0 {
+					on = instance
+					used[on] = true
+				}
+				if rest != "200 "+p.version || instance != on || !strings.HasPrefix(on, "i") {
+					t.Fatalf("the session that began by HTTP/%s on %q: with %s %q", protocols[first].version, on, p.flag, out)
+				}
+			}
+		}
+	}
+	if len(used) < 2 {
+		t.Errorf("six sessions are all on one instance of three: %v", used)
+	}
 }
 
 // TestChromiumSpeaksHTTP3: a page and what it fetches stay at one instance, by HTTP/3.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# HTTP/3 with clients that others have written: gtlsclient of ngtcp2 and Chromium, both of Debian's packages.
+# HTTP/3 with clients that others have written: gtlsclient of ngtcp2 and Chromium, both of Debian's packages, and curl (curl3.sh says which).
 set -eu
 cd "$(dirname "$0")/.."
 for need in gtlsclient:ngtcp2-client chromium:chromium; do
@@ -12,4 +12,6 @@ for need in gtlsclient:ngtcp2-client chromium:chromium; do
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${need##*:}"
 	fi
 done
-HOLDFAST_TEST_ENGINE=loop exec go test -count=1 -tags http3clients -run 'TestClientOfNgtcp2|TestChromiumSpeaksHTTP3' ./lb
+HOLDFAST_CURL=$(./scripts/curl3.sh)
+export HOLDFAST_CURL
+HOLDFAST_TEST_ENGINE=loop exec go test -count=1 -tags http3clients -run 'TestClientOfNgtcp2|TestChromiumSpeaksHTTP3|TestCurlChangesItsProtocol' ./lb
