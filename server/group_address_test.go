@@ -302,8 +302,8 @@ func TestSuccessorThatIsToLeave(t *testing.T) {
 	}
 	next := link.holder(t, g, to)
 	eventually(t, "both have dropped", func() error {
-		if len(link.since(steps)) < 8 {
-			return errors.New("not yet")
+		if story := link.since(steps); len(story) < 8 {
+			return fmt.Errorf("so far %q", story)
 		}
 		return nil
 	})

@@ -193,8 +193,8 @@ func (l *loop) upload(c *Conn) bool {
 	case pumpAgain:
 		l.goLater(c)
 	case pumpTargetFailed:
-		// It may have answered before it closed: what it has sent is read first.
-		x.cut, x.last = true, true
+		// It may have answered before it closed: what it has sent is read first. What the client has yet to send of the request has no reader any more.
+		x.cut, x.last = true, x.last || !x.Whole
 		l.dropOut(&x.up.sock)
 		x.up.ready |= canRead
 		_ = e
