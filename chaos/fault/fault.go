@@ -37,7 +37,7 @@ type Fault struct {
 	Name  string
 	About string // one sentence: what happens
 	Kind  Kind
-	// Rows are those of the table of faults in docs/CHAOS.md that it belongs to.
+	// Rows are those of the table "Faults by number" in docs/RELIABILITY.md that it belongs to, in their order; a test of package scenario compares.
 	Rows []int
 	// Measure and Amounts: what may be said of how much, and what is drawn when nothing is said.
 	Measure Measure

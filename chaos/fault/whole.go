@@ -22,9 +22,9 @@ import (
 func groupFaults() []*Fault {
 	return []*Fault{
 		{Name: "kill-all", Kind: OnGroup, Rows: []int{1, 6}, Holds: true, About: "SIGKILL of all nodes at once; healed by starting them", inject: killAll},
-		{Name: "reconfigure", Kind: OnGroup, Rows: []int{42}, About: "an operator changes weights and policies of a cluster; healed by taking that back", inject: reconfigure},
-		{Name: "quiesce", Kind: OnGroup, Rows: []int{2}, About: "an operator disables an instance; healed by enabling it", inject: quiesce},
-		{Name: "backup", Kind: OnGroup, Rows: []int{14}, About: "an operator takes a backup of the whole state, which is verified", inject: backup},
+		{Name: "reconfigure", Kind: OnGroup, Rows: []int{49}, About: "an operator changes weights and policies of a cluster; healed by taking that back", inject: reconfigure},
+		{Name: "quiesce", Kind: OnGroup, Rows: []int{49}, About: "an operator disables an instance; healed by enabling it", inject: quiesce},
+		{Name: "backup", Kind: OnGroup, Rows: []int{49}, About: "an operator takes a backup of the whole state, which is verified", inject: backup},
 		{Name: "switch-over", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true,
 			About: "a standby follows the group; healed by stopping all nodes, whose disks are lost, and promoting the standby", inject: switchOver},
 	}

@@ -59,17 +59,33 @@ func TestFeaturesNameTestsThatExist(t *testing.T) {
 	wantHead(t, text, "of the %d requirements", sum)
 }
 
-// TestReliabilityNamesTestsThatExist: each fault of docs/RELIABILITY.md names tests that are there.
+var (
+	makeNamed   = regexp.MustCompile("`make ([a-z0-9-]+)")
+	scriptNamed = regexp.MustCompile("`(scripts/[\\w./-]+)`")
+)
+
+// TestReliabilityNamesTestsThatExist: each fault of docs/RELIABILITY.md names tests, targets of the Makefile and scripts that are there. That its scenarios are is looked at in chaos/scenario.
 func TestReliabilityNamesTestsThatExist(t *testing.T) {
-	tests := testsByPackage(t)
+	tests, targets := testsByPackage(t), "\n"+readText(t, "../../Makefile")
 	rows := 0
 	for n, line := range strings.Split(readText(t, "../../docs/RELIABILITY.md"), "\n") {
-		if cells := strings.Split(line, " | "); len(cells) == 3 {
+		where := fmt.Sprintf("docs/RELIABILITY.md:%d", n+1)
+		if strings.HasPrefix(line, "| ") {
 			rows++
-			namedTestsExist(t, fmt.Sprintf("docs/RELIABILITY.md:%d", n+1), cells[2], tests)
+			namedTestsExist(t, where, line, tests)
+		}
+		for _, m := range makeNamed.FindAllStringSubmatch(line, -1) {
+			if !strings.Contains(targets, "\n"+m[1]+":") {
+				t.Errorf("%s: there is no target %s", where, m[1])
+			}
+		}
+		for _, m := range scriptNamed.FindAllStringSubmatch(line, -1) {
+			if _, err := os.Stat("../../" + m[1]); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
 		}
 	}
-	if rows < 20 {
+	if rows < 90 {
 		t.Errorf("only %d rows found: the search is broken", rows)
 	}
 }

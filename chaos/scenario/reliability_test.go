@@ -1,0 +1,113 @@
+package scenario
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-lb/holdfast/chaos/fault"
+)
+
+// faultRow is a line of the table of faults in docs/RELIABILITY.md: number, fault, how it is brought about, what plays or tests it, outcome.
+var faultRow = regexp.MustCompile(`^\| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$`)
+
+// lowerName is how faults and scenarios are quoted; scenarios have their profiles behind them, and perhaps a remark.
+var lowerName = regexp.MustCompile("`([a-z][a-z0-9-]*)`(?: \\(([a-z, ]+)[:)])?")
+
+// TestReliabilityNamesFaultsAndScenarios: the rows of the table of faults are numbered without a gap; each fault of the harness is named in the rows that it says it belongs to, and in no other; each row's scenarios
+// are there, belong to the profiles that it says and have each of its faults; each built-in scenario is in some row; and a row without scenario and test says that it is not covered.
+func TestReliabilityNamesFaultsAndScenarios(t *testing.T) {
+	text, err := os.ReadFile("../../docs/RELIABILITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	builtin, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scenarios, played := map[string]*Scenario{}, map[string]bool{}
+	for _, s := range builtin {
+		scenarios[s.Name] = s
+	}
+	rows := 0
+	faults := map[string][]int{}
+	for _, line := range strings.Split(string(text), "\n") {
+		m := faultRow.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		rows++
+		if n, err := strconv.Atoi(m[1]); err != nil || n != rows {
+			t.Errorf("row %s comes where %d is to be", m[1], rows)
+		}
+		has := map[string]bool{} // faults of the row's scenarios
+		for _, q := range lowerName.FindAllStringSubmatch(m[4], -1) {
+			s := scenarios[q[1]]
+			if s == nil {
+				t.Errorf("row %d: there is no scenario %s", rows, q[1])
+				continue
+			}
+			played[s.Name] = true
+			want := strings.Join(s.Profiles, ", ")
+			if want == "" {
+				want = "by name"
+			}
+			if q[2] != want {
+				t.Errorf("row %d: scenario %s (%s), want (%s)", rows, s.Name, q[2], want)
+			}
+			ofRow := false
+			for _, name := range faultsOf(s) {
+				has[name] = true
+				f, err := fault.ByName(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ofRow = ofRow || slices.Contains(f.Rows, rows)
+			}
+			if !ofRow {
+				t.Errorf("row %d: scenario %s has none of its faults", rows, s.Name)
+			}
+		}
+		for _, q := range lowerName.FindAllStringSubmatch(m[3], -1) {
+			faults[q[1]] = append(faults[q[1]], rows)
+			if !has[q[1]] {
+				t.Errorf("row %d: none of its scenarios has the fault %s", rows, q[1])
+			}
+		}
+		if !strings.Contains(m[4], "`") && !strings.Contains(strings.ToLower(m[4]), "not covered") {
+			t.Errorf("row %d names no scenario and no test, and does not say that it is not covered", rows)
+		}
+	}
+	if rows < 48 {
+		t.Fatalf("only %d rows found: the search is broken, or some are gone", rows)
+	}
+	for _, f := range fault.All() {
+		if !slices.Equal(faults[f.Name], f.Rows) {
+			t.Errorf("fault %s says rows %v, and is named in rows %v", f.Name, f.Rows, faults[f.Name])
+		}
+		delete(faults, f.Name)
+	}
+	for name, in := range faults {
+		t.Errorf("rows %v: there is no fault %s", in, name)
+	}
+	for name := range scenarios {
+		if !played[name] {
+			t.Errorf("no row names the scenario %s", name)
+		}
+	}
+}
+
+// faultsOf lists what a scenario lets happen.
+func faultsOf(s *Scenario) (names []string) {
+	for _, r := range s.Faults {
+		for _, f := range append(slices.Clone(r.Draw), r.Fault) {
+			if f != nil {
+				names = append(names, f.Name)
+			}
+		}
+	}
+	return names
+}
