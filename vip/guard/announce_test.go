@@ -63,6 +63,41 @@ func TestForeignClaimsAreAnswered(t *testing.T) {
 	})
 }
 
+// TestTheLastClaimIsAnswered: who claims an address says so twice, as we do, and clients go by what they hear last. An answer to the first alone would leave them there.
+func TestTheLastClaimIsAnswered(t *testing.T) {
+	claim := vip.Event{Kind: vip.EventConflict, Claim: vip.Claim{Address: testAddresses[0], Hardware: "02:00:00:00:00:09"}}
+	twice := func(b *bubble) {
+		b.events <- claim
+		b.sleep(300 * ms)
+		b.events <- claim
+	}
+	for name, c := range map[string]struct {
+		then func(b *bubble)
+		want []string
+	}{
+		"nothing else happens": {func(*bubble) {}, []string{"2000 announce", "3000 announce"}},
+		"the addresses go":     {func(b *bubble) { b.do(kindDrop, encodeTime(0*ms)) }, []string{"2000 announce", "2300 remove"}},
+		"they go to a successor": {func(b *bubble) {
+			b.do(kindRelay, appendHops(nil, []vip.Hop{testHop}))
+			b.sleep(2 * time.Second)
+			b.do(kindRelay, appendHops(nil, nil))
+		}, []string{"2000 announce"}},
+		"one more comes in time": {func(b *bubble) { b.sleep(600 * ms); b.events <- claim }, []string{"2000 announce", "3000 announce"}},
+		"one more comes later":   {func(b *bubble) { b.sleep(800 * ms); b.events <- claim }, []string{"2000 announce", "3000 announce", "4000 announce"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(b *bubble) {
+				b.do(kindHold, in(10*time.Second))
+				b.sleep(2 * time.Second)
+				twice(b)
+				c.then(b)
+				b.sleep(4 * time.Second)
+				b.want(b.did("add", "relay")[8:], c.want...)
+			})
+		})
+	}
+}
+
 // TestSuccessorIsNotContradicted: a holder that relays hears its successor announce the addresses, as it should. An answer would call the clients back.
 func TestSuccessorIsNotContradicted(t *testing.T) {
 	inBubble(t, func(b *bubble) {
