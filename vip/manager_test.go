@@ -311,6 +311,7 @@ func TestNobodyIsAskedByADeadLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		s.kept.events <- Event{Kind: EventLinkDown, Interface: "eth0"}
+		synctest.Wait()
 		end := s.lead(Tenure{Term: 1, Fresh: true})
 		defer end()
 		s.wantHeld(t, 5*time.Second, false)
