@@ -89,7 +89,7 @@ func holderProblems(s *wire.Status) (list []string) {
 	}
 	for _, n := range s.Nodes {
 		if n.Reachable && n.VIP != nil && n.VIP.Conflict != "" {
-			add("node %s sees somebody else on the network with a virtual address: %s; find that machine and take the address from it", n.Name, n.VIP.Conflict)
+			add("node %s sees somebody else with a virtual address: %s; find that machine, or program, and take the address from it", n.Name, n.VIP.Conflict)
 		}
 	}
 	for _, n := range s.Nodes {

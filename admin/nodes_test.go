@@ -218,7 +218,7 @@ func TestHolderProblems(t *testing.T) {
 		}, "clients cannot reach it (n1: link eth0 is down; n2: not eligible)"},
 		"holder does not answer": {func(m []admin.Member) { m[0].Reachable = false }, "no node that answers holds the virtual address"},
 		"two holders":            {func(m []admin.Member) { m[2].VIP.Holds = true }, "nodes n1 and n3 all say that they hold the virtual address"},
-		"conflict":               {func(m []admin.Member) { m[0].VIP.Conflict = "02:00:00:00:00:01 claims 10.0.0.100" }, "node n1 sees somebody else on the network with a virtual address: 02:00:00:00:00:01 claims 10.0.0.100"},
+		"conflict":               {func(m []admin.Member) { m[0].VIP.Conflict = "02:00:00:00:00:01 claims 10.0.0.100" }, "node n1 sees somebody else with a virtual address: 02:00:00:00:00:01 claims 10.0.0.100"},
 		"different lists":        {func(m []admin.Member) { m[1].VIP.Addresses = []string{vipA} }, "nodes were started with different virtual addresses: n1 10.0.0.100/24@eth0,2001:db8::100/64@eth0; n2 10.0.0.100/24@eth0; n3"},
 		"another order":          {func(m []admin.Member) { m[1].VIP.Addresses = []string{vipB, vipA} }, ""},
 		"another interface":      {func(m []admin.Member) { m[1].VIP.Addresses = []string{"10.0.0.100/24@ens3", "2001:db8::100/64@ens3"} }, ""},

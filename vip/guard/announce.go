@@ -46,7 +46,7 @@ func (a *announcer) stop() { a.at, a.defended, a.owed, a.told = 0, nil, nil, nil
 // claimed takes note of a claim and tells whether it is to be answered now. Later, if it comes too soon: clients go by what they hear last.
 func (a *announcer) claimed(ip netip.Addr, now vip.Deadline) bool {
 	if a.defended == nil {
-		a.defended, a.owed, a.told = map[netip.Addr]vip.Deadline{}, map[netip.Addr]vip.Deadline{}, map[netip.Addr]vip.Deadline{}
+		a.defended, a.owed = map[netip.Addr]vip.Deadline{}, map[netip.Addr]vip.Deadline{}
 	}
 	if last, ok := a.defended[ip]; ok && now.Sub(last) < defendEvery {
 		a.owed[ip] = last.After(defendEvery)
@@ -54,6 +54,18 @@ func (a *announcer) claimed(ip netip.Addr, now vip.Deadline) bool {
 	}
 	delete(a.owed, ip)
 	a.defended[ip] = now
+	return true
+}
+
+// worthTelling tells whether the parent is to be told of a claim, and has not been a moment ago.
+func (a *announcer) worthTelling(ip netip.Addr, now vip.Deadline) bool {
+	if last, ok := a.told[ip]; ok && now.Sub(last) < defendEvery {
+		return false
+	}
+	if a.told == nil {
+		a.told = map[netip.Addr]vip.Deadline{}
+	}
+	a.told[ip] = now
 	return true
 }
 
@@ -134,18 +146,18 @@ func (w *warden) event(ev vip.Event) {
 	now := w.now()
 	switch ev.Kind {
 	case vip.EventConflict:
-		// Who only prepares hears the holder. Who relays hears the successor announce, and must not call the clients back.
-		if w.mode != held || w.relaying {
+		switch here := ev.Claim.Hardware == ""; {
+		case here && w.mode != idle: // it is ours, or about to be
 			return
-		}
-		ip := ev.Claim.Address.IP()
-		if w.announcer.claimed(ip, now) {
+		case here:
+		case w.mode != held || w.relaying: // Who only prepares hears the holder. Who relays hears the successor announce, and must not call the clients back.
+			return
+		case w.announcer.claimed(ev.Claim.Address.IP(), now):
 			w.announce(0)
 		}
-		if last, ok := w.announcer.told[ip]; ok && now.Sub(last) < defendEvery {
+		if !w.announcer.worthTelling(ev.Claim.Address.IP(), now) {
 			return
 		}
-		w.announcer.told[ip] = now
 	case vip.EventLinkUp:
 		if w.mode == held {
 			w.mend(now) // the kernel takes IPv6 addresses off an interface that goes down

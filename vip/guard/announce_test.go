@@ -98,6 +98,39 @@ func TestTheLastClaimIsAnswered(t *testing.T) {
 	}
 }
 
+// TestAddressThatIsConfiguredHere by somebody else: a node that waits for its turn tells of it, or nobody learns why clients reach two machines. What it has, or
+// is about to have, itself is nothing to tell of.
+func TestAddressThatIsConfiguredHere(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		here := vip.Event{Kind: vip.EventConflict, Claim: vip.Claim{Address: testAddresses[0]}}
+		told := func(when string, n int) {
+			t.Helper()
+			if notes := b.told(); len(notes) != n || n > 0 && (notes[n-1].Claim != here.Claim || notes[n-1].gone) {
+				t.Errorf("%s: told %+v, want %d", when, notes, n)
+			}
+		}
+		b.events <- here
+		told("idle", 1)
+		for range 50 {
+			b.events <- here
+			b.sleep(10 * ms)
+		}
+		told("again and again", 1)
+		b.sleep(time.Second)
+		b.events <- here
+		told("later", 2)
+		b.do(kindPrepare, in(time.Second))
+		b.sleep(2 * defendEvery / 3)
+		b.events <- here
+		told("prepared", 2)
+		b.do(kindHold, in(10*time.Second))
+		b.sleep(2 * defendEvery)
+		b.events <- here
+		told("held", 2)
+		b.want(b.did("add", "silence", "hops", "announce"))
+	})
+}
+
 // TestSuccessorIsNotContradicted: a holder that relays hears its successor announce the addresses, as it should. An answer would call the clients back.
 func TestSuccessorIsNotContradicted(t *testing.T) {
 	inBubble(t, func(b *bubble) {
