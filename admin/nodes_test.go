@@ -228,6 +228,21 @@ func TestHolderProblems(t *testing.T) {
 		"where nobody looks": {func(m []admin.Member) {
 			m[1].VIP.Warnings = []string{"10.0.0.100/24@lo is to be held on a loopback interface"}
 		}, "node n2: virtual address 10.0.0.100/24@lo is to be held on a loopback interface"},
+		"only programs, and all have failed": {func(m []admin.Member) {
+			for i := range m {
+				m[i].VIP = &admin.VIPStatus{Reason: "the hook has failed: exit status 1"}
+			}
+			m[2].Reachable, m[1].VIP.Reason = false, ""
+		}, "no node that answers has the virtual address by its --vip-hook: clients may not reach it (n1: the hook has failed: exit status 1; n2: not eligible)"},
+		"only programs, one has failed": {func(m []admin.Member) {
+			m[0].VIP, m[1].VIP = &admin.VIPStatus{Reason: "the hook has failed: exit status 1"}, &admin.VIPStatus{Holds: true, Eligible: true}
+			m[2].VIP = &admin.VIPStatus{Eligible: true}
+		}, ""},
+		"only programs, nobody has begun": {func(m []admin.Member) {
+			for i := range m {
+				m[i].VIP = &admin.VIPStatus{Eligible: true}
+			}
+		}, ""},
 		"one without is silent": {func(m []admin.Member) { m[2].VIP, m[2].Reachable = nil, false }, ""},
 		"all are silent": {func(m []admin.Member) {
 			for i := range m {
