@@ -59,6 +59,7 @@ func memberOf(members []Member, name string) *Member {
 func holderProblems(s *wire.Status) (list []string) {
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	var have, without, holds, reasons []string
+	var hooks []wire.Node // whose program alone knows the addresses
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
 		switch {
@@ -67,6 +68,9 @@ func holderProblems(s *wire.Status) (list []string) {
 		case n.VIP == nil || len(n.VIP.Addresses) == 0:
 			if !n.ReadOnly { // one without a vote never holds them
 				without = append(without, n.Name)
+				if n.VIP != nil {
+					hooks = append(hooks, *n)
+				}
 			}
 			continue
 		}
@@ -79,7 +83,7 @@ func holderProblems(s *wire.Status) (list []string) {
 	}
 	switch {
 	case len(have) == 0:
-		return nil
+		return hookProblems(hooks)
 	case len(holds) > 1:
 		add("nodes %s all say that they hold the virtual address: the one that does not lead gives it up when its lease ends; if this stays, stop that one", strings.Join(holds, " and "))
 	case len(holds) == 0 && len(reasons) == 0:
@@ -89,7 +93,7 @@ func holderProblems(s *wire.Status) (list []string) {
 	}
 	for _, n := range s.Nodes {
 		if n.Reachable && n.VIP != nil && n.VIP.Conflict != "" {
-			add("node %s sees somebody else on the network with a virtual address: %s; find that machine and take the address from it", n.Name, n.VIP.Conflict)
+			add("node %s sees somebody else with a virtual address: %s; find that machine, or program, and take the address from it", n.Name, n.VIP.Conflict)
 		}
 	}
 	for _, n := range s.Nodes {
@@ -103,6 +107,24 @@ func holderProblems(s *wire.Status) (list []string) {
 		add("nodes were started with different virtual addresses: %s: give all of them the same --vip", strings.Join(have, "; "))
 	} else if len(without) > 0 {
 		add("node %s was started without --vip, so it cannot hold the virtual address: %s", strings.Join(without, ", "), strings.Join(have, "; "))
+	}
+	return list
+}
+
+// hookProblems says why no node of a group without --vip holds by its program; nothing when one does, or might.
+func hookProblems(nodes []wire.Node) (list []string) {
+	var reasons []string
+	for i := range nodes {
+		v := nodes[i].VIP
+		if v.Holds {
+			return nil
+		}
+		if !v.Eligible {
+			reasons = append(reasons, nodes[i].Name+": "+cmp.Or(v.Reason, "not eligible"))
+		}
+	}
+	if len(reasons) > 0 {
+		list = append(list, "no node that answers has the virtual address by its --vip-hook: clients may not reach it ("+strings.Join(reasons, "; ")+")")
 	}
 	return list
 }

@@ -218,7 +218,7 @@ func TestHolderProblems(t *testing.T) {
 		}, "clients cannot reach it (n1: link eth0 is down; n2: not eligible)"},
 		"holder does not answer": {func(m []admin.Member) { m[0].Reachable = false }, "no node that answers holds the virtual address"},
 		"two holders":            {func(m []admin.Member) { m[2].VIP.Holds = true }, "nodes n1 and n3 all say that they hold the virtual address"},
-		"conflict":               {func(m []admin.Member) { m[0].VIP.Conflict = "02:00:00:00:00:01 claims 10.0.0.100" }, "node n1 sees somebody else on the network with a virtual address: 02:00:00:00:00:01 claims 10.0.0.100"},
+		"conflict":               {func(m []admin.Member) { m[0].VIP.Conflict = "02:00:00:00:00:01 claims 10.0.0.100" }, "node n1 sees somebody else with a virtual address: 02:00:00:00:00:01 claims 10.0.0.100"},
 		"different lists":        {func(m []admin.Member) { m[1].VIP.Addresses = []string{vipA} }, "nodes were started with different virtual addresses: n1 10.0.0.100/24@eth0,2001:db8::100/64@eth0; n2 10.0.0.100/24@eth0; n3"},
 		"another order":          {func(m []admin.Member) { m[1].VIP.Addresses = []string{vipB, vipA} }, ""},
 		"another interface":      {func(m []admin.Member) { m[1].VIP.Addresses = []string{"10.0.0.100/24@ens3", "2001:db8::100/64@ens3"} }, ""},
@@ -228,6 +228,21 @@ func TestHolderProblems(t *testing.T) {
 		"where nobody looks": {func(m []admin.Member) {
 			m[1].VIP.Warnings = []string{"10.0.0.100/24@lo is to be held on a loopback interface"}
 		}, "node n2: virtual address 10.0.0.100/24@lo is to be held on a loopback interface"},
+		"only programs, and all have failed": {func(m []admin.Member) {
+			for i := range m {
+				m[i].VIP = &admin.VIPStatus{Reason: "the hook has failed: exit status 1"}
+			}
+			m[2].Reachable, m[1].VIP.Reason = false, ""
+		}, "no node that answers has the virtual address by its --vip-hook: clients may not reach it (n1: the hook has failed: exit status 1; n2: not eligible)"},
+		"only programs, one has failed": {func(m []admin.Member) {
+			m[0].VIP, m[1].VIP = &admin.VIPStatus{Reason: "the hook has failed: exit status 1"}, &admin.VIPStatus{Holds: true, Eligible: true}
+			m[2].VIP = &admin.VIPStatus{Eligible: true}
+		}, ""},
+		"only programs, nobody has begun": {func(m []admin.Member) {
+			for i := range m {
+				m[i].VIP = &admin.VIPStatus{Eligible: true}
+			}
+		}, ""},
 		"one without is silent": {func(m []admin.Member) { m[2].VIP, m[2].Reachable = nil, false }, ""},
 		"all are silent": {func(m []admin.Member) {
 			for i := range m {

@@ -20,6 +20,7 @@ type leadership struct {
 	over      chan struct{} // closed when all duties have returned
 	before    reign         // whom it follows
 	planned   bool          // the one before handed over
+	sessions  int           // assignments here when the term began: nothing of the barrier's is in it
 	probation probation     // of new members; under Node.admitting
 }
 
@@ -44,7 +45,7 @@ func (n *Node) followTerms(ctx context.Context) {
 
 // beginTerm starts a term's work; before is when the last term's duties are over.
 func (n *Node) beginTerm(ctx context.Context, before <-chan struct{}) chan struct{} {
-	l := &leadership{term: n.currentTerm(), ready: make(chan struct{}), committer: newCommitter(n), over: make(chan struct{}), probation: probation{}}
+	l := &leadership{term: n.currentTerm(), ready: make(chan struct{}), committer: newCommitter(n), over: make(chan struct{}), probation: probation{}, sessions: n.state.Len()}
 	l.before, l.planned = n.trans.begun(*n.id.Load(), l.term)
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	n.lead.Store(l)
@@ -103,7 +104,7 @@ func (n *Node) runTerm(l *leadership) {
 			f()
 		}()
 	}
-	took := n.succeed(l.before, l.planned, l.term)
+	took := n.succeed(l)
 	for _, f := range n.onElected {
 		run(func() { f(l.ctx, took) })
 	}

@@ -16,8 +16,10 @@ type Succession struct {
 	LastContact time.Time
 	// Contacts has the same of each leader that this node has heard of since its start, by name.
 	Contacts map[string]time.Time
-	// Index is the last entry of earlier terms that changed the state, and Sessions the number of assignments then.
-	Index    uint64
+	// Index is the last entry of earlier terms that changed the state.
+	Index uint64
+	// Sessions is the number of assignments that this node had applied when its term began, before it applied what was left of earlier terms: as many as
+	// when Previous was last heard of, unless it was still applying what it had heard. Without Previous it is the number behind that.
 	Sessions int
 	// Planned: the previous leader has handed over.
 	Planned bool
@@ -30,10 +32,12 @@ func (n *Node) OnElected(f func(ctx context.Context, s Succession)) {
 }
 
 // succeed completes what was known when the term began.
-func (n *Node) succeed(before reign, planned bool, term uint64) Succession {
-	s := Succession{Term: term, PreviousTerm: before.term, LastContact: before.heard, Planned: planned, Contacts: n.trans.contacts(), Index: n.state.Applied(), Sessions: n.state.Len()}
-	if before.leader != "" {
-		s.Previous = nameOf(before.leader)
+func (n *Node) succeed(l *leadership) Succession {
+	s := Succession{Term: l.term, PreviousTerm: l.before.term, LastContact: l.before.heard, Planned: l.planned, Contacts: n.trans.contacts(), Index: n.state.Applied(), Sessions: l.sessions}
+	if l.before.leader == "" { // what it had when it began is what its snapshot has
+		s.Sessions = n.state.Len()
+		return s
 	}
+	s.Previous = nameOf(l.before.leader)
 	return s
 }

@@ -17,7 +17,7 @@ func TestSuccessionOfALeaderToItself(t *testing.T) {
 		t.Errorf("the first leader: %+v", first)
 	}
 	before, planned := g[0].node.trans.begun(raft.ServerID(g[0].node.ID()), first.Term+1)
-	if s := g[0].node.succeed(before, planned, first.Term+1); s.Previous != "n1" || s.PreviousTerm != first.Term || !s.LastContact.IsZero() || s.Planned {
+	if s := g[0].node.succeed(&leadership{before: before, planned: planned, term: first.Term + 1}); s.Previous != "n1" || s.PreviousTerm != first.Term || !s.LastContact.IsZero() || s.Planned {
 		t.Errorf("the next one: %+v", s)
 	}
 }

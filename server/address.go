@@ -204,7 +204,10 @@ func (s *Server) announceAddresses(ctx context.Context) error {
 // onElected holds the addresses for as long as this node leads.
 func (s *Server) onElected(ctx context.Context, from raftnode.Succession) {
 	s.address.before.Store(&from)
-	s.address.Lead(ctx, vip.Tenure{Term: from.Term, Fresh: from.Previous == "", Planned: from.Planned})
+	// A leader before may have found them in use, and never held. What has been held once has a holder for ever, also when it was lost: then nobody is asked,
+	// or each take-over would wait for the answer.
+	fresh := from.Previous == "" || s.state.Operating().Holder == nil
+	s.address.Lead(ctx, vip.Tenure{Term: from.Term, Fresh: fresh, Planned: from.Planned})
 	s.address.end(from.Term)
 	s.balancer.CutAddresses(s.address.ips) // what is left of them here: no client can reach it any more
 }

@@ -18,7 +18,7 @@ const (
 	flawPatience = time.Second
 	// handOverAgain is the pause after a hand-over that failed: nobody may be there who can take over.
 	handOverAgain = 2 * time.Second
-	// announceRounds is how often the addresses are announced when a node answers again, holderAsk apart: the first frames may be lost.
+	// announceRounds is how often the addresses are announced when a node answers again, holderAsk or handOverAgain apart: the first frames may be lost.
 	announceRounds = 3
 )
 
@@ -51,31 +51,17 @@ func (*holderDuty) name() string { return "holder" }
 func (d *holderDuty) look(ctx context.Context) (time.Duration, error) {
 	op := d.state.Operating()
 	self := d.self()
-	if _, out := evacuation(op, d.node); out {
-		return d.move(ctx, "", drainTime, "this node is evacuated")
+	if why, drain := d.must(op, &self); why != "" {
+		wait, err := d.move(ctx, "", drain, why)
+		if ctx.Err() == nil { // nobody can take over, so it goes on; only then, or the hand-over would wait for nodes that do not answer
+			d.question(ctx, op)
+		}
+		return wait, err
 	}
-	if self.disk != "" {
-		return d.move(ctx, "", drainTime, self.disk)
-	}
-	if self.VIP == nil || !self.VIP.Flawed {
-		d.flawed = time.Time{}
-	} else if d.flawed.IsZero() {
-		d.flawed = time.Now()
-	}
-	switch {
-	case self.VIP == nil || self.VIP.Eligible:
-	case !self.VIP.Flawed:
-		return d.move(ctx, "", 0, "this node cannot hold the virtual address: "+self.VIP.Reason)
-	case time.Since(d.flawed) >= flawPatience:
-		return d.move(ctx, "", drainTime, "another node had better hold the virtual address: "+self.VIP.Reason)
-	}
-	if time.Since(d.asked) < holderAsk {
+	reports, at := d.question(ctx, op)
+	if reports == nil {
 		return holderLook, nil
 	}
-	reports, at := d.others(ctx, holderAsk/2)
-	d.asked = time.Now()
-	d.note(op, reports, at)
-	d.meet(ctx, reports)
 	if self.VIP == nil {
 		for i := range reports {
 			if r := &reports[i]; !r.self && r.mayHold(true) == nil {
@@ -91,6 +77,39 @@ func (d *holderDuty) look(ctx context.Context) (time.Duration, error) {
 		return d.move(ctx, to, drainTime, "that node is preferred")
 	}
 	return holderLook, nil
+}
+
+// must says why another node had to lead and hold, whichever can; and how long connections then have to end. Nothing when this one may go on.
+func (d *holderDuty) must(op *fsm.Operating, self *memberReport) (why string, drain time.Duration) {
+	if self.VIP == nil || !self.VIP.Flawed {
+		d.flawed = time.Time{}
+	} else if d.flawed.IsZero() {
+		d.flawed = time.Now()
+	}
+	switch _, out := evacuation(op, d.node); {
+	case out:
+		return "this node is evacuated", drainTime
+	case self.disk != "":
+		return self.disk, drainTime
+	case self.VIP == nil || self.VIP.Eligible:
+	case !self.VIP.Flawed:
+		return "this node cannot hold the virtual address: " + self.VIP.Reason, 0
+	case time.Since(d.flawed) >= flawPatience:
+		return "another node had better hold the virtual address: " + self.VIP.Reason, drainTime
+	}
+	return "", 0
+}
+
+// question asks the other nodes, unless it has done so a moment ago, and does with their answers what is to be done whether this node may go on or not.
+func (d *holderDuty) question(ctx context.Context, op *fsm.Operating) (reports []memberReport, at time.Time) {
+	if time.Since(d.asked) < holderAsk {
+		return nil, time.Time{}
+	}
+	reports, at = d.others(ctx, holderAsk/2)
+	d.asked = time.Now()
+	d.note(op, reports, at)
+	d.meet(ctx, reports)
+	return reports, at
 }
 
 // move is no failure of the duty when nobody can take over: then things stay as they are. The log has each reason once, when it is there still at the second

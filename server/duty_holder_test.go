@@ -126,6 +126,35 @@ func TestHealIsAnnounced(t *testing.T) {
 	})
 }
 
+// TestHealIsAnnouncedByWhoOughtNotToHold: it holds all the same, as long as nobody can take over. A listener that no node can bind, say, is there for long.
+func TestHealIsAnnouncedByWhoOughtNotToHold(t *testing.T) {
+	for name, fault := range map[string]func(*holderStage){
+		"it has a flaw": func(s *holderStage) {
+			s.nodes[0].VIP = &addressReport{Status: vip.Status{Holds: true, Reason: "listener web is not bound", Flawed: true}}
+		},
+		"it is evacuated":  func(s *holderStage) { s.op.Evacuated = []fsm.Evacuation{{Node: "n1"}} },
+		"its disk is full": func(s *holderStage) { s.nodes[0].disk = "its disk is full" },
+		"its link was down": func(s *holderStage) {
+			s.nodes[0].VIP = &addressReport{Status: vip.Status{Reason: "interface eth0 is down"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newHolderStage()
+				s.fail = errNoSuccessor
+				s.set(func() { fault(s); s.nodes[2].reachable = false })
+				if s.after(t, time.Minute); s.announced != 0 {
+					t.Errorf("announced %d times before anything has healed", s.announced)
+				}
+				s.set(func() { s.nodes[2].reachable = true })
+				if moves := s.after(t, time.Minute); s.announced != announceRounds || strings.Count(moves, "in") < 25 {
+					t.Errorf("announced %d times, want %d; moved %q", s.announced, announceRounds, moves)
+				}
+			})
+		})
+	}
+}
+
 // TestFlawForAMoment: a new listener takes a moment to be bound. The address does not move for that.
 func TestFlawForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,6 +21,7 @@ type testLink struct {
 	mu      sync.Mutex
 	keepers []*testKeeper
 	story   []string // what the keepers did, in order
+	foreign string   // the link-layer address of a machine that is none of ours and has the address; empty: there is none
 }
 
 // testKeeper is one node's machine.
@@ -141,7 +142,16 @@ func (k *testKeeper) Drop(_ context.Context, linger time.Duration) error {
 
 func (k *testKeeper) Announce(context.Context) error { return nil }
 func (k *testKeeper) Probe(context.Context, time.Duration) ([]vip.Claim, error) {
-	return nil, nil
+	k.link.mu.Lock()
+	defer k.link.mu.Unlock()
+	if k.holds && k.until > vip.Now() {
+		return nil, errors.New("the addresses are held or prepared")
+	}
+	if k.link.tell(k, "asks"); k.link.foreign == "" {
+		return nil, nil
+	}
+	a, err := vip.ParseAddress("192.0.2.100/24@eth0")
+	return []vip.Claim{{Address: a, Hardware: k.link.foreign}}, err
 }
 func (k *testKeeper) Events() <-chan vip.Event { return k.events }
 func (k *testKeeper) Close() error {
@@ -199,6 +209,49 @@ func wantHandOver(t *testing.T, story []string, from, to string) {
 	want := []string{to + " prepares", from + " relays to " + to, to + " takes", from + " drops, linger 2s"}
 	if !slices.Equal(story, want) {
 		t.Errorf("the story of the hand-over\n  %s\nwant\n  %s", strings.Join(story, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+// TestForeignAddressIsNotTakenByTheNextLeader: the one before has asked, and has not held. The next one must ask too; once somebody has held nobody asks any more.
+func TestForeignAddressIsNotTakenByTheNextLeader(t *testing.T) {
+	link := &testLink{foreign: "02:00:00:00:00:99"}
+	g := startGroup(t, 3, func(c *Config) { c.Timing = "wan" }, link.join)
+	refuses := func(not string) string {
+		t.Helper()
+		var name string
+		eventually(t, "a leader asks the link, and is told that another machine has the address", func() error {
+			story := link.since(0)
+			if slices.ContainsFunc(story, func(step string) bool { return strings.HasSuffix(step, " takes") }) {
+				t.Fatalf("what another machine has is taken: %v", story)
+			}
+			for _, s := range g.servers {
+				asks := func(step string) bool { return step == s.config.Name+" asks" }
+				if name = s.config.Name; name != not && s.node.Info().Role == "leader" && slices.ContainsFunc(story, asks) && s.address.Status().Conflict != "" {
+					return nil
+				}
+			}
+			return fmt.Errorf("nobody but %q does: %v", not, story)
+		})
+		return name
+	}
+	first := refuses("")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := (adminNode{g.byName(first)}).Transfer(ctx, g.other(first).config.Name); err != nil {
+		t.Fatal(err)
+	}
+	refuses(first)
+	link.mu.Lock()
+	link.foreign = ""
+	link.mu.Unlock()
+	holder := link.holder(t, g)
+	steps := len(link.since(0))
+	if err := (adminNode{g.byName(holder)}).Transfer(ctx, g.other(holder).config.Name); err != nil {
+		t.Fatal(err)
+	}
+	link.holder(t, g, holder)
+	if story := link.since(steps); slices.ContainsFunc(story, func(s string) bool { return strings.HasSuffix(s, " asks") }) {
+		t.Errorf("a take-over waits for the answer to a question: %v", story)
 	}
 }
 

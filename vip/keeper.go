@@ -44,7 +44,7 @@ type Hop struct {
 // Claim is somebody else on the link who says that an address is his.
 type Claim struct {
 	Address Address
-	// Hardware is the link-layer address, as in 02:00:00:00:00:01.
+	// Hardware is the link-layer address, as in 02:00:00:00:00:01; empty: that of this machine.
 	Hardware string
 }
 
@@ -54,7 +54,7 @@ type EventKind int
 // The kinds of events.
 const (
 	EventDropped  EventKind = iota // the addresses went without Drop: the deadline passed
-	EventConflict                  // Claim: somebody else claims an address that this machine holds; it has been announced again
+	EventConflict                  // Claim: somebody else claims an address that this machine holds, and it is announced again; or has configured on this machine what it does not hold
 	EventLinkDown                  // Interface cannot carry traffic
 	EventLinkUp                    // it can again; held addresses have been announced again
 	EventLost                      // the guard process ended; a new one is started, which holds nothing

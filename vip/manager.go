@@ -47,6 +47,8 @@ const (
 	probeWait = 200 * time.Millisecond
 	// probeAgain is the pause between two looks at an address that somebody else has.
 	probeAgain = time.Second
+	// probeTries is how often a question that fails is asked: what cannot be asked at all must not keep the addresses from clients.
+	probeTries = 3
 	// lingering is how long connections are relayed after a hand-over: clients have heard of the new holder long before.
 	lingering = 2 * time.Second
 	// faultShown is how long the status shows a fault of the Keeper to a node that does not lead any more: it cannot learn whether the fault is over but by being given the addresses again.
@@ -109,6 +111,7 @@ func (m *Manager) Close() error {
 
 // Lead holds the addresses until ctx, the term, ends, or the Manager is closed. It returns when they are dropped and ctx has ended.
 func (m *Manager) Lead(ctx context.Context, t Tenure) {
+	q := question{open: t.Fresh && m.Prepared() == ""} // for a holder: then there has been one
 	m.mu.Lock()
 	m.tenure, m.prepared, m.leaving, m.over = &t, "", nil, make(chan struct{})
 	if m.s.Now().Sub(m.faulted) >= faultShown { // of a tenure before: it says nothing of this one
@@ -122,18 +125,21 @@ func (m *Manager) Lead(ctx context.Context, t Tenure) {
 		}
 		m.leave()
 	}()
-	for fresh := t.Fresh; ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		var wait time.Duration
 		if m.isShut() {
 			<-ctx.Done()
 			return
 		}
-		if fresh {
-			if fresh = m.taken(ctx); fresh {
+		switch {
+		case !q.open:
+			wait = m.renew(ctx, t, asked)
+		case m.cannot() != nil: // by a link that is down nobody would hear the question
+			wait = m.s.Every
+		default:
+			if m.probe(ctx, &q); q.open {
 				wait = probeAgain
 			}
-		} else {
-			wait = m.renew(ctx, t, asked)
 		}
 		pause := time.NewTimer(wait)
 		select {
@@ -145,14 +151,25 @@ func (m *Manager) Lead(ctx context.Context, t Tenure) {
 	}
 }
 
-// taken tells whether somebody on the links has an address: then it is not taken, because clients would reach both.
-func (m *Manager) taken(ctx context.Context) bool {
+// question is what the links are asked before the first taking. It is open until nobody has an address, or it cannot be asked.
+type question struct {
+	open   bool
+	failed int // how often it could not be asked
+}
+
+// probe asks the links whether somebody has an address: then it is not taken, because clients would reach both.
+func (m *Manager) probe(ctx context.Context, q *question) {
 	m.keeper.Lock()
 	claims, err := m.s.Keeper.Probe(ctx, probeWait)
 	m.keeper.Unlock()
-	if err != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && len(claims) == 0 {
 		m.say("the links cannot be asked who has the virtual address: "+err.Error(), slog.LevelWarn)
-		return false // Hold will find the same fault, and says it again
+		q.failed++
+		q.open = q.failed < probeTries
+		return
 	}
 	var used []string
 	for _, c := range claims {
@@ -163,7 +180,7 @@ func (m *Manager) taken(ctx context.Context) bool {
 		slices.Sort(used)
 		m.say("the virtual address "+strings.Join(slices.Compact(used), ", ")+"; none is taken before nobody answers any more", slog.LevelError)
 	}
-	return len(used) > 0
+	q.open = len(used) > 0
 }
 
 // questions bounds how many times the lease is asked for at once. One question that is lost or late must not cost the lease: the next is on its way already.

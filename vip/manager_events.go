@@ -1,5 +1,10 @@
 package vip
 
+import (
+	"fmt"
+	"log/slog"
+)
+
 // listen takes the Keeper's events until it is closed.
 func (m *Manager) listen() {
 	defer close(m.done)
@@ -20,7 +25,11 @@ func (m *Manager) event(e Event) {
 			return
 		}
 		m.conflict(e.Claim)
-		m.log.Error("somebody else claims the virtual address; it has been announced again", "address", e.Claim.Address.IP(), "hardware", e.Claim.Hardware)
+		if e.Claim.Hardware == "" { // told of again and again
+			m.say(fmt.Sprintf("the virtual address %s is configured on this machine, and not by Holdfast: clients may reach it here while another node holds it; take it out of the network configuration", e.Claim.Address.IP()), slog.LevelError)
+			return
+		}
+		m.log.Error("somebody else claims the virtual address; it is announced again", "address", e.Claim.Address.IP(), "hardware", e.Claim.Hardware)
 		return
 	case EventRestored:
 		m.log.Error("somebody took a virtual address off this machine; it is put back", "what", e.Text)

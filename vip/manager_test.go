@@ -22,6 +22,7 @@ type machine struct {
 	linger time.Duration
 	claims []Claim
 	err    error
+	deaf   error // of Probe
 	calls  []string
 	events chan Event
 	slow   time.Duration // what Relay takes
@@ -96,8 +97,12 @@ func (k *machine) Announce(context.Context) error {
 func (k *machine) Probe(context.Context, time.Duration) ([]Claim, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.now() {
+		k.note("refused")
+		return nil, errors.New("the addresses are held or prepared")
+	}
 	k.note("probe")
-	return k.claims, nil
+	return k.claims, k.deaf
 }
 
 func (k *machine) Events() <-chan Event { return k.events }
@@ -297,6 +302,67 @@ func TestNobodyElseMayHaveTheAddressAtFirst(t *testing.T) {
 		s.wantHeld(t, conflictShown, true)
 		if c := s.Status().Conflict; c != "" {
 			t.Errorf("a minute later the status still says %q", c)
+		}
+	})
+}
+
+// TestNobodyIsAskedByADeadLink: an answer could not come, and the only question would be used up.
+func TestNobodyIsAskedByADeadLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.kept.events <- Event{Kind: EventLinkDown, Interface: "eth0"}
+		synctest.Wait()
+		end := s.lead(Tenure{Term: 1, Fresh: true})
+		defer end()
+		s.wantHeld(t, 5*time.Second, false)
+		if did := s.kept.did(); did != "" {
+			t.Errorf("while the link is down the machine did %q", did)
+		}
+		s.kept.set(func() { s.kept.claims = []Claim{{Address: s.s.Addresses[0], Hardware: "02:00:00:00:00:09"}} })
+		s.kept.events <- Event{Kind: EventLinkUp, Interface: "eth0"}
+		s.wantHeld(t, 5*probeAgain, false)
+		s.kept.set(func() { s.kept.claims = nil })
+		s.wantHeld(t, probeAgain+time.Millisecond, true)
+	})
+}
+
+// TestQuestionThatFailsIsAskedAgain: the guard process may have ended, a link may have gone down right now. But what cannot be asked at all must not leave clients without the address.
+func TestQuestionThatFailsIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.kept.set(func() { s.kept.deaf = errors.New("the guard process has ended") })
+		end := s.lead(Tenure{Term: 1, Fresh: true})
+		s.wantHeld(t, 10*time.Millisecond, false)
+		s.kept.set(func() {
+			s.kept.deaf, s.kept.claims = nil, []Claim{{Address: s.s.Addresses[0], Hardware: "02:00:00:00:00:09"}}
+		})
+		s.wantHeld(t, 5*probeAgain, false)
+		s.kept.set(func() { s.kept.deaf = errors.New("it is deaf in part") })
+		s.wantHeld(t, 5*probeAgain, false) // who has answered has
+		end()
+		s.kept.set(func() { s.kept.claims = nil })
+		s.kept.did()
+		end = s.lead(Tenure{Term: 2, Fresh: true})
+		defer end()
+		s.wantHeld(t, probeTries*probeAgain, true)
+		if did := s.kept.did(); did != "probe probe probe take" {
+			t.Errorf("the machine did %q", did)
+		}
+	})
+}
+
+// TestPreparedNodeAsksNobody: somebody has held, or it would not be prepared; and it would hear itself.
+func TestPreparedNodeAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		if _, err := s.Prepare(t.Context(), "n1", time.Second); err != nil {
+			t.Fatal(err)
+		}
+		end := s.lead(Tenure{Term: 2, Fresh: true})
+		defer end()
+		s.wantHeld(t, 5*time.Millisecond, true)
+		if did := s.kept.did(); did != "prepare take" {
+			t.Errorf("the machine did %q", did)
 		}
 	})
 }

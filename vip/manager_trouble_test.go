@@ -162,6 +162,25 @@ func TestOtherEndOfAHandOverIsNoConflict(t *testing.T) {
 	})
 }
 
+// TestAddressThatIsConfiguredHere by somebody else is shown by a node that does not hold it, and not said to be announced.
+func TestAddressThatIsConfiguredHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		var log strings.Builder
+		s.log = slog.New(slog.NewTextHandler(&log, nil))
+		for range 3 {
+			s.kept.events <- Event{Kind: EventConflict, Claim: Claim{Address: s.s.Addresses[0]}}
+			synctest.Wait()
+		}
+		if c := s.Status().Conflict; c != "10.0.0.100 is also claimed by another program on this machine" {
+			t.Errorf("the status says %q", c)
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "10.0.0.100 is configured on this machine, and not by Holdfast") || strings.Contains(got, "announced") {
+			t.Errorf("logged:\n%s", got)
+		}
+	})
+}
+
 // TestClosedManagerLeavesTheKeeperAlone: a node that stops goes on leading for a moment.
 func TestClosedManagerLeavesTheKeeperAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -52,7 +52,7 @@ func (s *Server) respond(out, packet []byte, from netip.Addr, t transport) (answ
 	switch allowed {
 	case pass:
 		x.add(m, s.fill(m, x.version))
-		s.fitUDP(m, x, t)
+		s.fit(m, x, t)
 	case slip:
 		m.Truncated = true
 		x.add(m, nil)
@@ -69,8 +69,12 @@ func (s *Server) respond(out, packet []byte, from netip.Addr, t transport) (answ
 	return answer
 }
 
-func (s *Server) fitUDP(m *wire.Msg, x extension, t transport) {
-	if t == udp && fit(m, x.size) {
+// fit has m take no more than its transport lets through. By TCP that is what the length before a message can say.
+func (s *Server) fit(m *wire.Msg, x extension, t transport) {
+	switch {
+	case t == tcp:
+		fit(m, wire.MaxMsgSize)
+	case fit(m, x.size):
 		s.metrics.truncated.Inc()
 	}
 }

@@ -3,6 +3,7 @@ package dns
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -71,6 +72,34 @@ func TestPipelining(t *testing.T) {
 	}
 	if err := <-sent; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnswerLongerThanAMessage: a thousand listeners on three nodes, whose names have the same protocol. What does not fit into 64 KiB is left out and the
+// answer says so; the connection can be used further.
+func TestAnswerLongerThanAMessage(t *testing.T) {
+	v := threeNodes()
+	for i := range v.Nodes {
+		v.Nodes[i].Live = true
+	}
+	v.Services = nil
+	for i := range 1000 {
+		v.Services = append(v.Services, Service{Name: fmt.Sprintf("s%d", i), Protocol: "http", Port: uint16(10_000 + i)})
+	}
+	c := dialTCP(t, serve(t, Options{View: groupOf(v).view}))
+	long := query("_http._tcp."+testZone, wire.TypeSRV)
+	long.SetEdns0(1232, false)
+	for range 2 {
+		if _, err := c.Write(append(framed(packed(t, long)), framed(packed(t, plain()))...)); err != nil {
+			t.Fatal(err)
+		}
+		m := readFrame(t, c)
+		if !m.Truncated || m.Id != long.Id || m.IsEdns0() == nil || len(m.Answer) < 1000 || len(m.Answer) >= 3*len(v.Services) {
+			t.Errorf("truncated %v, id %d, %d records", m.Truncated, m.Id, len(m.Answer))
+		}
+		if m = readFrame(t, c); m.Truncated || len(m.Answer) != 3 {
+			t.Errorf("the answer behind it: %s", m)
+		}
 	}
 }
 

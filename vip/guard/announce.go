@@ -31,15 +31,63 @@ type announcer struct {
 	// asked: an announcement waits for its turn, so another one would say the same.
 	asked    bool
 	failed   bool
-	defended map[netip.Addr]vip.Deadline
-	mended   vip.Deadline // when the parent was last told that somebody took addresses off
+	defended map[netip.Addr]vip.Deadline // when each address was announced because of a claim
+	owed     map[netip.Addr]vip.Deadline // when it will be, for claims that came too soon after that
+	told     map[netip.Addr]vip.Deadline // when the parent was told of a claim
+	mended   vip.Deadline                // when the parent was last told that somebody took addresses off
 }
 
 // begin starts the schedule anew.
 func (a *announcer) begin(now vip.Deadline) { a.begun, a.round, a.at = now, 0, now }
 
 // stop ends the schedule.
-func (a *announcer) stop() { a.at, a.defended = 0, nil }
+func (a *announcer) stop() { a.at, a.defended, a.owed, a.told = 0, nil, nil, nil }
+
+// claimed takes note of a claim and tells whether it is to be answered now. Later, if it comes too soon: clients go by what they hear last.
+func (a *announcer) claimed(ip netip.Addr, now vip.Deadline) bool {
+	if a.defended == nil {
+		a.defended, a.owed = map[netip.Addr]vip.Deadline{}, map[netip.Addr]vip.Deadline{}
+	}
+	if last, ok := a.defended[ip]; ok && now.Sub(last) < defendEvery {
+		a.owed[ip] = last.After(defendEvery)
+		return false
+	}
+	delete(a.owed, ip)
+	a.defended[ip] = now
+	return true
+}
+
+// worthTelling tells whether the parent is to be told of a claim, and has not been a moment ago.
+func (a *announcer) worthTelling(ip netip.Addr, now vip.Deadline) bool {
+	if last, ok := a.told[ip]; ok && now.Sub(last) < defendEvery {
+		return false
+	}
+	if a.told == nil {
+		a.told = map[netip.Addr]vip.Deadline{}
+	}
+	a.told[ip] = now
+	return true
+}
+
+// defence is when the next claim that came too soon is to be answered; 0: none waits.
+func (a *announcer) defence() (next vip.Deadline) {
+	for _, at := range a.owed {
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	return next
+}
+
+// overdue tells whether claims have waited long enough, and counts them as answered.
+func (a *announcer) overdue(now vip.Deadline) (some bool) {
+	for ip, at := range a.owed {
+		if now >= at && a.claimed(ip, now) {
+			some = true
+		}
+	}
+	return some
+}
 
 // due tells whether one is due, and goes on to the next one behind now.
 func (a *announcer) due(now vip.Deadline) bool {
@@ -98,16 +146,18 @@ func (w *warden) event(ev vip.Event) {
 	now := w.now()
 	switch ev.Kind {
 	case vip.EventConflict:
-		ip := ev.Claim.Address.IP()
-		// Who only prepares hears the holder. Who relays hears the successor announce, and must not call the clients back.
-		if last, ok := w.announcer.defended[ip]; w.mode != held || w.relaying || ok && now.Sub(last) < defendEvery {
+		switch here := ev.Claim.Hardware == ""; {
+		case here && w.mode != idle: // it is ours, or about to be
+			return
+		case here:
+		case w.mode != held || w.relaying: // Who only prepares hears the holder. Who relays hears the successor announce, and must not call the clients back.
+			return
+		case w.announcer.claimed(ev.Claim.Address.IP(), now):
+			w.announce(0)
+		}
+		if !w.announcer.worthTelling(ev.Claim.Address.IP(), now) {
 			return
 		}
-		if w.announcer.defended == nil {
-			w.announcer.defended = map[netip.Addr]vip.Deadline{}
-		}
-		w.announcer.defended[ip] = now
-		w.announce(0)
 	case vip.EventLinkUp:
 		if w.mode == held {
 			w.mend(now) // the kernel takes IPv6 addresses off an interface that goes down

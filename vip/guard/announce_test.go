@@ -63,6 +63,74 @@ func TestForeignClaimsAreAnswered(t *testing.T) {
 	})
 }
 
+// TestTheLastClaimIsAnswered: who claims an address says so twice, as we do, and clients go by what they hear last. An answer to the first alone would leave them there.
+func TestTheLastClaimIsAnswered(t *testing.T) {
+	claim := vip.Event{Kind: vip.EventConflict, Claim: vip.Claim{Address: testAddresses[0], Hardware: "02:00:00:00:00:09"}}
+	twice := func(b *bubble) {
+		b.events <- claim
+		b.sleep(300 * ms)
+		b.events <- claim
+	}
+	for name, c := range map[string]struct {
+		then func(b *bubble)
+		want []string
+	}{
+		"nothing else happens": {func(*bubble) {}, []string{"2000 announce", "3000 announce"}},
+		"the addresses go":     {func(b *bubble) { b.do(kindDrop, encodeTime(0*ms)) }, []string{"2000 announce", "2300 remove"}},
+		"they go to a successor": {func(b *bubble) {
+			b.do(kindRelay, appendHops(nil, []vip.Hop{testHop}))
+			b.sleep(2 * time.Second)
+			b.do(kindRelay, appendHops(nil, nil))
+		}, []string{"2000 announce"}},
+		"one more comes in time": {func(b *bubble) { b.sleep(600 * ms); b.events <- claim }, []string{"2000 announce", "3000 announce"}},
+		"one more comes later":   {func(b *bubble) { b.sleep(800 * ms); b.events <- claim }, []string{"2000 announce", "3000 announce", "4000 announce"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(b *bubble) {
+				b.do(kindHold, in(10*time.Second))
+				b.sleep(2 * time.Second)
+				twice(b)
+				c.then(b)
+				b.sleep(4 * time.Second)
+				b.want(b.did("add", "relay")[8:], c.want...)
+			})
+		})
+	}
+}
+
+// TestAddressThatIsConfiguredHere by somebody else: a node that waits for its turn tells of it, or nobody learns why clients reach two machines. What it has, or
+// is about to have, itself is nothing to tell of.
+func TestAddressThatIsConfiguredHere(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		here := vip.Event{Kind: vip.EventConflict, Claim: vip.Claim{Address: testAddresses[0]}}
+		told := func(when string, n int) {
+			t.Helper()
+			if notes := b.told(); len(notes) != n || n > 0 && (notes[n-1].Claim != here.Claim || notes[n-1].gone) {
+				t.Errorf("%s: told %+v, want %d", when, notes, n)
+			}
+		}
+		b.events <- here
+		told("idle", 1)
+		for range 50 {
+			b.events <- here
+			b.sleep(10 * ms)
+		}
+		told("again and again", 1)
+		b.sleep(time.Second)
+		b.events <- here
+		told("later", 2)
+		b.do(kindPrepare, in(time.Second))
+		b.sleep(2 * defendEvery / 3)
+		b.events <- here
+		told("prepared", 2)
+		b.do(kindHold, in(10*time.Second))
+		b.sleep(2 * defendEvery)
+		b.events <- here
+		told("held", 2)
+		b.want(b.did("add", "silence", "hops", "announce"))
+	})
+}
+
 // TestSuccessorIsNotContradicted: a holder that relays hears its successor announce the addresses, as it should. An answer would call the clients back.
 func TestSuccessorIsNotContradicted(t *testing.T) {
 	inBubble(t, func(b *bubble) {

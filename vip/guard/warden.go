@@ -129,6 +129,9 @@ func (w *warden) tick() {
 	if w.mode == held && w.announcer.due(now) {
 		w.announce(0)
 	}
+	if w.mode == held && w.announcer.overdue(now) {
+		w.announce(0) // without a word to the parent, which knows of the first
+	}
 	if w.lingerTo != 0 && now >= w.lingerTo {
 		w.endRelay()
 	}
@@ -158,6 +161,7 @@ func (w *warden) next() vip.Deadline {
 	}
 	if w.mode == held {
 		earliest(w.announcer.at)
+		earliest(w.announcer.defence())
 	}
 	earliest(w.lingerTo)
 	earliest(w.unsilenceAt)
@@ -403,6 +407,9 @@ func (w *warden) relay(id uint32, to []vip.Hop) {
 	if to == nil && !w.relaying {
 		w.answer(id, answer{})
 		return
+	}
+	if to != nil {
+		clear(w.announcer.owed) // an answer would call the clients back from the successor
 	}
 	w.relaying, w.lingerTo = to != nil, 0
 	w.errands.add(func() error { return w.machine.Relay(to) }, func(err error) {

@@ -53,7 +53,8 @@ func (k *Kernel) Announce() error {
 const probes = 3
 
 // Probe asks the links who has the addresses, three times within wait, and gives everybody who says so. It returns early when each address has been claimed.
-// Nobody who hears the question learns anything from it. It is an error while the addresses are held openly: this machine would be asked itself.
+// Nobody who hears the question learns anything from it. It is an error while the addresses are held openly: this machine would be asked itself; and when no
+// question could be sent at all. Who cannot be asked by one interface of several has not answered.
 func (k *Kernel) Probe(ctx context.Context, wait time.Duration) ([]vip.Claim, error) {
 	heard, leave := k.subscribers.join()
 	defer leave()
@@ -78,8 +79,8 @@ func (k *Kernel) Probe(ctx context.Context, wait time.Duration) ([]vip.Claim, er
 			if asked++; asked > probes {
 				continue
 			}
-			if missing, err = k.ask(claims); err != nil {
-				return claims, err
+			if missing, err = k.ask(claims); err != nil && len(claims) == 0 {
+				return nil, err
 			}
 		case c := <-heard:
 			claims = k.note(claims, c)
@@ -103,10 +104,13 @@ func (k *Kernel) ask(claims []vip.Claim) (int, error) {
 	for _, p := range k.ports {
 		if err := k.find(p); err != nil {
 			errs = append(errs, err)
+		} else if !p.up && !p.quiet {
+			errs = append(errs, fmt.Errorf("interface %s cannot carry traffic", p.name))
 		}
 	}
+	sent := 0
 	for _, a := range k.addrs {
-		if a.port.quiet || a.port.index == 0 || hasClaim(claims, a.Address) {
+		if !a.port.answers() || hasClaim(claims, a.Address) {
 			continue
 		}
 		frame, err := probe(a.IP(), a.port.mac)
@@ -115,10 +119,18 @@ func (k *Kernel) ask(claims []vip.Claim) (int, error) {
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("ask for %s: %w", a.Address, err))
+		} else {
+			sent++
 		}
+	}
+	if sent > 0 {
+		return k.openClaims(claims), nil
 	}
 	return k.openClaims(claims), errors.Join(errs...)
 }
+
+// answers tells whether a question by the interface can be answered.
+func (p *port) answers() bool { return !p.quiet && p.index != 0 && p.up }
 
 func (k *Kernel) unclaimed(claims []vip.Claim) int {
 	k.mu.Lock()
@@ -129,7 +141,7 @@ func (k *Kernel) unclaimed(claims []vip.Claim) int {
 func (k *Kernel) openClaims(claims []vip.Claim) int {
 	n := 0
 	for _, a := range k.addrs {
-		if !a.port.quiet && !hasClaim(claims, a.Address) {
+		if a.port.answers() && !hasClaim(claims, a.Address) {
 			n++
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/holdfast-lb/holdfast/vip"
 )
 
@@ -40,4 +42,32 @@ func TestAskChangesNothing(t *testing.T) {
 	}
 	in(t, l.a, k.Remove)
 	ask(0, both...)
+}
+
+// TestOneInterfaceThatIsDown is not asked by, and keeps nobody from being asked by the others: who has an address there would be taken for nobody.
+func TestOneInterfaceThatIsDown(t *testing.T) {
+	l := newLAN(t)
+	a := kernel(t, l.a, both...)
+	in(t, l.a, func() error { return a.Add(MaxLifetime) })
+	in(t, l.b, func() error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "eth1"
+		return l.b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs})
+	})
+	b := kernel(t, l.b, append([]string{"10.8.0.100/24@eth1"}, both...)...)
+	ask := func() (claims []vip.Claim, err error) {
+		l.b.Do(func() { claims, err = b.Probe(t.Context(), time.Second) })
+		return claims, err
+	}
+	if claims, err := ask(); err != nil || len(claims) != 2 {
+		t.Errorf("%v, %v: want both claims", claims, err)
+	}
+	in(t, l.a, a.Remove)
+	if claims, err := ask(); err != nil || len(claims) != 0 {
+		t.Errorf("%v, %v: want none", claims, err)
+	}
+	l.b.LinkDown()
+	if _, err := ask(); err == nil {
+		t.Error("asked by links that are down")
+	}
 }

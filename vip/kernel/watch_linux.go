@@ -19,10 +19,13 @@ import (
 // A claim that comes sooner is told of when the time is over.
 const conflictEvery = 250 * time.Millisecond
 
+// hereEvery is how often an address is told of that somebody else has configured on this machine, as long as it is there.
+const hereEvery = 20 * time.Second
+
 // Watch tells f what happens to the addresses and their interfaces, one event after the other, until ctx ends; then it gives the context's error. It tells
 //
 //   - EventConflict when a frame of another machine claims an address that this machine holds and has not silenced, at most once per conflictEvery and
-//     address; and when somebody on this machine adds an address that is not held (Hardware is then empty);
+//     address; and when somebody on this machine adds an address that is not held (Hardware is then empty), and once per hereEvery as long as it is there;
 //   - EventLinkDown when an interface goes down, loses its carrier or is gone, and for those that are so at the start; EventLinkUp when it can carry
 //     traffic again, or has another link-layer address;
 //   - EventDropped when a held address is gone without Remove.
@@ -31,7 +34,7 @@ const conflictEvery = 250 * time.Millisecond
 func (k *Kernel) Watch(ctx context.Context, f func(vip.Event)) error {
 	heard, leave := k.subscribers.join()
 	defer leave()
-	w := &watch{k: k, tell: f, heard: heard, told: map[*held]time.Time{}, late: map[*held]claim{}}
+	w := &watch{k: k, tell: f, heard: heard, told: map[*held]time.Time{}, late: map[*held]claim{}, here: map[*held]time.Time{}}
 	for {
 		err := w.run(ctx)
 		if ctx.Err() != nil {
@@ -56,6 +59,7 @@ type watch struct {
 	heard <-chan claim
 	told  map[*held]time.Time // of the last conflict
 	late  map[*held]claim     // claims that wait for their time
+	here  map[*held]time.Time // when it was told that somebody else has configured them on this machine
 	down  map[*port]bool      // what was told of the links; nil: nothing yet
 }
 
@@ -108,6 +112,12 @@ func (w *watch) run(ctx context.Context) error {
 		case <-timer.C:
 			for _, c := range w.due() {
 				w.claim(c)
+			}
+			for a, at := range w.here {
+				if time.Since(at) >= hereEvery {
+					w.here[a] = time.Now() // also when it cannot be seen now
+					w.address(note{ip: a.IP()})
+				}
 			}
 		}
 	}
@@ -226,17 +236,20 @@ func (w *watch) address(n note) {
 		if a.IP() != n.ip {
 			continue
 		}
-		there := false
+		there, foreign := false, false // by somebody else, and not what a Remove of ours could not take off
 		for _, o := range all {
-			ip, _ := addrOf(o)
-			there = there || ip == n.ip
+			if ip, _ := addrOf(o); ip == n.ip {
+				there, foreign = true, foreign || !leftover(o)
+			}
 		}
+		delete(w.here, a)
 		switch {
 		case a.have && !there:
 			a.have = false
 			e = vip.Event{Kind: vip.EventDropped, Interface: a.Interface,
 				Text: fmt.Sprintf("%s is no more on this machine: its lifetime ended, its interface went, or somebody took it off", a.Address)}
-		case !k.wanted && there:
+		case !k.wanted && foreign:
+			w.here[a] = time.Now()
 			e = vip.Event{Kind: vip.EventConflict, Interface: a.Interface, Claim: vip.Claim{Address: a.Address},
 				Text: fmt.Sprintf("%s was added to this machine, and not by Holdfast", a.Address)}
 		}
@@ -284,11 +297,14 @@ func ours(mac string) bool {
 	return false
 }
 
-// next is how long until a claim that was kept is due.
+// next is how long until a claim that was kept is due, or an address is to be looked at again.
 func (w *watch) next() time.Duration {
 	wait := time.Hour
 	for a := range w.late {
 		wait = min(wait, time.Until(w.told[a].Add(conflictEvery)))
+	}
+	for _, at := range w.here {
+		wait = min(wait, time.Until(at.Add(hereEvery)))
 	}
 	return max(wait, 0)
 }

@@ -24,3 +24,11 @@ func TestAClaimIsDueOnce(t *testing.T) {
 		t.Errorf("looks again in %v although nothing is left", wait)
 	}
 }
+
+// TestAnAddressThatStaysHereIsLookedAtAgain: the node shows a conflict for a minute after its last sign.
+func TestAnAddressThatStaysHereIsLookedAtAgain(t *testing.T) {
+	w := &watch{k: &Kernel{}, here: map[*held]time.Time{{}: time.Now().Add(-hereEvery / 2)}}
+	if wait := w.next(); wait > hereEvery/2 || wait < hereEvery/4 {
+		t.Errorf("looks again in %v", wait)
+	}
+}
