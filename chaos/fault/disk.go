@@ -2,7 +2,6 @@ package fault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/holdfast-lb/holdfast/chaos/disk"
@@ -30,7 +29,7 @@ func needsDisks(p Place) error {
 		return err
 	}
 	if !p.Disks {
-		return errors.New("needs a scenario whose group has faultyDisks: true")
+		return fmt.Errorf("%w: a scenario whose group has faultyDisks: true", ErrLacks)
 	}
 	return nil
 }

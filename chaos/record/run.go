@@ -94,6 +94,8 @@ type Fault struct {
 	// Healed is false where the fault could not be taken away again; Text says why, or what exactly was done.
 	Healed bool   `json:"healed"`
 	Text   string `json:"text,omitempty"`
+	// Void says why the fault did not happen: it was left out, or could not be injected. It counts for nothing then. Empty: it happened.
+	Void string `json:"void,omitempty"`
 }
 
 // Second is what happened in one second of a run.
@@ -161,6 +163,16 @@ func (r *Run) Requests() (all, failed, refused int) {
 		refused += s.Refused
 	}
 	return all, failed, refused
+}
+
+// Played lists the faults that happened.
+func (r *Run) Played() (list []Fault) {
+	for _, f := range r.Faults {
+		if f.Void == "" {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // Worst gives the longest outage of all faults and the longest wait of one request of the run.

@@ -83,6 +83,9 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := Lacks(s, o.Plan, o.Other); err != nil {
+		return nil, err
+	}
 	p := &player{checks: checks, Options: o, rec: record.New(record.Run{
 		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Commit: o.Commit, Version: o.Version, Replay: o.Replay,
 		Nodes: s.NodeNames(), Instances: s.InstanceNames(), Budget: record.Budget(s.Budget),
@@ -91,6 +94,9 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 		o.Listen(p.rec)
 	}
 	problem := p.play(ctx)
+	if problem == nil && len(o.Plan) > 0 && len(p.rec.Snapshot().Played()) == 0 {
+		problem = fmt.Errorf("none of the %d faults of the plan happened, so the run shows nothing of them", len(o.Plan))
+	}
 	switch {
 	case ctx.Err() != nil:
 		problem = fmt.Errorf("interrupted: %w", context.Cause(ctx))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/chaos/built"
 	"github.com/holdfast-lb/holdfast/chaos/check"
+	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
@@ -199,6 +200,40 @@ func killSomebodyElse(t *testing.T, dir, node string) {
 		}
 	}
 	t.Error("there is no such process")
+}
+
+// TestWhatDidNotHappenIsNotCounted: a fault that finds its target held is in the record as not played.
+func TestWhatDidNotHappenIsNotCounted(t *testing.T) {
+	o := options(t, program, "name: held\nabout: y\nlength: 5s\nload: {rate: 20, newSessions: 10}\nbudget: {refused: 1000}\nfaults:\n  - {name: kill, target: n1, at: 500ms, for: 4s}\n  - {name: freeze, target: n1, at: 1s, for: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	r := play(t, ctx, o)
+	played := r.Played()
+	if r.Verdict != record.Passed || len(played) != 1 || played[0].Name != "kill" || len(r.Faults) != 2 || !strings.Contains(r.Faults[1].Void, "another fault has hold of it") {
+		t.Errorf("%s: %s %+v, faults %+v", r.Verdict, r.Problem, r.Broken(), r.Faults)
+	}
+}
+
+// TestAPlanOfNothing: a run in which none of the faults of its plan happened has not passed.
+func TestAPlanOfNothing(t *testing.T) {
+	o := options(t, program, "name: nothing\nabout: y\nlength: 2s\nload: {rate: 20, newSessions: 10}\nfaults:\n  - {name: unplug, target: n1, at: 500ms, for: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	if r := play(t, ctx, o); r.Verdict != record.Errored || !strings.Contains(r.Problem, "none of the 1 faults of the plan happened") {
+		t.Errorf("%s: %s", r.Verdict, r.Problem)
+	}
+}
+
+// TestWhatIsNotGiven: a plan that needs it is refused before anything is started; one that drew it is not.
+func TestWhatIsNotGiven(t *testing.T) {
+	nowhere := func() (string, error) { return "/bin/false", nil }
+	if _, err := Play(t.Context(), options(t, nowhere, "name: x\nabout: y\nfaults:\n  - {name: other-version, target: n1, at: 1s}\n  - {name: kill, at: 2s}\n")); !errors.Is(err, fault.ErrLacks) || !strings.Contains(err.Error(), "--other") {
+		t.Errorf("%v", err)
+	}
+	o := options(t, nowhere, "name: x\nabout: y\nfaults:\n  - {draw: [other-version, kill], count: 4}\n")
+	if err := Lacks(o.Scenario, o.Scenario.Plan(1), ""); err != nil {
+		t.Errorf("drawn: %v", err)
+	}
 }
 
 // TestUnknownChecks are refused with their place before anything is started.

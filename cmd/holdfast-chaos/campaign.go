@@ -36,6 +36,11 @@ type campaign struct {
 // play plays them all and gives the records, in order. The error is for what could not be played; broken promises are in the records.
 func (c *campaign) play(ctx context.Context) ([]*record.Run, error) {
 	var runs []*record.Run
+	for _, s := range c.scenarios { // before the first is played: what is named does not depend on the seed
+		if err := run.Lacks(s, s.Plan(0), c.other); err != nil {
+			return nil, err
+		}
+	}
 	total := len(c.scenarios) * len(c.seeds)
 	for _, seed := range c.seeds {
 		for _, s := range c.scenarios {
@@ -147,6 +152,9 @@ func (c *campaign) finish(w io.Writer, runs []*record.Run, began time.Time) erro
 	s := summarise(runs)
 	_, _ = fmt.Fprintf(w, "\n%d runs in %s: %d passed, %d broken, %d could not be played; %d sessions, %d requests, %d faults\n",
 		s.Runs, record.Short(time.Since(began)), s.Passed, s.Broken, s.Errors, s.Sessions, s.Requests, s.Faults)
+	if s.NotPlayed > 0 {
+		_, _ = fmt.Fprintf(w, "%d faults of the plans were not played; the reports say why\n", s.NotPlayed)
+	}
 	switch {
 	case broken != nil:
 		_, _ = fmt.Fprintf(w, "what was kept of it: %s\nplay it again:\n%s\n", filepath.Join(c.out, broken.Scenario+"-"+strconv.FormatUint(broken.Seed, 10)), broken.Replay)

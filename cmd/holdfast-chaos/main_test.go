@@ -47,6 +47,7 @@ func TestExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	broken := write(t, dir, "broken.yaml", "name: x\nabout: y\nfaults:\n  - {name: kil, at: 1s}\n")
 	odd := write(t, dir, "odd.yaml", "name: x\nabout: y\nchecks: [nothing-of-the-kind]\n")
+	three := write(t, dir, "ring.yaml", "name: three\nabout: y\nfaults:\n  - {name: ring, at: 1s}\n")
 	same := write(t, dir, "same.yaml", "name: leader-kill\nabout: y\n")
 	program := fakeProgram(t, "holdfast v1 go1 linux/amd64")
 	for _, c := range []struct {
@@ -74,6 +75,8 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"run", "--scenario", broken}, 2, "broken.yaml:4:12: there is no fault \"kil\": did you mean kill?"},
 		{[]string{"run", "--scenario", odd, "--binary", program, "--out", dir + "/odd"}, 2, "odd.yaml:3:1: there is no check"},
 		{[]string{"run", "--scenario", same, "--scenario", "leader-kill"}, 2, "both called leader-kill"},
+		{[]string{"run", "--scenario", "leader-kill", "--scenario", "two-versions", "--binary", program, "--out", dir + "/two"}, 2, "scenario two-versions: fault other-version: it needs what was not given: another build"},
+		{[]string{"run", "--scenario", three, "--binary", program, "--out", dir + "/two"}, 2, "four nodes or more"},
 		{[]string{"run", "--binary", dir + "/nothing"}, 3, "is it the holdfast program?"},
 		{[]string{"run", "--binary", fakeProgram(t, "nginx version: 1")}, 3, "it is not the holdfast program"},
 		{[]string{"run", "--binary", program, "--other", dir + "/nothing"}, 3, "is it the holdfast program?"},
@@ -215,8 +218,9 @@ func TestMinimise(t *testing.T) {
 // TestFaultTable: median and worst over runs.
 func TestFaultTable(t *testing.T) {
 	fault := func(name string, outage time.Duration) record.Fault { return record.Fault{Name: name, Outage: outage} }
+	void := record.Fault{Name: "kill", Void: "another fault has hold of it"}
 	text := faultTable([]*record.Run{
-		{Sessions: 10, Faults: []record.Fault{fault("kill", 100*time.Millisecond), fault("freeze", time.Second)}},
+		{Sessions: 10, Faults: []record.Fault{void, fault("kill", 100*time.Millisecond), fault("freeze", time.Second)}},
 		{Sessions: 20, Faults: []record.Fault{fault("kill", 300*time.Millisecond), fault("kill", 200*time.Millisecond)}},
 	})
 	for _, want := range []string{"| kill | 3 | 200 ms | 300 ms", "| freeze | 1 | 1.00 s", "2 runs, 30 sessions, 0 requests of which 0 failed, 4 faults."} {
