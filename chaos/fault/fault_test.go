@@ -1,10 +1,13 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -307,6 +310,34 @@ func TestBackground(t *testing.T) {
 		if err := heal(t.Context()); !errors.Is(err, failure) || !ended || !after {
 			t.Errorf("%v, ended %v, after %v", err, ended, after)
 		}
+	}
+}
+
+// TestWhatIsDamaged: bytes of a file at that place are changed, none elsewhere; where there is no file, that is said and nothing else is damaged in its place.
+func TestWhatIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, make([]byte, 100), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := func(name string) bool {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		return err == nil && bytes.Equal(data, make([]byte, 100))
+	}
+	write("node.json")
+	order := Order{Amount: 1, Random: rand.New(rand.NewPCG(1, 1))}
+	if name, err := changeFile(dir, "snapshots", order); err == nil || !whole("node.json") {
+		t.Errorf("without a snapshot %q was damaged, %v", name, err)
+	}
+	write("snapshots/1/state.bin")
+	if name, err := changeFile(dir, "snapshots", order); err != nil || name != "snapshots/1/state.bin" || whole(name) || !whole("node.json") {
+		t.Errorf("%q was damaged, %v", name, err)
+	}
+	if name, err := changeFile(dir, "node.json", order); err != nil || name != "node.json" || whole(name) {
+		t.Errorf("%q was damaged, %v", name, err)
 	}
 }
 
