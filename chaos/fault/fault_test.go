@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-lb/holdfast/chaos/disk"
 	"github.com/holdfast-lb/holdfast/chaos/group"
 	"github.com/holdfast-lb/holdfast/chaos/lan"
 	"github.com/holdfast-lb/holdfast/chaos/ledger"
@@ -221,6 +222,20 @@ func TestAbsence(t *testing.T) {
 	two()
 	if f.MayBeDown("n1") {
 		t.Error("n1 has no reason left")
+	}
+}
+
+// TestWhoMayEndForItsDisk: a node goes on while its disk is slow or full, so its end then is noticed; while the disk hangs or fails a sync it may end.
+func TestWhoMayEndForItsDisk(t *testing.T) {
+	for _, fault := range diskFaults() {
+		f := stilled()
+		f.Disks = map[string]*disk.Disk{"n1": {}}
+		if _, err := fault.Inject(t.Context(), f, Order{Target: "n1", Amount: 0.1}); err != nil {
+			t.Fatal(err)
+		}
+		if f.MayBeDown("n1") != fault.Ends {
+			t.Errorf("%s: the node may be down: %v, it may end: %v", fault.Name, f.MayBeDown("n1"), fault.Ends)
+		}
 	}
 }
 
