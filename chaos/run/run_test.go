@@ -96,12 +96,12 @@ func TestAScenarioIsPlayed(t *testing.T) {
 	if len(r.Checks) < 15 || !slices.Equal(r.Nodes, []string{"n1", "n2", "n3"}) || r.Profile != "test" || r.Replay != "again" || r.Scenario != "short" {
 		t.Errorf("%+v", r)
 	}
-	looked, readings := 0, 0
+	looked, readings, positions := 0, 0, 0
 	for _, e := range r.Events {
-		_, _ = fmt.Sscanf(e.Text, "the newest state was read %d times for a session, %d times for the configuration", &looked, &readings)
+		_, _ = fmt.Sscanf(e.Text, "the newest state was read %d times for a session, %d times for the configuration, %d times for how far it is", &looked, &readings, &positions)
 	}
-	if looked < 5 || readings < 5 {
-		t.Errorf("the newest state was read %d times for a session, %d times for the configuration", looked, readings)
+	if looked < 5 || readings < 3 || positions < 3 {
+		t.Errorf("the newest state was read %d times for a session, %d times for the configuration, %d times for how far it is", looked, readings, positions)
 	}
 	if i := slices.IndexFunc(r.Faults, func(f record.Fault) bool { return f.Name == "kill" }); i < 0 || r.Faults[i].Outage == 0 {
 		t.Errorf("the kill of the leader: %+v", r.Faults)
