@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/lan"
 	"github.com/holdfast-lb/holdfast/chaos/load"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 	"github.com/holdfast-lb/holdfast/chaos/stage"
@@ -66,8 +67,9 @@ type player struct {
 	changes atomic.Int64          // that operators have asked for
 
 	mu      sync.Mutex
-	windows []window // of planned hand-overs
-	broken  []string // what no check sees: processes that ended, faults that could not be healed
+	windows []window               // of planned hand-overs
+	broken  []string               // what no check sees: processes that ended, faults that could not be healed
+	dead    map[*proc.Process]bool // those of them that have ended by themselves
 }
 
 // Play plays a scenario and gives its record, which is written to run.json in Dir, too. The record says how it went; the error is for what kept it from being written.
@@ -86,7 +88,7 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	if err := Lacks(s, o.Plan, o.Other); err != nil {
 		return nil, err
 	}
-	p := &player{checks: checks, Options: o, rec: record.New(record.Run{
+	p := &player{checks: checks, Options: o, dead: map[*proc.Process]bool{}, rec: record.New(record.Run{
 		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Commit: o.Commit, Version: o.Version, Replay: o.Replay,
 		Nodes: s.NodeNames(), Instances: s.InstanceNames(), Budget: record.Budget(s.Budget),
 	})}
@@ -151,7 +153,15 @@ func (p *player) play(ctx context.Context) error {
 	p.load.Ledger.Running(false)
 	limited, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
-	return p.judge(limited)
+	err := p.judge(limited)
+	died := false
+	for _, n := range p.stage.Group.Nodes {
+		died = p.ended(n) || died
+	}
+	if died { // while it was judged, which is perhaps why not everything could be
+		p.live()
+	}
+	return err
 }
 
 // set sets the stage.

@@ -183,6 +183,28 @@ func TestAProcessThatEndsByItselfIsNoted(t *testing.T) {
 	}
 }
 
+// TestAProcessThatEndsWhileItIsJudged is a broken promise, although the group cannot be asked everything then.
+func TestAProcessThatEndsWhileItIsJudged(t *testing.T) {
+	o := options(t, program, "name: dies\nabout: y\nlength: 2s\nload: {rate: 20, newSessions: 20}\nchecks: [sessions-stay]\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var once sync.Once
+	o.Listen = func(r *record.Recorder) {
+		r.Listen(func(e record.Event) {
+			if e.Kind == record.Checked && e.Subject == "processes-live" {
+				once.Do(func() { killSomebodyElse(t, o.Dir, "n2") })
+			}
+		})
+	}
+	r, err := Play(ctx, o)
+	if err != nil || r.Verdict != record.Failed {
+		t.Fatalf("%v: %s %s", err, r.Verdict, r.Problem)
+	}
+	if broken := r.Broken(); len(broken) != 1 || broken[0].Name != "processes-live" || broken[0].Count != 1 || !strings.Contains(broken[0].Violations[0], "node n2 has ended by itself") {
+		t.Errorf("%+v", broken)
+	}
+}
+
 // killSomebodyElse ends a node's process behind the back of the run.
 func killSomebodyElse(t *testing.T, dir, node string) {
 	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
