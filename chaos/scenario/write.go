@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/fault"
 )
 
-// Write writes the scenario as a file that has the plan in place of its rules: each fault with its time.
+// Write writes the scenario as a file that has the plan in place of its rules: each fault with its time and what it draws from. Whatever the seed, it gives that plan.
 func (s *Scenario) Write(plan Plan) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
@@ -29,6 +29,10 @@ func (s *Scenario) Write(plan Plan) string {
 		}
 		if amount := step.Fault.Measure.Format(step.Amount); amount != "" {
 			text += ", amount: " + strconv.Quote(amount)
+		}
+		text += fmt.Sprintf(", seed: %d", step.Seed)
+		if !step.Named {
+			text += ", drawn: true"
 		}
 		p("  - {%s}", text)
 	}

@@ -50,6 +50,7 @@ func TestExitStatus(t *testing.T) {
 	three := write(t, dir, "ring.yaml", "name: three\nabout: y\nfaults:\n  - {name: ring, at: 1s}\n")
 	same := write(t, dir, "same.yaml", "name: leader-kill\nabout: y\n")
 	program := fakeProgram(t, "holdfast v1 go1 linux/amd64")
+	passed := write(t, dir, "passed.json", `{"format": 1, "scenario": "leader-kill", "substrate": "loopback", "seed": 1, "verdict": "passed"}`)
 	for _, c := range []struct {
 		args []string
 		want int
@@ -89,6 +90,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"list", "-o", "xml"}, 2, "want one of table, json, yaml"},
 		{[]string{"replay", dir}, 2, "run.json"},
 		{[]string{"minimise", broken}, 2, "broken.yaml"},
+		{[]string{"minimise", passed}, 2, "this run broke no promise"},
 		{[]string{"report"}, 2, "requires at least 1 arg"},
 		{[]string{"report", dir + "/nothing"}, 3, "no such file"},
 		{[]string{"report", t.TempDir()}, 3, "no run.json"},
@@ -212,6 +214,33 @@ func TestMinimise(t *testing.T) {
 	failure := errors.New("no port")
 	if _, err := minimise(whole, func(scenario.Plan) (bool, error) { return true, failure }); !errors.Is(err, failure) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestMinimiseFollowsOneFailure: what breaks another check is another failure.
+func TestMinimiseFollowsOneFailure(t *testing.T) {
+	broke := func(names ...string) *record.Run {
+		r := &record.Run{Verdict: record.Failed, Faults: []record.Fault{{Name: "kill"}}}
+		for _, n := range names {
+			r.Checks = append(r.Checks, record.Result{Name: n}, record.Result{Name: n + "-not", OK: true})
+		}
+		return r
+	}
+	looked := brokenChecks(broke("sessions-stay", "one-state"))
+	for name, c := range map[string]struct {
+		run    *record.Run
+		again  bool
+		failed bool
+	}{
+		"the same":         {broke("one-state", "requests-answered"), true, false},
+		"another one":      {broke("requests-answered"), false, false},
+		"passed":           {&record.Run{Verdict: record.Passed}, false, false},
+		"not played":       {&record.Run{Verdict: record.Errored, Problem: "no port"}, false, true},
+		"nothing happened": {&record.Run{Verdict: record.Errored, Problem: "none of the faults", Faults: []record.Fault{{Void: "held"}}}, false, false},
+	} {
+		if again, err := breaksAgain(c.run, looked); again != c.again || (err != nil) != c.failed {
+			t.Errorf("%s: %v, %v", name, again, err)
+		}
 	}
 }
 

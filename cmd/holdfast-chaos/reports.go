@@ -43,10 +43,7 @@ func summarise(runs []*record.Run) summary {
 		all, failed, _ := r.Requests()
 		s.Sessions, s.Requests, s.Failed, s.Faults = s.Sessions+r.Sessions, s.Requests+all, s.Failed+failed, s.Faults+len(r.Played())
 		s.NotPlayed += len(r.Faults) - len(r.Played())
-		one := summaryRun{Scenario: r.Scenario, Seed: r.Seed, Verdict: r.Verdict, Seconds: r.Took.Round(time.Millisecond).Seconds(), Broken: []string{}, Replay: r.Replay}
-		for _, c := range r.Broken() {
-			one.Broken = append(one.Broken, c.Name)
-		}
+		one := summaryRun{Scenario: r.Scenario, Seed: r.Seed, Verdict: r.Verdict, Seconds: r.Took.Round(time.Millisecond).Seconds(), Broken: brokenChecks(r), Replay: r.Replay}
 		s.List = append(s.List, one)
 		switch r.Verdict {
 		case record.Passed:
