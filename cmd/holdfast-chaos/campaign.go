@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,7 +98,7 @@ func (c *campaign) command(s *scenario.Scenario, seed uint64) string {
 	if filepath.Dir(s.File) != "builtin" {
 		name = s.File
 	}
-	text := fmt.Sprintf("holdfast-chaos run --scenario %s --seed %d --binary %s", quote(name), seed, quote(c.program.path))
+	text := fmt.Sprintf("%s run --scenario %s --seed %d --binary %s", quote(startedAs(os.Args[0])), quote(name), seed, quote(c.program.path))
 	if s.Substrate != fault.Loopback {
 		text += " --substrate " + s.Substrate
 	}
@@ -108,6 +109,14 @@ func (c *campaign) command(s *scenario.Scenario, seed uint64) string {
 		text = quote(e) + " " + text
 	}
 	return text
+}
+
+// startedAs is how a shell starts this program again: by the path by which it was started, or by its name where the shell has found it in PATH.
+func startedAs(path string) string {
+	if strings.ContainsRune(path, filepath.Separator) {
+		return path
+	}
+	return "holdfast-chaos"
 }
 
 // quote makes one word of a shell's command line of a text.
@@ -136,6 +145,17 @@ func clearRun(dir string) error {
 		return fmt.Errorf("%s is there and is not the folder of a run: remove it, or choose another one with --out", dir)
 	}
 	return os.RemoveAll(dir)
+}
+
+// end says how a campaign went that perhaps was interrupted, or could not go on: a promise that was broken before counts all the same.
+func (c *campaign) end(w io.Writer, runs []*record.Run, began time.Time, problem error) error {
+	if problem != nil && !slices.ContainsFunc(runs, func(r *record.Run) bool { return r.Verdict == record.Failed }) {
+		return problem
+	}
+	if problem != nil {
+		_, _ = fmt.Fprintf(w, "\nholdfast-chaos: %v\n", problem)
+	}
+	return c.finish(w, runs, began)
 }
 
 // finish says how a campaign went, in its last lines, and gives the error for the exit status.

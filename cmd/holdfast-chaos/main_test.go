@@ -116,7 +116,7 @@ func TestProgramThatCannotServe(t *testing.T) {
 	program := fakeProgram(t, "holdfast v1 go1 linux/amd64")
 	status, _, errOut := chaosCommand(t, "run", "--scenario", "leader-kill", "--binary", program, "--out", out, "--seed", "7")
 	lines := strings.Split(strings.TrimSpace(errOut), "\n")
-	want := "holdfast-chaos run --scenario leader-kill --seed 7 --binary " + program
+	want := quote(os.Args[0]) + " run --scenario leader-kill --seed 7 --binary " + program
 	if status != exitProblem || lines[len(lines)-1] != want {
 		t.Errorf("exit status %d, the last line is %q", status, lines[len(lines)-1])
 	}
@@ -326,6 +326,30 @@ func TestInterrupted(t *testing.T) {
 	c := &campaign{scenarios: found, seeds: []uint64{1}, out: t.TempDir(), screen: newScreen(&bytes.Buffer{})}
 	if runs, err := c.play(ctx); err == nil || len(runs) > 0 {
 		t.Errorf("%v, %v", runs, err)
+	}
+}
+
+// TestInterruptedAfterABrokenPromise: it counts, and the last line is the command that plays that run again.
+func TestInterruptedAfterABrokenPromise(t *testing.T) {
+	c := &campaign{out: "chaos-out", screen: newScreen(&bytes.Buffer{})}
+	interrupted := errors.New("interrupted after 2 of 3 runs")
+	runs := []*record.Run{{Verdict: record.Passed}, {Verdict: record.Failed, Scenario: "kill", Replay: "bin/holdfast-chaos run --scenario kill"}}
+	var b bytes.Buffer
+	if err := c.end(&b, runs, time.Now(), interrupted); exitStatus(err) != exitBroken || !strings.Contains(b.String(), interrupted.Error()) || !strings.HasSuffix(b.String(), "bin/holdfast-chaos run --scenario kill\n") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+	b.Reset()
+	if err := c.end(&b, runs[:1], time.Now(), interrupted); !errors.Is(err, interrupted) || exitStatus(err) != exitProblem || b.Len() > 0 {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// TestStartedAs: what is printed can be pasted where this program was started.
+func TestStartedAs(t *testing.T) {
+	for path, want := range map[string]string{"bin/holdfast-chaos": "bin/holdfast-chaos", "/opt/chaos": "/opt/chaos", "holdfast-chaos": "holdfast-chaos", "": "holdfast-chaos"} {
+		if got := startedAs(path); got != want {
+			t.Errorf("%q: %q", path, got)
+		}
 	}
 }
 

@@ -37,10 +37,7 @@ func newReplayCommand() *cobra.Command {
 			}
 			began := time.Now()
 			runs, err := c.play(ctx)
-			if err != nil {
-				return err
-			}
-			return c.finish(cmd.ErrOrStderr(), runs, began)
+			return c.end(cmd.ErrOrStderr(), runs, began, err)
 		},
 	}
 	flags.add(cmd)

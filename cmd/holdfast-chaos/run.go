@@ -107,11 +107,10 @@ A seed gives the same plan again, and the same choices of the clients; the sched
 			if reported := writeReports(c.out, runs); err == nil {
 				err = reported
 			}
-			if err != nil {
-				return err
+			if err == nil {
+				c.screen.where(c.out)
 			}
-			c.screen.where(c.out)
-			return c.finish(cmd.ErrOrStderr(), runs, began)
+			return c.end(cmd.ErrOrStderr(), runs, began, err)
 		},
 	}
 	flags.add(cmd)
