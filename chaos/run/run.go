@@ -107,7 +107,7 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 		p.note("", "not everything could be judged: "+problem.Error())
 		problem = nil
 	}
-	keep := problem != nil || len(p.rec.Snapshot().Broken()) > 0 || o.Keep
+	keep := problem != nil && ctx.Err() == nil || len(p.rec.Snapshot().Broken()) > 0 || ctx.Err() != nil && p.seenBroken() || o.Keep
 	cleared := p.clear(keep)
 	if keep && p.evidence != nil {
 		if err := p.evidence.Keep(o.Dir); err != nil { // it is no excuse for what was broken
@@ -116,6 +116,18 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	}
 	run := p.rec.Finish(errors.Join(problem, cleared))
 	return run, record.Write(filepath.Join(o.Dir, "run.json"), run)
+}
+
+// seenBroken says whether something of an interrupted run, which nobody has judged, is known to be broken.
+func (p *player) seenBroken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.load == nil {
+		return len(p.broken) > 0
+	}
+	p.load.Ledger.Running(true) // what is not known is no broken promise
+	_, violations := p.load.Ledger.Violations()
+	return len(p.broken) > 0 || violations > 0
 }
 
 func (p *player) play(ctx context.Context) error {

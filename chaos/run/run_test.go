@@ -134,6 +134,9 @@ func TestAnInterruptedRunLeavesNothing(t *testing.T) {
 	if left := check.LeftBehind(filepath.Join(o.Dir, "holdfast-stage-")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
+	if files, err := os.ReadDir(o.Dir); err != nil || len(files) != 1 || files[0].Name() != "run.json" {
+		t.Errorf("%v, its folder has %v", err, files)
+	}
 }
 
 // TestKnownBugIsCaught: a node that believes forged cookies breaks a promise; logs, data directories and the history are kept.
