@@ -138,6 +138,7 @@ func TestClaims(t *testing.T) {
 		"the same":      {freeze, "n1", true},
 		"another one":   {freeze, "n2", false},
 		"its network":   {isolate, "n1", false},
+		"its files":     {named("few-files"), "n1", true}, // two of them would each take the other's limit for the one from before
 		"all of them":   {all, "", true},
 		"its disk":      {wipe, "n1", true},
 		"another's":     {wipe, "n2", false},
