@@ -193,7 +193,7 @@ func TestNumber(t *testing.T) {
 // sample is a run with something in every field.
 func sample() *Run {
 	return &Run{
-		Format: Format, Scenario: "kill", About: "a", Profile: "ci", Substrate: "loopback", Seed: 7, Commit: "c", Version: "v", Began: time.Unix(1, 0).UTC(),
+		Format: Format, Scenario: "kill", About: "a", Profile: "ci", Substrate: "loopback", Seed: 7, Digest: "d", Commit: "c", Version: "v", Began: time.Unix(1, 0).UTC(),
 		Took: 2 * time.Second, Nodes: []string{"n1"}, Instances: []string{"instance1"}, Sessions: 3, Events: []Event{{At: 5, Kind: Noted, Subject: "s", Text: "t"}},
 		Faults: []Fault{{Name: "f", Target: "n1", From: 1, To: 2, Outage: 3, Slowest: 4, Failed: 1, Refused: 2, Healed: true, Text: "t"}, {Name: "g", Healed: true, Void: "w"}},
 		Series: []Second{{Requests: 5, Failed: 1, Refused: 2, P50: 1, P90: 2, P99: 3, Max: 4, Leader: "n1", Holder: "n1", Leaderless: true}},
@@ -230,7 +230,7 @@ func TestEveryFieldHasAStableName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"format":1,"scenario":"kill","about":"a","profile":"ci","substrate":"loopback","seed":7,"commit":"c","version":"v","began":"1970-01-01T00:00:01Z",` +
+	want := `{"format":1,"scenario":"kill","about":"a","profile":"ci","substrate":"loopback","seed":7,"digest":"d","commit":"c","version":"v","began":"1970-01-01T00:00:01Z",` +
 		`"tookNs":2000000000,"nodes":["n1"],"instances":["instance1"],"sessions":3,"events":[{"atNs":5,"kind":"note","subject":"s","text":"t"}],` +
 		`"faults":[{"name":"f","target":"n1","fromNs":1,"toNs":2,"outageNs":3,"slowestNs":4,"failed":1,"refused":2,"healed":true,"text":"t"},` +
 		`{"name":"g","fromNs":0,"toNs":0,"outageNs":0,"slowestNs":0,"failed":0,"refused":0,"healed":true,"void":"w"}],` +

@@ -16,6 +16,8 @@ type Run struct {
 	Substrate string `json:"substrate,omitempty"`
 	// Seed is what everything random of the run was drawn from.
 	Seed uint64 `json:"seed"`
+	// Digest tells the scenario and its plan from another of the same name and seed; empty in records of older programs.
+	Digest string `json:"digest,omitempty"`
 	// Commit and Version are those of the program under test.
 	Commit    string        `json:"commit,omitempty"`
 	Version   string        `json:"version,omitempty"`

@@ -89,7 +89,7 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 		return nil, err
 	}
 	p := &player{checks: checks, Options: o, dead: map[*proc.Process]bool{}, rec: record.New(record.Run{
-		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Commit: o.Commit, Version: o.Version, Replay: o.Replay,
+		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Digest: s.Digest(o.Plan), Commit: o.Commit, Version: o.Version, Replay: o.Replay,
 		Nodes: s.NodeNames(), Instances: s.InstanceNames(), Budget: record.Budget(s.Budget),
 	})}
 	if o.Listen != nil {

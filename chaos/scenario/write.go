@@ -1,12 +1,20 @@
 package scenario
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/holdfast-lb/holdfast/chaos/fault"
 )
+
+// Digest tells a scenario with a plan from another one: whatever is played differently gives another digest.
+func (s *Scenario) Digest(plan Plan) string {
+	sum := sha256.Sum256([]byte(s.Write(plan)))
+	return hex.EncodeToString(sum[:8])
+}
 
 // Write writes the scenario as a file that has the plan in place of its rules: each fault with its time and what it draws from. Whatever the seed, it gives that plan.
 func (s *Scenario) Write(plan Plan) string {

@@ -74,7 +74,7 @@ func (c *campaign) passed(dir string, s *scenario.Scenario, seed uint64) *record
 		return nil
 	}
 	r, err := record.Read(filepath.Join(dir, "run.json"))
-	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Version != c.program.version || r.Commit != c.program.commit {
+	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Digest != s.Digest(s.Plan(seed)) || r.Version != c.program.version || r.Commit != c.program.commit {
 		return nil
 	}
 	return r

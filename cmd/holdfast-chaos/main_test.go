@@ -129,6 +129,20 @@ func TestProgramThatCannotServe(t *testing.T) {
 	}
 }
 
+// TestReplayReports: the folder of a replay gets the reports that its help speaks of.
+func TestReplayReports(t *testing.T) {
+	dir := t.TempDir()
+	record := write(t, dir, "old.json", `{"format": 1, "scenario": "leader-kill", "substrate": "loopback", "seed": 1, "verdict": "failed"}`)
+	if status, _, errOut := chaosCommand(t, "replay", record, "--binary", fakeProgram(t, "holdfast v1"), "--out", dir+"/again"); status != exitProblem || !strings.Contains(errOut, "could not be played") {
+		t.Errorf("exit status %d: %s", status, errOut)
+	}
+	for _, name := range []string{"report.html", "junit.xml", "summary.json"} {
+		if !isFile(filepath.Join(dir, "again", name)) {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
 func TestLists(t *testing.T) {
 	for _, args := range [][]string{{"list"}, {"list", "-o", "yaml"}, {"list", "--faults"}} {
 		status, out, errOut := chaosCommand(t, args...)
@@ -290,7 +304,9 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	kept := &record.Run{Format: record.Format, Scenario: "leader-kill", Seed: 3, Version: "v1", Verdict: record.Passed}
+	elsewhere, heavier := *found[0], *found[0]
+	elsewhere.Substrate, heavier.Load.Rate = "netns", 1000
+	kept := &record.Run{Format: record.Format, Scenario: "leader-kill", Seed: 3, Digest: found[0].Digest(found[0].Plan(3)), Version: "v1", Verdict: record.Passed}
 	for name, c := range map[string]struct {
 		change func(*record.Run)
 		resume bool
@@ -302,6 +318,10 @@ func TestResume(t *testing.T) {
 		"another program": {func(r *record.Run) { r.Version = "v2" }, true, false},
 		"another commit":  {func(r *record.Run) { r.Commit = "abc" }, true, false},
 		"another seed":    {func(r *record.Run) { r.Seed = 4 }, true, false},
+		"another plan":    {func(r *record.Run) { r.Digest = found[0].Digest(nil) }, true, false},
+		"elsewhere":       {func(r *record.Run) { r.Digest = elsewhere.Digest(elsewhere.Plan(3)) }, true, false},
+		"another load":    {func(r *record.Run) { r.Digest = heavier.Digest(heavier.Plan(3)) }, true, false},
+		"an older record": {func(r *record.Run) { r.Digest = "" }, true, false},
 	} {
 		r := *kept
 		c.change(&r)

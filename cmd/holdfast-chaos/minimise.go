@@ -57,6 +57,7 @@ minimal.yaml, into DIR (--out), with what each fault draws from. What is broken 
 	}
 	flags.add(cmd)
 	cmd.Flags().Lookup("out").DefValue = "chaos-minimal"
+	cmd.Flags().Lookup("out").Usage = "`DIR` for minimal.yaml and the last try"
 	flags.out = "chaos-minimal"
 	cmd.Flags().StringVar(&file, "scenario", "", "`FILE` of the scenario, where it is none of the built-in ones")
 	cmd.Flags().IntVar(&tries, "tries", 2, "play a plan so often (`N`) before it counts as one that breaks nothing")

@@ -37,6 +37,12 @@ func newReplayCommand() *cobra.Command {
 			}
 			began := time.Now()
 			runs, err := c.play(ctx)
+			if reported := writeReports(c.out, runs); err == nil {
+				err = reported
+			}
+			if err == nil {
+				c.screen.where(c.out)
+			}
 			return c.end(cmd.ErrOrStderr(), runs, began, err)
 		},
 	}

@@ -64,6 +64,7 @@ Exit status 1 when a bug is not caught, or the program itself does not pass.`,
 	}
 	flags.add(cmd)
 	cmd.Flags().Lookup("out").DefValue = "chaos-selftest"
+	cmd.Flags().Lookup("out").Usage = "`DIR` for what is kept"
 	flags.out = "chaos-selftest"
 	cmd.Flags().StringVar(&mutants, "mutants", "", "`PATH` of a program that was built with -tags mutants (default: built from the sources in the working directory)")
 	cmd.Flags().StringArrayVar(&names, "mutant", nil, "only this bug (`NAME`); repeatable")
