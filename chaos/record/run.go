@@ -27,6 +27,8 @@ type Run struct {
 	Instances []string      `json:"instances"`
 	// Sessions counts those that clients were told of.
 	Sessions int `json:"sessions"`
+	// Outage is the longest time without any answer, also where no fault answers for it; absent in records of older programs.
+	Outage time.Duration `json:"outageNs,omitempty"`
 	// Events are in the order in which they happened, Faults in the order in which they began, Series has one element for each second.
 	Events []Event  `json:"events"`
 	Faults []Fault  `json:"faults"`
@@ -177,8 +179,9 @@ func (r *Run) Played() (list []Fault) {
 	return list
 }
 
-// Worst gives the longest outage of all faults and the longest wait of one request of the run.
+// Worst gives the longest outage and the longest wait of one request of the run.
 func (r *Run) Worst() (outage, slowest time.Duration) {
+	outage = r.Outage
 	for _, f := range r.Faults {
 		outage, slowest = max(outage, f.Outage), max(slowest, f.Slowest)
 	}
