@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/chaos/check"
 	"github.com/holdfast-lb/holdfast/chaos/record"
+	"github.com/holdfast-lb/holdfast/chaos/run"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
@@ -384,7 +386,10 @@ func TestSelftestTriesEnough(t *testing.T) {
 		t.Errorf("%d are tried: %v; not: %v", len(names), names, others)
 	}
 	for _, name := range names {
-		for _, s := range thatCatch(scenarios, name) {
+		for _, s := range judgedBy(thatCatch(scenarios, name), telling()) {
+			if checks, err := run.Checks(s); err != nil || len(checks) != len(check.All())-1 || slices.ContainsFunc(checks, func(c check.Check) bool { return c.Name == "requests-answered" }) {
+				t.Errorf("%s would be judged by %d checks, %v", name, len(checks), err)
+			}
 			if !slices.Contains(s.Catches, name) {
 				t.Errorf("%s would be tried with %s, which does not say that it catches it", name, s.Name)
 			}
