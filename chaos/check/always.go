@@ -8,6 +8,9 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/record"
 )
 
+// Budget is the name of the check of what clients had to bear.
+const Budget = "requests-answered"
+
 // always lists the checks that hold at each moment.
 func always() []Check {
 	of := func(name, about string, judge func(context.Context, *Evidence) verdict) Check {
@@ -23,7 +26,7 @@ func always() []Check {
 		of("cookies-outdated", "A cookie from before a move of its session, or from an older epoch, leads to where the session is.", outdated),
 		of("clusters-apart", "No session is answered by an instance of another cluster.",
 			rules("answers of %s, none from another cluster", "answers came from another cluster", ledger.Strayed)),
-		of("requests-answered", "No more requests fail, are refused with a status of 500 or above, or wait, than the scenario allows.", budget),
+		of(Budget, "No more requests fail, are refused with a status of 500 or above, or wait, than the scenario allows.", budget),
 		of("quiesce-rules", "From the start of a quiesce on nothing new goes there, and it ends once.", quiesces),
 		of("backups-whole", "Every backup can be read back, and its digest is that of what is in it.", backups),
 		of("never-backwards", "Index, term and revision that somebody was told never go down.",

@@ -57,7 +57,7 @@ func (m Member) look(ctx context.Context) View {
 		if !node.Self {
 			continue
 		}
-		v.Ready, v.Reason, v.Hash, v.HashIndex, v.Applied = node.Ready, node.Reason, node.Hash, node.HashIndex, node.Applied
+		v.Ready, v.Reason, v.Hash, v.HashIndex, v.Applied, v.Started = node.Ready, node.Reason, node.Hash, node.HashIndex, node.Applied, node.Started
 		if q := node.Quarantine; q != nil && (q.Cause == "diverged" || q.Cause == "differs") {
 			v.Wrong = fmt.Sprintf("%s at index %d", q.Cause, q.Index)
 		}

@@ -247,6 +247,13 @@ var lies = map[string]map[string]func(w *world) (want string){
 			w.Watch.See(time.Now(), w.group.views)
 			return "node n2 says for itself term 2 after 3"
 		},
+		"a node's index": func(w *world) string {
+			w.group.views[1].Started = w.began
+			w.Watch.See(time.Now(), w.group.views)
+			w.group.views[1].Applied = 8
+			w.Watch.See(time.Now(), w.group.views)
+			return "node n2 says for itself index 8 after 9, in one life"
+		},
 	},
 	"one-state": {"diverged": func(w *world) string {
 		w.group.views[1].Hash = "fedcba"
@@ -475,7 +482,9 @@ func TestWhatIsAllowed(t *testing.T) {
 			w.Watch.See(time.Now().Add(time.Minute), w.group.views)
 		}},
 		"a node restarts behind itself": {"never-backwards", func(w *world) {
-			w.group.views[1] = View{Node: "n2", Term: 3, Applied: 1}
+			w.group.views[1].Started = w.began
+			w.Watch.See(time.Now(), w.group.views)
+			w.group.views[1] = View{Node: "n2", Term: 3, Applied: 1, Started: w.began.Add(time.Second)}
 			w.Watch.See(time.Now(), w.group.views)
 			w.Watch.See(time.Now(), []View{{Node: "n2", Error: "refused"}})
 		}},

@@ -22,6 +22,8 @@ type View struct {
 	HasAddress, Holds bool
 	Term, Applied     uint64
 	Revision          uint64
+	// Started tells one process of the node from the next, and from before it took a new copy of the state; zero: it does not say.
+	Started time.Time
 	// Epoch is that of the group: a promotion begins a new one with another state at the index where the old one ended.
 	Epoch uint32
 	// Hash is the hash of its state at HashIndex.
@@ -39,11 +41,18 @@ func (v View) leads() bool { return v.Error == "" && v.Quorum && v.Leader == v.N
 // position is how far somebody has seen the group.
 type position struct{ applied, term, revision uint64 }
 
+// life is one process of a node, and the index that it has applied.
+type life struct {
+	started time.Time
+	applied uint64
+}
+
 // Watch keeps what was seen of the group over the run, as far as it breaks a promise.
 type Watch struct {
 	mu     sync.Mutex
 	looks  int
 	nodes  map[string]position
+	lives  map[string]life // the last of each node
 	users  map[string]position
 	hashes map[point]hash
 	found  map[string]string // what each node last said of its own state
@@ -70,7 +79,7 @@ const leaseBound = 2 * time.Second
 
 // NewWatch gives a watch that has seen nothing.
 func NewWatch() *Watch {
-	return &Watch{nodes: map[string]position{}, users: map[string]position{}, hashes: map[point]hash{}, found: map[string]string{}}
+	return &Watch{nodes: map[string]position{}, lives: map[string]life{}, users: map[string]position{}, hashes: map[point]hash{}, found: map[string]string{}}
 }
 
 // See notes what the nodes say at one time, and tells who leads and who holds the address, empty for nobody, by their own words. Of several who say
@@ -86,7 +95,8 @@ func (w *Watch) See(at time.Time, views []View) (leader, holder string) {
 			continue
 		}
 		// The last index that a node has applied is on its disk only as far as it is needed, so a node that was killed may come back a
-		// little behind itself. What it never forgets is its term; the rest is asked of the group.
+		// little behind itself: its index only goes up as long as one process lives. What it never forgets is its term.
+		w.lived(v)
 		w.nodes[v.Node] = w.forward("node "+v.Node+" says for itself", w.nodes[v.Node], position{term: v.Term})
 		w.hash(v)
 		w.wrong(v)
@@ -120,6 +130,16 @@ func (w *Watch) Read(client string, applied, term, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.users[client] = w.forward(client+" was told", w.users[client], position{applied, term, revision})
+}
+
+// lived notes where a node's index is behind what the same process has said.
+func (w *Watch) lived(v View) {
+	now, before := life{v.Started, v.Applied}, w.lives[v.Node]
+	if !now.started.IsZero() && now.started.Equal(before.started) && now.applied < before.applied {
+		w.back.breaks("node %s says for itself index %d after %d, in one life", v.Node, now.applied, before.applied)
+		now.applied = before.applied
+	}
+	w.lives[v.Node] = now
 }
 
 // forward notes where the second position is behind the first, and gives the further of both.

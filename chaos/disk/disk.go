@@ -81,7 +81,9 @@ func (d *Disk) Set(f Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fault = f
-	close(d.change)
+	if d.change != nil { // nil: it is not mounted
+		close(d.change)
+	}
 	d.change = make(chan struct{})
 }
 

@@ -2,26 +2,29 @@ package fault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/holdfast-lb/holdfast/chaos/disk"
 )
 
 func diskFaults() []*Fault {
-	set := func(which func(Order) disk.Fault) func(context.Context, *Field, Order) (Heal, error) {
-		return func(_ context.Context, f *Field, o Order) (Heal, error) { return hurtDisk(f, o, which(o)) }
-	}
 	return []*Fault{
-		{Name: "slow-disk", Kind: OnNode, Rows: []int{8}, Holds: true, Measure: Duration, Amounts: []Amount{0.02, 0.1, 0.5}, Needs: needsDisks,
-			About: "each sync of the node's disk takes so much longer", inject: set(func(o Order) disk.Fault { return disk.Fault{SyncDelay: o.Amount.Time()} })},
-		{Name: "hung-disk", Kind: OnNode, Rows: []int{9}, Holds: true, Ends: true, Needs: needsDisks,
-			About: "writes and syncs of the node's disk do not end", inject: set(func(Order) disk.Fault { return disk.Fault{Hang: true} })},
-		{Name: "full-disk", Kind: OnNode, Rows: []int{7}, Holds: true, Needs: needsDisks,
-			About: "the node's disk has no room for anything", inject: set(func(Order) disk.Fault { return disk.Fault{Full: true} })},
-		{Name: "failed-sync", Kind: OnNode, Rows: []int{10}, Holds: true, Ends: true, Needs: needsDisks,
-			About: "the next sync of the node's disk fails; the node is to end, and is started again", inject: set(func(Order) disk.Fault { return disk.Fault{FailSyncs: 1} })},
+		ofDisk(Fault{Name: "slow-disk", Rows: []int{8}, Measure: Duration, Amounts: []Amount{0.02, 0.1, 0.5}, About: "each sync of the node's disk takes so much longer"},
+			func(o Order) disk.Fault { return disk.Fault{SyncDelay: o.Amount.Time()} }),
+		ofDisk(Fault{Name: "hung-disk", Rows: []int{9}, Ends: true, About: "writes and syncs of the node's disk do not end"}, func(Order) disk.Fault { return disk.Fault{Hang: true} }),
+		ofDisk(Fault{Name: "full-disk", Rows: []int{7}, About: "the node's disk has no room for anything"}, func(Order) disk.Fault { return disk.Fault{Full: true} }),
+		ofDisk(Fault{Name: "failed-sync", Rows: []int{10}, Ends: true, About: "the next sync of the node's disk fails; the node is to end, and is started again"},
+			func(Order) disk.Fault { return disk.Fault{FailSyncs: 1} }),
 	}
+}
+
+// ofDisk completes a fault of a node's disk.
+func ofDisk(f Fault, which func(Order) disk.Fault) *Fault {
+	f.Kind, f.Holds, f.Needs = OnNode, true, needsDisks
+	f.inject = func(_ context.Context, field *Field, o Order) (Heal, error) {
+		return hurtDisk(field, o, which(o), f.Ends)
+	}
+	return &f
 }
 
 // needsDisks: which scenario has such disks is said in its file; whether there can be any, by the machine.
@@ -30,13 +33,13 @@ func needsDisks(p Place) error {
 		return err
 	}
 	if !p.Disks {
-		return errors.New("needs a scenario whose group has faultyDisks: true")
+		return fmt.Errorf("%w: a scenario whose group has faultyDisks: true", ErrLacks)
 	}
 	return nil
 }
 
-// hurtDisk lets a fault happen to a node's disk. A node that ends because of it, which is its right, is started when the disk is well again.
-func hurtDisk(f *Field, o Order, what disk.Fault) (Heal, error) {
+// hurtDisk lets a fault happen to a node's disk. A node that ends because of it, where it may, is started when the disk is well again; where it has to go on, its end is a broken promise.
+func hurtDisk(f *Field, o Order, what disk.Fault, ends bool) (Heal, error) {
 	n, err := f.node(o)
 	if err != nil {
 		return nil, err
@@ -45,7 +48,10 @@ func hurtDisk(f *Field, o Order, what disk.Fault) (Heal, error) {
 	if d == nil {
 		return nil, fmt.Errorf("node %s has no disk that can be hurt", n.Name)
 	}
-	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	over, doubt := func() {}, f.Ledger.Doubt()
+	if ends {
+		over = f.Absent(n.Name)
+	}
 	failed := d.Failed()
 	d.Set(what)
 	return func(ctx context.Context) error {

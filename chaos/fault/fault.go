@@ -3,6 +3,7 @@ package fault
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -80,6 +81,9 @@ func (f *Fault) Available(p Place) error {
 	}
 	return nil
 }
+
+// ErrLacks: whoever plays has not given what the fault needs, and could have. What only the machine lacks is another error.
+var ErrLacks = errors.New("it needs what was not given")
 
 // The substrates: processes on loopback with relays between them; and network namespaces on a bridge, with a virtual address (root).
 const (

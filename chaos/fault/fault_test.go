@@ -1,14 +1,18 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/holdfast-lb/holdfast/chaos/disk"
 	"github.com/holdfast-lb/holdfast/chaos/group"
 	"github.com/holdfast-lb/holdfast/chaos/lan"
 	"github.com/holdfast-lb/holdfast/chaos/ledger"
@@ -134,6 +138,7 @@ func TestClaims(t *testing.T) {
 		"the same":      {freeze, "n1", true},
 		"another one":   {freeze, "n2", false},
 		"its network":   {isolate, "n1", false},
+		"its files":     {named("few-files"), "n1", true}, // two of them would each take the other's limit for the one from before
 		"all of them":   {all, "", true},
 		"its disk":      {wipe, "n1", true},
 		"another's":     {wipe, "n2", false},
@@ -218,6 +223,20 @@ func TestAbsence(t *testing.T) {
 	two()
 	if f.MayBeDown("n1") {
 		t.Error("n1 has no reason left")
+	}
+}
+
+// TestWhoMayEndForItsDisk: a node goes on while its disk is slow or full, so its end then is noticed; while the disk hangs or fails a sync it may end.
+func TestWhoMayEndForItsDisk(t *testing.T) {
+	for _, fault := range diskFaults() {
+		f := stilled()
+		f.Disks = map[string]*disk.Disk{"n1": {}}
+		if _, err := fault.Inject(t.Context(), f, Order{Target: "n1", Amount: 0.1}); err != nil {
+			t.Fatal(err)
+		}
+		if f.MayBeDown("n1") != fault.Ends {
+			t.Errorf("%s: the node may be down: %v, it may end: %v", fault.Name, f.MayBeDown("n1"), fault.Ends)
+		}
 	}
 }
 
@@ -307,6 +326,34 @@ func TestBackground(t *testing.T) {
 		if err := heal(t.Context()); !errors.Is(err, failure) || !ended || !after {
 			t.Errorf("%v, ended %v, after %v", err, ended, after)
 		}
+	}
+}
+
+// TestWhatIsDamaged: bytes of a file at that place are changed, none elsewhere; where there is no file, that is said and nothing else is damaged in its place.
+func TestWhatIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, make([]byte, 100), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := func(name string) bool {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		return err == nil && bytes.Equal(data, make([]byte, 100))
+	}
+	write("node.json")
+	order := Order{Amount: 1, Random: rand.New(rand.NewPCG(1, 1))}
+	if name, err := changeFile(dir, "snapshots", order); err == nil || !whole("node.json") {
+		t.Errorf("without a snapshot %q was damaged, %v", name, err)
+	}
+	write("snapshots/1/state.bin")
+	if name, err := changeFile(dir, "snapshots", order); err != nil || name != "snapshots/1/state.bin" || whole(name) || !whole("node.json") {
+		t.Errorf("%q was damaged, %v", name, err)
+	}
+	if name, err := changeFile(dir, "node.json", order); err != nil || name != "node.json" || whole(name) {
+		t.Errorf("%q was damaged, %v", name, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,7 +23,9 @@ func memberFaults() []*Fault {
 		{Name: "corrupt", Kind: OnNode, Rows: []int{11, 13}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16, 256},
 			About: "the node is killed, so many bytes of its log are changed, and it is started; healed by an empty disk when it has refused", inject: corrupt},
 		{Name: "corrupt-snapshot", Kind: OnNode, Rows: []int{12}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16},
-			About: "the same with its snapshots, or with its identity when it has none", inject: corruptSnapshot},
+			About: "the same with a snapshot of its state, which it writes just before", inject: corruptSnapshot},
+		{Name: "corrupt-identity", Kind: OnNode, Rows: []int{13}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16},
+			About: "the same with the file that says which node it is", inject: corruptIdentity},
 		{Name: "transfer", Kind: OnNode, Planned: true, Rows: []int{25}, About: "an operator has the leadership go to the node", inject: transfer},
 		{Name: "evacuate", Kind: OnNode, Planned: true, Rows: []int{25}, About: "an operator evacuates the node; healed by undoing that", inject: evacuate},
 	}
@@ -144,15 +147,34 @@ func wipe(_ context.Context, f *Field, o Order) (Heal, error) {
 }
 
 func corrupt(ctx context.Context, f *Field, o Order) (Heal, error) {
-	return damage(ctx, f, o, "raft.db")
+	return damage(ctx, f, o, "raft.db", nil)
 }
 
 func corruptSnapshot(ctx context.Context, f *Field, o Order) (Heal, error) {
-	return damage(ctx, f, o, "snapshots")
+	return damage(ctx, f, o, "snapshots", writeSnapshot)
 }
 
-// damage changes bytes of the files at a place below the data directory of a killed node, and starts it.
-func damage(ctx context.Context, f *Field, o Order, place string) (Heal, error) {
+func corruptIdentity(ctx context.Context, f *Field, o Order) (Heal, error) {
+	return damage(ctx, f, o, "node.json", nil)
+}
+
+// writeSnapshot has a node write a snapshot of its state, as each does for a backup that it is asked for: by itself it writes none as long as its log is short.
+func writeSnapshot(ctx context.Context, n *group.Node) error {
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return proc.Poll(limited, 200*time.Millisecond, func() error {
+		b, err := n.Client.Backup(limited)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, b)
+		return errors.Join(err, b.Close())
+	})
+}
+
+// damage changes bytes of a file at a place below the data directory of a killed node, and starts it. What has to be before the kill is done by prepare, if that is not nil. Where there is no file nothing is damaged, and
+// that is an error.
+func damage(ctx context.Context, f *Field, o Order, place string, prepare func(context.Context, *group.Node) error) (Heal, error) {
 	n, err := f.node(o)
 	if err != nil {
 		return nil, err
@@ -160,20 +182,21 @@ func damage(ctx context.Context, f *Field, o Order, place string) (Heal, error) 
 	if err := votes(ctx, f, n); err != nil {
 		return nil, err
 	}
+	if prepare != nil {
+		if err := prepare(ctx, n); err != nil {
+			return nil, err
+		}
+	}
 	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
 	n.Kill()
-	files := filesBelow(filepath.Join(n.DataDir, place))
-	if len(files) == 0 {
-		files = []string{filepath.Join(n.DataDir, "node.json")}
-	}
-	path := files[o.Random.IntN(len(files))]
-	err = changeBytes(path, int(o.Amount), o)
+	changed, err := changeFile(n.DataDir, place, o)
 	if err == nil {
 		err = n.Start()
 	}
 	if err != nil {
 		return nil, errors.Join(err, startAgain(n, over, doubt)(ctx))
 	}
+	f.Witness.Say(n.Name, fmt.Sprintf("%s of %s was damaged", changed, n.Name))
 	return func(ctx context.Context) error {
 		if !n.Alive() {
 			f.Witness.Say(n.Name, n.Name+" has refused its damaged disk: it gets an empty one")
@@ -187,6 +210,19 @@ func damage(ctx context.Context, f *Field, o Order, place string) (Heal, error) 
 		doubt()
 		return err
 	}, nil
+}
+
+// changeFile changes bytes of one of the files at a place below a data directory, and names it by its path there.
+func changeFile(dir, place string, o Order) (name string, err error) {
+	files := filesBelow(filepath.Join(dir, place))
+	if len(files) == 0 {
+		return "", fmt.Errorf("there is no file to damage at %s", place)
+	}
+	path := files[o.Random.IntN(len(files))]
+	if err := changeBytes(path, int(o.Amount), o); err != nil {
+		return "", err
+	}
+	return filepath.Rel(dir, path)
 }
 
 func filesBelow(dir string) (files []string) {

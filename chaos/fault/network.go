@@ -2,7 +2,7 @@ package fault
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -52,7 +52,7 @@ func networkFaults() []*Fault {
 func needsNodes(n int) func(Place) error {
 	return func(p Place) error {
 		if p.Nodes < n {
-			return errors.New("needs four nodes or more: among three, everybody is everybody's neighbour")
+			return fmt.Errorf("%w: four nodes or more: among three, everybody is everybody's neighbour", ErrLacks)
 		}
 		return nil
 	}

@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/chaos/group"
@@ -28,7 +29,7 @@ func processFaults() []*Fault {
 
 func needsOther(p Place) error {
 	if p.Other == "" {
-		return errors.New("needs another build of the program: name it with --other")
+		return fmt.Errorf("%w: another build of the program: name it with --other", ErrLacks)
 	}
 	return nil
 }

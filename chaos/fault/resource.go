@@ -12,7 +12,7 @@ import (
 
 func resourceFaults() []*Fault {
 	return []*Fault{
-		{Name: "few-files", Kind: OnNode, Rows: []int{28}, Measure: Count, Amounts: []Amount{1, 8, 32}, About: "the node may open so many files and connections more than it has, and no more", inject: fewFiles},
+		{Name: "few-files", Kind: OnNode, Rows: []int{28}, Holds: true, Measure: Count, Amounts: []Amount{1, 8, 32}, About: "the node may open so many files and connections more than it has, and no more", inject: fewFiles},
 	}
 }
 

@@ -200,6 +200,25 @@ func TestClientsErrorsAreABrake(t *testing.T) {
 	}
 }
 
+// TestNothingIsDoneBeforeAProbeWasAnswered: with a probe that nobody answers nothing would be noticed, however many may fail.
+func TestNothingIsDoneBeforeAProbeWasAnswered(t *testing.T) {
+	site := httptest.NewServer(http.NotFoundHandler())
+	defer site.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	d := &deployment{status: whole()}
+	o := options(t, d)
+	o.Count, o.MaxFailed, o.Probes = 1, 1, []string{site.URL, gone.URL}
+	if err := Play(t.Context(), o); !errors.Is(err, ErrBrake) || !strings.Contains(err.Error(), gone.URL) || strings.Contains(err.Error(), site.URL) || len(d.calls()) > 0 {
+		t.Errorf("%v, asked %v", err, d.calls())
+	}
+	o = options(t, d)
+	o.Count, o.Probes, o.Patience = 1, []string{site.URL}, 10*time.Second
+	if err := Play(t.Context(), o); err != nil || len(d.calls()) == 0 {
+		t.Errorf("%v, asked %v", err, d.calls())
+	}
+}
+
 // TestInterruptionTakesBack: somebody presses Ctrl-C while a node is evacuated.
 func TestInterruptionTakesBack(t *testing.T) {
 	d := &deployment{status: whole()}

@@ -25,12 +25,13 @@ type probes struct {
 	client *http.Client
 
 	mu   sync.Mutex
-	last []bool // good answers, the newest last
-	why  string // of the last bad one
+	last []bool          // good answers, the newest last
+	why  string          // of the last bad one
+	well map[string]bool // URLs that have given a good answer
 }
 
 func newProbes(urls []string, rec *record.Recorder) *probes {
-	return &probes{urls: urls, rec: rec, client: &http.Client{Timeout: probeTime}}
+	return &probes{urls: urls, rec: rec, well: map[string]bool{}, client: &http.Client{Timeout: probeTime}}
 }
 
 // run asks until ctx ends; the group is done when the last answer is there.
@@ -65,6 +66,8 @@ func (p *probes) ask(ctx context.Context, url string, due time.Time) {
 	}
 	if err != nil {
 		p.why = err.Error()
+	} else {
+		p.well[url] = true
 	}
 }
 
@@ -87,10 +90,19 @@ func (p *probes) once(ctx context.Context, url string) error {
 	return nil
 }
 
-// brake says that more answers are bad than may be; empty: not so.
+// brake says that more answers are bad than may be, or that a URL has not given a good one yet: by a wrong one nobody would notice anything. Empty: not so.
 func (p *probes) brake(most float64) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, url := range p.urls {
+		switch {
+		case p.well[url]:
+		case p.why == "":
+			return "the probe " + url + " has not been answered yet"
+		default:
+			return "the probe " + url + " has not been answered yet; the last that failed, with: " + p.why
+		}
+	}
 	bad := 0
 	for _, good := range p.last {
 		if !good {

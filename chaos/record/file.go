@@ -126,6 +126,9 @@ func (r *Run) valid() error {
 	if r.Took < 0 || r.Took > maxTook {
 		return fmt.Errorf("tookNs is %d: a run takes from 0 to %d", r.Took, maxTook)
 	}
+	if r.Outage < 0 {
+		return fmt.Errorf("outageNs is %d: it is not negative", r.Outage)
+	}
 	within := func(t time.Duration) bool { return t >= 0 && t <= maxTook }
 	for i, e := range r.Events {
 		if !within(e.At) || i > 0 && e.At < r.Events[i-1].At {

@@ -32,7 +32,7 @@ func TestAFaultAnswersForItsOutage(t *testing.T) {
 		time.Sleep(3 * time.Second) // before the load begins nobody waits
 		r.Leader("n1")
 		answers(time.Second)
-		quiet(300*time.Millisecond, true) // before any fault
+		quiet(800*time.Millisecond, true) // before any fault: it is the run's alone
 		answers(time.Second)
 		one := r.Begin("kill", "n1", "")
 		quiet(500*time.Millisecond, true)
@@ -70,10 +70,13 @@ func TestAFaultAnswersForItsOutage(t *testing.T) {
 		if failed != 1 || refused != 6 || all < 1300 || all > 1400 {
 			t.Errorf("%d of %d failed", failed, all)
 		}
+		if worst, _ := run.Worst(); run.Outage != 800*time.Millisecond || worst != run.Outage {
+			t.Errorf("the longest outage of the run is %v, %v", run.Outage, worst)
+		}
 		if len(run.Series) != int(run.Took/time.Second)+1 {
 			t.Errorf("%d seconds in %v", len(run.Series), run.Took)
 		}
-		if s := run.Series[4]; s.Requests < 60 || s.P50 != 10 || s.Max != 300 || s.Leader != "n1" {
+		if s := run.Series[4]; s.Requests < 20 || s.P50 != 10 || s.Max != 800 || s.Leader != "n1" {
 			t.Errorf("second 4 is %+v", s)
 		}
 		if s := run.Series[6]; !s.Leaderless || s.Leader != "n2" || s.Failed != 1 {
@@ -83,6 +86,37 @@ func TestAFaultAnswersForItsOutage(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestAFaultThatDidNotHappen counts for nothing, and the record says why.
+func TestAFaultThatDidNotHappen(t *testing.T) {
+	r := New(Run{})
+	var said []string
+	r.Listen(func(e Event) { said = append(said, e.Text) })
+	tried := r.Begin("resync", "n2", "")
+	asked := time.Now()
+	r.Request(asked.Add(-time.Second), asked, false, 3)
+	r.Void(tried, "nobody answers")
+	r.Void(tried, "twice")
+	r.Heal(tried, nil)
+	r.LeftOut("kill", "any", "", "another fault has hold of it")
+	done := r.Begin("freeze", "n1", "")
+	r.Heal(done, nil)
+	r.Request(asked.Add(-time.Second), time.Now(), false, 1)
+	run := r.Finish(nil)
+	if len(run.Faults) != 3 || len(run.Played()) != 1 || run.Played()[0].Name != "freeze" || run.Played()[0].Failed != 1 {
+		t.Fatalf("%+v", run.Faults)
+	}
+	for i, why := range []string{"nobody answers", "another fault has hold of it"} {
+		if f := run.Faults[i]; f.Void != why || f.Failed+f.Refused != 0 || f.Outage+f.Slowest != 0 || !f.Healed {
+			t.Errorf("%+v", f)
+		}
+	}
+	for i, want := range []string{"resync on n2", "resync on n2 did not happen: nobody answers", "left out: kill on any: another fault has hold of it"} {
+		if said[i] != want {
+			t.Errorf("%q, want %q", said[i], want)
+		}
+	}
 }
 
 func TestVerdicts(t *testing.T) {
@@ -162,9 +196,9 @@ func TestNumber(t *testing.T) {
 // sample is a run with something in every field.
 func sample() *Run {
 	return &Run{
-		Format: Format, Scenario: "kill", About: "a", Profile: "ci", Substrate: "loopback", Seed: 7, Commit: "c", Version: "v", Began: time.Unix(1, 0).UTC(),
-		Took: 2 * time.Second, Nodes: []string{"n1"}, Instances: []string{"instance1"}, Sessions: 3, Events: []Event{{At: 5, Kind: Noted, Subject: "s", Text: "t"}},
-		Faults: []Fault{{Name: "f", Target: "n1", From: 1, To: 2, Outage: 3, Slowest: 4, Failed: 1, Refused: 2, Healed: true, Text: "t"}},
+		Format: Format, Scenario: "kill", About: "a", Profile: "ci", Substrate: "loopback", Seed: 7, Digest: "d", Commit: "c", Version: "v", Began: time.Unix(1, 0).UTC(),
+		Took: 2 * time.Second, Nodes: []string{"n1"}, Instances: []string{"instance1"}, Sessions: 3, Outage: 4, Events: []Event{{At: 5, Kind: Noted, Subject: "s", Text: "t"}},
+		Faults: []Fault{{Name: "f", Target: "n1", From: 1, To: 2, Outage: 3, Slowest: 4, Failed: 1, Refused: 2, Healed: true, Text: "t"}, {Name: "g", Healed: true, Void: "w"}},
 		Series: []Second{{Requests: 5, Failed: 1, Refused: 2, P50: 1, P90: 2, P99: 3, Max: 4, Leader: "n1", Holder: "n1", Leaderless: true}},
 		Checks: []Result{{Name: "c", When: AtEnd, About: "a", Saw: "s", Violations: []string{"v"}, Count: 2, Took: 1}},
 		Budget: Budget{Failed: 1, Refused: 2, Outage: 2, Slowest: 3}, Verdict: Failed, Problem: "p", Replay: "r", Artefacts: []string{"n1.log"},
@@ -199,9 +233,10 @@ func TestEveryFieldHasAStableName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"format":1,"scenario":"kill","about":"a","profile":"ci","substrate":"loopback","seed":7,"commit":"c","version":"v","began":"1970-01-01T00:00:01Z",` +
-		`"tookNs":2000000000,"nodes":["n1"],"instances":["instance1"],"sessions":3,"events":[{"atNs":5,"kind":"note","subject":"s","text":"t"}],` +
-		`"faults":[{"name":"f","target":"n1","fromNs":1,"toNs":2,"outageNs":3,"slowestNs":4,"failed":1,"refused":2,"healed":true,"text":"t"}],` +
+	want := `{"format":1,"scenario":"kill","about":"a","profile":"ci","substrate":"loopback","seed":7,"digest":"d","commit":"c","version":"v","began":"1970-01-01T00:00:01Z",` +
+		`"tookNs":2000000000,"nodes":["n1"],"instances":["instance1"],"sessions":3,"outageNs":4,"events":[{"atNs":5,"kind":"note","subject":"s","text":"t"}],` +
+		`"faults":[{"name":"f","target":"n1","fromNs":1,"toNs":2,"outageNs":3,"slowestNs":4,"failed":1,"refused":2,"healed":true,"text":"t"},` +
+		`{"name":"g","fromNs":0,"toNs":0,"outageNs":0,"slowestNs":0,"failed":0,"refused":0,"healed":true,"void":"w"}],` +
 		`"series":[{"at":0,"requests":5,"failed":1,"refused":2,"p50Ms":1,"p90Ms":2,"p99Ms":3,"maxMs":4,"leader":"n1","holder":"n1","leaderless":true}],` +
 		`"checks":[{"name":"c","when":"end","about":"a","saw":"s","ok":false,"violations":["v"],"count":2,"tookNs":1}],` +
 		`"budget":{"failed":1,"refused":2,"outageNs":2,"slowestNs":3},"verdict":"failed","problem":"p","replay":"r","artefacts":["n1.log"]}`
@@ -220,6 +255,7 @@ func TestDamagedRunsAreRefused(t *testing.T) {
 		{`{"format": 1, "sede": 1}`, `unknown field "sede"`},
 		{`{"format": 1, "verdict": "fine"}`, `verdict "fine"`},
 		{`{"format": 1, "tookNs": -1}`, "tookNs"},
+		{`{"format": 1, "outageNs": -1}`, "outageNs"},
 		{`{"format": 1, "events": [{"atNs": 2}, {"atNs": 1}]}`, "event 1"},
 		{`{"format": 1, "faults": [{"fromNs": 2, "toNs": 1}]}`, "fault 0"},
 		{`{"format": 1, "series": [{"at": 1}]}`, "series 0"},

@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -103,6 +104,28 @@ func (r *Recorder) Heal(number int, problem error) {
 			return &Event{Kind: FaultEnds, Subject: f.Target, Text: f.Name + on(f.Target) + " is " + f.Text}
 		}
 		return &Event{Kind: FaultEnds, Subject: f.Target, Text: fmt.Sprintf("%s%s is over after %s", f.Name, on(f.Target), Short(f.To-f.From))}
+	})
+}
+
+// Void records that a fault that was begun did not happen, and why: what was seen meanwhile is not its doing.
+func (r *Recorder) Void(number int, why string) {
+	r.happens(func(at time.Duration) *Event {
+		if !r.open[number] {
+			return nil
+		}
+		delete(r.open, number)
+		r.recent = slices.DeleteFunc(r.recent, func(n int) bool { return n == number })
+		f := &r.run.Faults[number]
+		*f = Fault{Name: f.Name, Target: f.Target, From: f.From, To: at, Healed: true, Text: f.Text, Void: why}
+		return &Event{Kind: FaultEnds, Subject: f.Target, Text: f.Name + on(f.Target) + " did not happen" + because(why)}
+	})
+}
+
+// LeftOut records a fault of the plan that was not even begun, and why.
+func (r *Recorder) LeftOut(name, target, text, why string) {
+	r.happens(func(at time.Duration) *Event {
+		r.run.Faults = append(r.run.Faults, Fault{Name: name, Target: target, From: at, To: at, Healed: true, Text: text, Void: why})
+		return &Event{Kind: Noted, Subject: target, Text: "left out: " + name + on(target) + because(why)}
 	})
 }
 

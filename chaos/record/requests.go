@@ -55,9 +55,10 @@ func (r *Recorder) Idle() {
 	r.idle = true
 }
 
-// silence charges the time since the last good answer to the faults that it overlaps.
+// silence charges the time since the last good answer to the run, and to the faults that it overlaps.
 func (r *Recorder) silence(at time.Duration) {
 	gap := at - r.last
+	r.run.Outage = max(r.run.Outage, gap)
 	r.answering(r.last, at, func(f *Fault) { f.Outage = max(f.Outage, gap) })
 }
 

@@ -16,6 +16,8 @@ type Run struct {
 	Substrate string `json:"substrate,omitempty"`
 	// Seed is what everything random of the run was drawn from.
 	Seed uint64 `json:"seed"`
+	// Digest tells the scenario and its plan from another of the same name and seed; empty in records of older programs.
+	Digest string `json:"digest,omitempty"`
 	// Commit and Version are those of the program under test.
 	Commit    string        `json:"commit,omitempty"`
 	Version   string        `json:"version,omitempty"`
@@ -25,6 +27,8 @@ type Run struct {
 	Instances []string      `json:"instances"`
 	// Sessions counts those that clients were told of.
 	Sessions int `json:"sessions"`
+	// Outage is the longest time without any answer, also where no fault answers for it; absent in records of older programs.
+	Outage time.Duration `json:"outageNs,omitempty"`
 	// Events are in the order in which they happened, Faults in the order in which they began, Series has one element for each second.
 	Events []Event  `json:"events"`
 	Faults []Fault  `json:"faults"`
@@ -94,6 +98,8 @@ type Fault struct {
 	// Healed is false where the fault could not be taken away again; Text says why, or what exactly was done.
 	Healed bool   `json:"healed"`
 	Text   string `json:"text,omitempty"`
+	// Void says why the fault did not happen: it was left out, or could not be injected. It counts for nothing then. Empty: it happened.
+	Void string `json:"void,omitempty"`
 }
 
 // Second is what happened in one second of a run.
@@ -163,8 +169,19 @@ func (r *Run) Requests() (all, failed, refused int) {
 	return all, failed, refused
 }
 
-// Worst gives the longest outage of all faults and the longest wait of one request of the run.
+// Played lists the faults that happened.
+func (r *Run) Played() (list []Fault) {
+	for _, f := range r.Faults {
+		if f.Void == "" {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// Worst gives the longest outage and the longest wait of one request of the run.
 func (r *Run) Worst() (outage, slowest time.Duration) {
+	outage = r.Outage
 	for _, f := range r.Faults {
 		outage, slowest = max(outage, f.Outage), max(slowest, f.Slowest)
 	}

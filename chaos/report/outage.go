@@ -26,7 +26,8 @@ func Costs(runs []*record.Run) []Cost {
 	by := map[string]*Cost{}
 	outages := map[string][]time.Duration{}
 	for _, r := range runs {
-		for i, f := range r.Faults {
+		played := r.Played()
+		for i, f := range played {
 			c := by[f.Name]
 			if c == nil {
 				c = &Cost{Fault: f.Name}
@@ -36,7 +37,7 @@ func Costs(runs []*record.Run) []Cost {
 			c.Worst, c.Slowest = max(c.Worst, f.Outage), max(c.Slowest, f.Slowest)
 			c.Failed += f.Failed
 			c.Refused += f.Refused
-			if alone(r.Faults, i) {
+			if alone(played, i) {
 				c.Alone++
 			}
 			outages[f.Name] = append(outages[f.Name], f.Outage)

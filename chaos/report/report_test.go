@@ -115,6 +115,7 @@ func TestThePageSaysIt(t *testing.T) {
 		{[]*record.Run{sampleRun(8, true)}, []string{"2 promises broken", "Failed", "What broke", "told instance1 by node n1, now instance3 by node n2", "41 in all", "not healed: process 4711 has ended", "history-812.html"}},
 		{[]*record.Run{sampleRun(7, false), sampleRun(8, true)}, []string{"1 of 2 runs passed", "What each kind of fault cost"}},
 		{[]*record.Run{{Scenario: "s", Verdict: record.Errored, Problem: "no port is free"}}, []string{"Could not be played", "no port is free", "No check was made"}},
+		{[]*record.Run{{Scenario: "s", Faults: []record.Fault{{Name: "kill"}, {Name: "resync", Void: "nobody answers"}}}}, []string{"not played: nobody answers", "1 not played"}},
 		{nil, []string{"Nothing was run"}},
 		{[]*record.Run{{Scenario: "empty"}}, []string{"Could not be played"}},
 	} {
@@ -232,6 +233,10 @@ func TestCosts(t *testing.T) {
 	}
 	if got := Costs(runs); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
+	}
+	runs[1].Faults = append(runs[1].Faults, record.Fault{Name: "kill", Outage: ms(1), Void: "another fault has hold of it"}, record.Fault{Name: "resync", Void: "nobody answers"})
+	if got := Costs(runs); !reflect.DeepEqual(got, want) {
+		t.Errorf("what did not happen is counted: %+v", got)
 	}
 	text := Markdown(runs)
 	if !strings.Contains(text, "| kill | 3 | 20 ms | 30 ms | 50 ms | 1 | 2 |\n") || !strings.Contains(text, "2 runs, 4 faults, 5 sessions, 0 requests, 0 broken checks; commit abc.") {

@@ -36,7 +36,11 @@ func Summary(r *record.Run) string {
 	line("took", "%s", record.Short(r.Took))
 	line("sessions", "%s", record.Number(r.Sessions))
 	line("requests", "%s, %s failed, %s refused", record.Number(all), record.Number(failed), record.Number(refused))
-	line("faults", "%d, longest outage %s, slowest request %s", len(r.Faults), record.Short(outage), record.Short(slowest))
+	played := len(r.Played())
+	line("faults", "%d, longest outage %s, slowest request %s", played, record.Short(outage), record.Short(slowest))
+	if void := len(r.Faults) - played; void > 0 {
+		line("not played", "%s of the plan", plural(void, "fault"))
+	}
 	line("checks", "%d, %d broken", len(r.Checks), len(r.Broken()))
 	for _, c := range r.Broken() {
 		line("  "+clean(c.Name), "%s", c.Saw)

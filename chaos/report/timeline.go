@@ -131,7 +131,7 @@ func ticks(length time.Duration) (list []tick) {
 // faults puts each fault in the first row that is free.
 func (t *timeline) faults(r *record.Run, length time.Duration, at func(time.Duration) float64) {
 	var free []time.Duration
-	for _, f := range r.Faults {
+	for _, f := range r.Played() {
 		to := max(f.To, f.From)
 		b := bar{Left: at(f.From), Width: round(at(to) - at(f.From)), Class: "fault", Label: f.Name, Hint: faultHint(f)}
 		if f.Target != "" {

@@ -122,11 +122,12 @@ func plural(n int, noun string) string {
 }
 
 func tiles(runs []*record.Run) []tile {
-	var requests, failed, refused, sessions, faults int
+	var requests, failed, refused, sessions, faults, void int
 	var outage, slowest, took time.Duration
 	for _, r := range runs {
 		all, f, ref := r.Requests()
-		requests, failed, refused, sessions, faults, took = requests+all, failed+f, refused+ref, sessions+r.Sessions, faults+len(r.Faults), took+r.Took
+		requests, failed, refused, sessions, faults, took = requests+all, failed+f, refused+ref, sessions+r.Sessions, faults+len(r.Played()), took+r.Took
+		void += len(r.Faults) - len(r.Played())
 		o, s := r.Worst()
 		outage, slowest = max(outage, o), max(slowest, s)
 	}
@@ -134,10 +135,14 @@ func tiles(runs []*record.Run) []tile {
 	if failed > 0 || refused > 0 {
 		note = fmt.Sprintf("%s failed, %s refused", record.Number(failed), record.Number(refused))
 	}
+	during := "in " + record.Short(took)
+	if void > 0 {
+		during += fmt.Sprintf(", %s not played", record.Number(void))
+	}
 	return []tile{
 		{Name: "Sessions", Value: record.Number(sessions), Note: "told to clients"},
 		{Name: "Requests", Value: record.Number(requests), Note: note, Bad: failed > 0},
-		{Name: "Faults", Value: record.Number(faults), Note: "in " + record.Short(took)},
+		{Name: "Faults", Value: record.Number(faults), Note: during},
 		{Name: "Longest outage", Value: record.Short(outage), Note: "without any answer"},
 		{Name: "Slowest request", Value: record.Short(slowest), Note: "from when it was due"},
 	}

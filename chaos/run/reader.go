@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/chaos/group"
 	"github.com/holdfast-lb/holdfast/chaos/load"
 )
 
 const (
-	// readEvery is how often the reader asks, about: every other time for a session, else for the configuration.
+	// readEvery is how often the reader asks, about: every other time for a session, else for the configuration or how far the group is.
 	readEvery = 100 * time.Millisecond
 	// readTime bounds one question.
 	readTime = 2 * time.Second
@@ -32,8 +33,10 @@ func (t *traffic) read(ctx context.Context) {
 			continue
 		}
 		limited, cancel := context.WithTimeout(ctx, readTime)
-		if draw%2 == 0 {
+		if draw%4 == 0 {
 			t.readConfiguration(limited, n.Client)
+		} else if draw%4 == 2 {
+			t.readStatus(limited, n)
 		} else if s := t.borrow(draw); s != nil {
 			sent := time.Now()
 			instance, recorded, err := n.Newest(limited, s)
@@ -60,6 +63,20 @@ func (t *traffic) readConfiguration(ctx context.Context, c *client.Client) {
 	t.readings.Add(1)
 }
 
+// readStatus reads how far the group is. Indexes of two epochs are not of one log, and a node's term may be ahead of the group's as long as it stands for election: each is held against its own.
+func (t *traffic) readStatus(ctx context.Context, n *group.Node) {
+	got, err := n.Client.Status(ctx)
+	if err != nil || got.Consistency != linearizable {
+		return
+	}
+	t.p.evidence.Watch.Read(fmt.Sprintf("a reader, in epoch %d,", got.Group.Epoch), got.Applied, 0, got.Revision.Number)
+	t.p.evidence.Watch.Read("a reader of node "+n.Name, 0, got.Term, 0)
+	t.positions.Add(1)
+}
+
+// linearizable is how an answer is marked that is the newest state.
+const linearizable = "linearizable"
+
 // borrow takes a session that nobody uses and whose client was told nothing else than at first; nil: there is none just now.
 func (t *traffic) borrow(draw uint64) *load.Session {
 	t.mu.Lock()
@@ -85,5 +102,5 @@ func (t *traffic) giveBack(s *load.Session) {
 
 // said tells how much was read.
 func (t *traffic) said() string {
-	return fmt.Sprintf("the newest state was read %d times for a session, %d times for the configuration", t.looked.Load(), t.readings.Load())
+	return fmt.Sprintf("the newest state was read %d times for a session, %d times for the configuration, %d times for how far it is", t.looked.Load(), t.readings.Load(), t.positions.Load())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/lan"
 	"github.com/holdfast-lb/holdfast/chaos/load"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 	"github.com/holdfast-lb/holdfast/chaos/stage"
@@ -66,8 +67,9 @@ type player struct {
 	changes atomic.Int64          // that operators have asked for
 
 	mu      sync.Mutex
-	windows []window // of planned hand-overs
-	broken  []string // what no check sees: processes that ended, faults that could not be healed
+	windows []window               // of planned hand-overs
+	broken  []string               // what no check sees: processes that ended, faults that could not be healed
+	dead    map[*proc.Process]bool // those of them that have ended by themselves
 }
 
 // Play plays a scenario and gives its record, which is written to run.json in Dir, too. The record says how it went; the error is for what kept it from being written.
@@ -83,14 +85,20 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &player{checks: checks, Options: o, rec: record.New(record.Run{
-		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Commit: o.Commit, Version: o.Version, Replay: o.Replay,
+	if err := Lacks(s, o.Plan, o.Other); err != nil {
+		return nil, err
+	}
+	p := &player{checks: checks, Options: o, dead: map[*proc.Process]bool{}, rec: record.New(record.Run{
+		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Digest: s.Digest(o.Plan), Commit: o.Commit, Version: o.Version, Replay: o.Replay,
 		Nodes: s.NodeNames(), Instances: s.InstanceNames(), Budget: record.Budget(s.Budget),
 	})}
 	if o.Listen != nil {
 		o.Listen(p.rec)
 	}
 	problem := p.play(ctx)
+	if problem == nil && len(o.Plan) > 0 && len(p.rec.Snapshot().Played()) == 0 {
+		problem = fmt.Errorf("none of the %d faults of the plan happened, so the run shows nothing of them", len(o.Plan))
+	}
 	switch {
 	case ctx.Err() != nil:
 		problem = fmt.Errorf("interrupted: %w", context.Cause(ctx))
@@ -99,7 +107,7 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 		p.note("", "not everything could be judged: "+problem.Error())
 		problem = nil
 	}
-	keep := problem != nil || len(p.rec.Snapshot().Broken()) > 0 || o.Keep
+	keep := problem != nil && ctx.Err() == nil || len(p.rec.Snapshot().Broken()) > 0 || ctx.Err() != nil && p.seenBroken() || o.Keep
 	cleared := p.clear(keep)
 	if keep && p.evidence != nil {
 		if err := p.evidence.Keep(o.Dir); err != nil { // it is no excuse for what was broken
@@ -108,6 +116,18 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	}
 	run := p.rec.Finish(errors.Join(problem, cleared))
 	return run, record.Write(filepath.Join(o.Dir, "run.json"), run)
+}
+
+// seenBroken says whether something of an interrupted run, which nobody has judged, is known to be broken.
+func (p *player) seenBroken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.load == nil {
+		return len(p.broken) > 0
+	}
+	p.load.Ledger.Running(true) // what is not known is no broken promise
+	_, violations := p.load.Ledger.Violations()
+	return len(p.broken) > 0 || violations > 0
 }
 
 func (p *player) play(ctx context.Context) error {
@@ -145,7 +165,15 @@ func (p *player) play(ctx context.Context) error {
 	p.load.Ledger.Running(false)
 	limited, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
-	return p.judge(limited)
+	err := p.judge(limited)
+	died := false
+	for _, n := range p.stage.Group.Nodes {
+		died = p.ended(n) || died
+	}
+	if died { // while it was judged, which is perhaps why not everything could be
+		p.live()
+	}
+	return err
 }
 
 // set sets the stage.

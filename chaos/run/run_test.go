@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/chaos/built"
 	"github.com/holdfast-lb/holdfast/chaos/check"
+	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
@@ -95,12 +96,12 @@ func TestAScenarioIsPlayed(t *testing.T) {
 	if len(r.Checks) < 15 || !slices.Equal(r.Nodes, []string{"n1", "n2", "n3"}) || r.Profile != "test" || r.Replay != "again" || r.Scenario != "short" {
 		t.Errorf("%+v", r)
 	}
-	looked, readings := 0, 0
+	looked, readings, positions := 0, 0, 0
 	for _, e := range r.Events {
-		_, _ = fmt.Sscanf(e.Text, "the newest state was read %d times for a session, %d times for the configuration", &looked, &readings)
+		_, _ = fmt.Sscanf(e.Text, "the newest state was read %d times for a session, %d times for the configuration, %d times for how far it is", &looked, &readings, &positions)
 	}
-	if looked < 5 || readings < 5 {
-		t.Errorf("the newest state was read %d times for a session, %d times for the configuration", looked, readings)
+	if looked < 5 || readings < 3 || positions < 3 {
+		t.Errorf("the newest state was read %d times for a session, %d times for the configuration, %d times for how far it is", looked, readings, positions)
 	}
 	if i := slices.IndexFunc(r.Faults, func(f record.Fault) bool { return f.Name == "kill" }); i < 0 || r.Faults[i].Outage == 0 {
 		t.Errorf("the kill of the leader: %+v", r.Faults)
@@ -132,6 +133,9 @@ func TestAnInterruptedRunLeavesNothing(t *testing.T) {
 	}
 	if left := check.LeftBehind(filepath.Join(o.Dir, "holdfast-stage-")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+	if files, err := os.ReadDir(o.Dir); err != nil || len(files) != 1 || files[0].Name() != "run.json" {
+		t.Errorf("%v, its folder has %v", err, files)
 	}
 }
 
@@ -182,6 +186,28 @@ func TestAProcessThatEndsByItselfIsNoted(t *testing.T) {
 	}
 }
 
+// TestAProcessThatEndsWhileItIsJudged is a broken promise, although the group cannot be asked everything then.
+func TestAProcessThatEndsWhileItIsJudged(t *testing.T) {
+	o := options(t, program, "name: dies\nabout: y\nlength: 2s\nload: {rate: 20, newSessions: 20}\nchecks: [sessions-stay]\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var once sync.Once
+	o.Listen = func(r *record.Recorder) {
+		r.Listen(func(e record.Event) {
+			if e.Kind == record.Checked && e.Subject == "processes-live" {
+				once.Do(func() { killSomebodyElse(t, o.Dir, "n2") })
+			}
+		})
+	}
+	r, err := Play(ctx, o)
+	if err != nil || r.Verdict != record.Failed {
+		t.Fatalf("%v: %s %s", err, r.Verdict, r.Problem)
+	}
+	if broken := r.Broken(); len(broken) != 1 || broken[0].Name != "processes-live" || broken[0].Count != 1 || !strings.Contains(broken[0].Violations[0], "node n2 has ended by itself") {
+		t.Errorf("%+v", broken)
+	}
+}
+
 // killSomebodyElse ends a node's process behind the back of the run.
 func killSomebodyElse(t *testing.T, dir, node string) {
 	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -199,6 +225,40 @@ func killSomebodyElse(t *testing.T, dir, node string) {
 		}
 	}
 	t.Error("there is no such process")
+}
+
+// TestWhatDidNotHappenIsNotCounted: a fault that finds its target held is in the record as not played.
+func TestWhatDidNotHappenIsNotCounted(t *testing.T) {
+	o := options(t, program, "name: held\nabout: y\nlength: 5s\nload: {rate: 20, newSessions: 10}\nbudget: {refused: 1000}\nfaults:\n  - {name: kill, target: n1, at: 500ms, for: 4s}\n  - {name: freeze, target: n1, at: 1s, for: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	r := play(t, ctx, o)
+	played := r.Played()
+	if r.Verdict != record.Passed || len(played) != 1 || played[0].Name != "kill" || len(r.Faults) != 2 || !strings.Contains(r.Faults[1].Void, "another fault has hold of it") {
+		t.Errorf("%s: %s %+v, faults %+v", r.Verdict, r.Problem, r.Broken(), r.Faults)
+	}
+}
+
+// TestAPlanOfNothing: a run in which none of the faults of its plan happened has not passed.
+func TestAPlanOfNothing(t *testing.T) {
+	o := options(t, program, "name: nothing\nabout: y\nlength: 2s\nload: {rate: 20, newSessions: 10}\nfaults:\n  - {name: unplug, target: n1, at: 500ms, for: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	if r := play(t, ctx, o); r.Verdict != record.Errored || !strings.Contains(r.Problem, "none of the 1 faults of the plan happened") {
+		t.Errorf("%s: %s", r.Verdict, r.Problem)
+	}
+}
+
+// TestWhatIsNotGiven: a plan that needs it is refused before anything is started; one that drew it is not.
+func TestWhatIsNotGiven(t *testing.T) {
+	nowhere := func() (string, error) { return "/bin/false", nil }
+	if _, err := Play(t.Context(), options(t, nowhere, "name: x\nabout: y\nfaults:\n  - {name: other-version, target: n1, at: 1s}\n  - {name: kill, at: 2s}\n")); !errors.Is(err, fault.ErrLacks) || !strings.Contains(err.Error(), "--other") {
+		t.Errorf("%v", err)
+	}
+	o := options(t, nowhere, "name: x\nabout: y\nfaults:\n  - {draw: [other-version, kill], count: 4}\n")
+	if err := Lacks(o.Scenario, o.Scenario.Plan(1), ""); err != nil {
+		t.Errorf("drawn: %v", err)
+	}
 }
 
 // TestUnknownChecks are refused with their place before anything is started.

@@ -29,27 +29,24 @@ func (p *player) steps(ctx context.Context) {
 
 // step lets one fault happen, and heals it.
 func (p *player) step(ctx context.Context, s scenario.Step) {
-	place := fault.Place{Substrate: p.Scenario.Substrate, Nodes: p.Scenario.Group.Nodes, Other: p.Other, Disks: p.Scenario.Group.FaultyDisks}
-	if err := s.Fault.Available(place); err != nil {
-		p.note("", "left out: "+err.Error())
+	amount := s.Fault.Measure.Format(s.Amount)
+	if err := s.Fault.Available(place(p.Scenario, p.Other)); err != nil {
+		p.rec.LeftOut(s.Fault.Name, s.Target, amount, err.Error())
 		return
 	}
 	target, random, release, err := p.claim(ctx, s)
 	if err != nil {
-		p.note("", fmt.Sprintf("left out: fault %s on %s: %v", s.Fault.Name, s.Fault.Subject(s.Target), err))
+		p.rec.LeftOut(s.Fault.Name, s.Target, amount, err.Error())
 		return
 	}
 	defer release()
 	if s.Fault.Planned {
 		defer p.plans()()
 	}
-	number := p.rec.Begin(s.Fault.Name, target, s.Fault.Measure.Format(s.Amount))
+	number := p.rec.Begin(s.Fault.Name, target, amount)
 	heal, err := s.Fault.Inject(ctx, p.field, fault.Order{Target: target, Amount: s.Amount, Random: random})
 	if err != nil {
-		p.rec.Heal(number, nil)
-		if ctx.Err() == nil {
-			p.note(target, "it did not happen: "+err.Error())
-		}
+		p.rec.Void(number, err.Error())
 		return
 	}
 	_ = pause(ctx, s.For) // also an interrupted run heals
@@ -60,6 +57,22 @@ func (p *player) step(ctx context.Context, s scenario.Step) {
 		p.breaks("%s on %s could not be healed: %v", s.Fault.Name, s.Fault.Subject(target), err)
 	}
 	p.rec.Heal(number, err)
+}
+
+// place is where a scenario plays, as faults have to know it.
+func place(s *scenario.Scenario, other string) fault.Place {
+	return fault.Place{Substrate: s.Substrate, Nodes: s.Group.Nodes, Other: other, Disks: s.Group.FaultyDisks}
+}
+
+// Lacks says what a plan needs that whoever plays could have given and has not: the run would show nothing of what the scenario names. The error is fault.ErrLacks. A fault that was drawn is left out instead, another
+// one does as well; and so is what this machine cannot do.
+func Lacks(s *scenario.Scenario, plan scenario.Plan, other string) error {
+	for _, step := range plan {
+		if err := step.Fault.Available(place(s, other)); step.Named && errors.Is(err, fault.ErrLacks) {
+			return fmt.Errorf("scenario %s: %w", s.Name, err)
+		}
+	}
+	return nil
 }
 
 // claimTime is how long a fault waits for its target to be free. One that takes a disk away waits its turn if the scenario names it: such a scenario is about each of them.

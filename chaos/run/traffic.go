@@ -27,7 +27,7 @@ type traffic struct {
 	due    chan job
 	done   sync.WaitGroup // everything
 
-	looked, readings atomic.Int64 // answers to the reader
+	looked, readings, positions atomic.Int64 // answers to the reader
 
 	mu     sync.Mutex
 	idle   []*load.Session // those that no request of is under way

@@ -11,7 +11,6 @@ import (
 	"github.com/holdfast-lb/holdfast/admin/client"
 	"github.com/holdfast-lb/holdfast/chaos/check"
 	"github.com/holdfast-lb/holdfast/chaos/group"
-	"github.com/holdfast-lb/holdfast/chaos/proc"
 )
 
 const (
@@ -118,17 +117,11 @@ func (w *words) leads() (leader string) {
 
 // guard notes when a node's process ends that nobody has ended, and starts it again.
 func (p *player) guard(ctx context.Context, n *group.Node) {
-	var told *proc.Process
 	ends := 0
 	for pause(ctx, lookEvery) == nil {
-		now := n.Process()
-		if now == nil || now == told || now.Alive() || p.field.MayBeDown(n.Name) || n.Process() != now {
+		if !p.ended(n) {
 			continue
 		}
-		told = now
-		text := fmt.Sprintf("node %s has ended by itself: %v", n.Name, now.Err())
-		p.breaks("%s; its last lines: %s", text, now.Tail(5, nil))
-		p.note(n.Name, text)
 		if ends++; ends > maxEnds {
 			p.note(n.Name, fmt.Sprintf("node %s is left as it is", n.Name))
 			return
@@ -137,6 +130,25 @@ func (p *player) guard(ctx context.Context, n *group.Node) {
 			p.note(n.Name, err.Error())
 		}
 	}
+}
+
+// ended notes, once for each process, that a node's has ended although nobody has ended it.
+func (p *player) ended(n *group.Node) bool {
+	now := n.Process()
+	if now == nil || now.Alive() || p.field.MayBeDown(n.Name) || n.Process() != now {
+		return false
+	}
+	p.mu.Lock()
+	known := p.dead[now]
+	p.dead[now] = true
+	p.mu.Unlock()
+	if known {
+		return false
+	}
+	text := fmt.Sprintf("node %s has ended by itself: %v", n.Name, now.Err())
+	p.breaks("%s; its last lines: %s", text, now.Tail(5, nil))
+	p.note(n.Name, text)
+	return true
 }
 
 // maxEnds is how often a node that ends by itself is started again.

@@ -151,6 +151,8 @@ func (r *reader) rule(n ast.Node) Rule {
 		field{"for", r.span(&rule.For, maxLength)},
 		field{"target", r.text(&rule.Target, wantName)},
 		field{"amount", func(n ast.Node) { amount = n }},
+		field{"seed", r.seed(&rule.Seed)},
+		field{"drawn", r.boolean(&rule.Drawn)},
 	)
 	if len(r.faults) == before {
 		r.complete(n, &rule, amount)
@@ -165,8 +167,8 @@ func (r *reader) complete(n ast.Node, rule *Rule, amount ast.Node) {
 		return
 	}
 	if len(rule.Draw) > 0 {
-		if rule.At >= 0 || rule.Every > 0 || amount != nil {
-			r.fail(n, "what is drawn has a count, and neither at, every nor amount")
+		if rule.At >= 0 || rule.Every > 0 || amount != nil || rule.Seed != nil || rule.Drawn {
+			r.fail(n, "what is drawn has a count, and neither at, every, amount nor seed")
 		}
 		if rule.Count < 0 {
 			r.fail(n, "how many are drawn? Say so with count")
@@ -178,6 +180,9 @@ func (r *reader) complete(n ast.Node, rule *Rule, amount ast.Node) {
 	}
 	if (rule.At >= 0) == (rule.Every > 0) {
 		r.fail(n, "when does it happen? Say so with at, or with every")
+	}
+	if rule.At < 0 && (rule.Seed != nil || rule.Drawn) {
+		r.fail(n, "seed and drawn are for a fault of a plan that was written down: it happens once (at)")
 	}
 	if rule.Count >= 0 {
 		r.fail(n, "count is for faults that are drawn; use every")

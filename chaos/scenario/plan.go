@@ -88,7 +88,11 @@ func step(rule Rule, f *fault.Fault, at time.Duration, random *rand.Rand) Step {
 	if f.Kind == fault.OnGroup {
 		target = ""
 	}
-	return Step{At: at, For: lasts, Fault: f, Target: target, Amount: amount, Named: len(rule.Draw) == 0, Seed: random.Uint64()}
+	seed := random.Uint64() // always, so that what follows is drawn alike
+	if rule.Seed != nil {
+		seed = *rule.Seed
+	}
+	return Step{At: at, For: lasts, Fault: f, Target: target, Amount: amount, Named: len(rule.Draw) == 0 && !rule.Drawn, Seed: seed}
 }
 
 // drawn draws count faults, overlap of them at a time: the time is cut into as many turns as there are such groups, and in each turn they begin within a part of the shortest one.

@@ -66,6 +66,9 @@ type Rule struct {
 	Target string
 	// Amount is how much of it; nil: drawn.
 	Amount *fault.Amount
+	// Seed is what the fault draws from, and Drawn says that it was drawn itself once: for a plan that was written down. Nil: it comes from the seed of the run.
+	Seed  *uint64
+	Drawn bool
 }
 
 // Check is the name of a check and where it stands.

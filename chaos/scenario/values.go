@@ -93,6 +93,22 @@ func (r *reader) integer(to *int, least, most int) func(ast.Node) {
 	}
 }
 
+// seed reads what is drawn from.
+func (r *reader) seed(to **uint64) func(ast.Node) {
+	return func(n ast.Node) {
+		v, ok := r.scalar(n)
+		if !ok {
+			return
+		}
+		x, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			r.fail(n, "%.40q: want a whole number from 0 to %d", v, uint64(math.MaxUint64))
+			return
+		}
+		*to = &x
+	}
+}
+
 func (r *reader) number(to *float64, least, most float64) func(ast.Node) {
 	return func(n ast.Node) {
 		v, ok := r.scalar(n)

@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,7 +10,13 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/fault"
 )
 
-// Write writes the scenario as a file that has the plan in place of its rules: each fault with its time.
+// Digest tells a scenario with a plan from another one: whatever is played differently gives another digest.
+func (s *Scenario) Digest(plan Plan) string {
+	sum := sha256.Sum256([]byte(s.Write(plan)))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Write writes the scenario as a file that has the plan in place of its rules: each fault with its time and what it draws from. Whatever the seed, it gives that plan.
 func (s *Scenario) Write(plan Plan) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
@@ -29,6 +37,10 @@ func (s *Scenario) Write(plan Plan) string {
 		}
 		if amount := step.Fault.Measure.Format(step.Amount); amount != "" {
 			text += ", amount: " + strconv.Quote(amount)
+		}
+		text += fmt.Sprintf(", seed: %d", step.Seed)
+		if !step.Named {
+			text += ", drawn: true"
 		}
 		p("  - {%s}", text)
 	}

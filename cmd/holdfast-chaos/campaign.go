@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,11 @@ type campaign struct {
 // play plays them all and gives the records, in order. The error is for what could not be played; broken promises are in the records.
 func (c *campaign) play(ctx context.Context) ([]*record.Run, error) {
 	var runs []*record.Run
+	for _, s := range c.scenarios { // before the first is played: what is named does not depend on the seed
+		if err := run.Lacks(s, s.Plan(0), c.other); err != nil {
+			return nil, err
+		}
+	}
 	total := len(c.scenarios) * len(c.seeds)
 	for _, seed := range c.seeds {
 		for _, s := range c.scenarios {
@@ -68,7 +74,7 @@ func (c *campaign) passed(dir string, s *scenario.Scenario, seed uint64) *record
 		return nil
 	}
 	r, err := record.Read(filepath.Join(dir, "run.json"))
-	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Version != c.program.version || r.Commit != c.program.commit {
+	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Digest != s.Digest(s.Plan(seed)) || r.Version != c.program.version || r.Commit != c.program.commit {
 		return nil
 	}
 	return r
@@ -92,7 +98,7 @@ func (c *campaign) command(s *scenario.Scenario, seed uint64) string {
 	if filepath.Dir(s.File) != "builtin" {
 		name = s.File
 	}
-	text := fmt.Sprintf("holdfast-chaos run --scenario %s --seed %d --binary %s", quote(name), seed, quote(c.program.path))
+	text := fmt.Sprintf("%s run --scenario %s --seed %d --binary %s", quote(startedAs(os.Args[0])), quote(name), seed, quote(c.program.path))
 	if s.Substrate != fault.Loopback {
 		text += " --substrate " + s.Substrate
 	}
@@ -103,6 +109,14 @@ func (c *campaign) command(s *scenario.Scenario, seed uint64) string {
 		text = quote(e) + " " + text
 	}
 	return text
+}
+
+// startedAs is how a shell starts this program again: by the path by which it was started, or by its name where the shell has found it in PATH.
+func startedAs(path string) string {
+	if strings.ContainsRune(path, filepath.Separator) {
+		return path
+	}
+	return "holdfast-chaos"
 }
 
 // quote makes one word of a shell's command line of a text.
@@ -133,6 +147,17 @@ func clearRun(dir string) error {
 	return os.RemoveAll(dir)
 }
 
+// end says how a campaign went that perhaps was interrupted, or could not go on: a promise that was broken before counts all the same.
+func (c *campaign) end(w io.Writer, runs []*record.Run, began time.Time, problem error) error {
+	if problem != nil && !slices.ContainsFunc(runs, func(r *record.Run) bool { return r.Verdict == record.Failed }) {
+		return problem
+	}
+	if problem != nil {
+		_, _ = fmt.Fprintf(w, "\nholdfast-chaos: %v\n", problem)
+	}
+	return c.finish(w, runs, began)
+}
+
 // finish says how a campaign went, in its last lines, and gives the error for the exit status.
 func (c *campaign) finish(w io.Writer, runs []*record.Run, began time.Time) error {
 	var broken, problem *record.Run
@@ -147,6 +172,9 @@ func (c *campaign) finish(w io.Writer, runs []*record.Run, began time.Time) erro
 	s := summarise(runs)
 	_, _ = fmt.Fprintf(w, "\n%d runs in %s: %d passed, %d broken, %d could not be played; %d sessions, %d requests, %d faults\n",
 		s.Runs, record.Short(time.Since(began)), s.Passed, s.Broken, s.Errors, s.Sessions, s.Requests, s.Faults)
+	if s.NotPlayed > 0 {
+		_, _ = fmt.Fprintf(w, "%d faults of the plans were not played; the reports say why\n", s.NotPlayed)
+	}
 	switch {
 	case broken != nil:
 		_, _ = fmt.Fprintf(w, "what was kept of it: %s\nplay it again:\n%s\n", filepath.Join(c.out, broken.Scenario+"-"+strconv.FormatUint(broken.Seed, 10)), broken.Replay)

@@ -38,7 +38,7 @@ func newGamedayCommand() *cobra.Command {
 ` + strings.Join(abouts, "\n") + `
 
 By default nothing is done: what would be done is said, and the brakes are shown. With --execute it is done. The brakes: nothing begins unless all voters are well, one could be lost, no
-quiesce, workflow, evacuation or maintenance lock is on, and no more of the --probe requests fail than allowed; probes that fail while something goes on end it. Whatever was done is taken
+quiesce, workflow, evacuation or maintenance lock is on, each --probe has had a good answer, and no more of their requests fail than allowed; probes that fail while something goes on end it. Whatever was done is taken
 back, also after Ctrl-C. Nodes are killed only by commands that you give, each for one node (--kill, --start); the group is asked whether the
 node's process has ended, and the game day waits until the node is ready again by another one.
 

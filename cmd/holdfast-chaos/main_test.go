@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/chaos/check"
 	"github.com/holdfast-lb/holdfast/chaos/record"
+	"github.com/holdfast-lb/holdfast/chaos/run"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 	"github.com/holdfast-lb/holdfast/internal/mutant"
 )
@@ -47,8 +49,10 @@ func TestExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	broken := write(t, dir, "broken.yaml", "name: x\nabout: y\nfaults:\n  - {name: kil, at: 1s}\n")
 	odd := write(t, dir, "odd.yaml", "name: x\nabout: y\nchecks: [nothing-of-the-kind]\n")
+	three := write(t, dir, "ring.yaml", "name: three\nabout: y\nfaults:\n  - {name: ring, at: 1s}\n")
 	same := write(t, dir, "same.yaml", "name: leader-kill\nabout: y\n")
 	program := fakeProgram(t, "holdfast v1 go1 linux/amd64")
+	passed := write(t, dir, "passed.json", `{"format": 1, "scenario": "leader-kill", "substrate": "loopback", "seed": 1, "verdict": "passed"}`)
 	for _, c := range []struct {
 		args []string
 		want int
@@ -74,6 +78,8 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"run", "--scenario", broken}, 2, "broken.yaml:4:12: there is no fault \"kil\": did you mean kill?"},
 		{[]string{"run", "--scenario", odd, "--binary", program, "--out", dir + "/odd"}, 2, "odd.yaml:3:1: there is no check"},
 		{[]string{"run", "--scenario", same, "--scenario", "leader-kill"}, 2, "both called leader-kill"},
+		{[]string{"run", "--scenario", "leader-kill", "--scenario", "two-versions", "--binary", program, "--out", dir + "/two"}, 2, "scenario two-versions: fault other-version: it needs what was not given: another build"},
+		{[]string{"run", "--scenario", three, "--binary", program, "--out", dir + "/two"}, 2, "four nodes or more"},
 		{[]string{"run", "--binary", dir + "/nothing"}, 3, "is it the holdfast program?"},
 		{[]string{"run", "--binary", fakeProgram(t, "nginx version: 1")}, 3, "it is not the holdfast program"},
 		{[]string{"run", "--binary", program, "--other", dir + "/nothing"}, 3, "is it the holdfast program?"},
@@ -86,6 +92,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"list", "-o", "xml"}, 2, "want one of table, json, yaml"},
 		{[]string{"replay", dir}, 2, "run.json"},
 		{[]string{"minimise", broken}, 2, "broken.yaml"},
+		{[]string{"minimise", passed}, 2, "this run broke no promise"},
 		{[]string{"report"}, 2, "requires at least 1 arg"},
 		{[]string{"report", dir + "/nothing"}, 3, "no such file"},
 		{[]string{"report", t.TempDir()}, 3, "no run.json"},
@@ -111,7 +118,7 @@ func TestProgramThatCannotServe(t *testing.T) {
 	program := fakeProgram(t, "holdfast v1 go1 linux/amd64")
 	status, _, errOut := chaosCommand(t, "run", "--scenario", "leader-kill", "--binary", program, "--out", out, "--seed", "7")
 	lines := strings.Split(strings.TrimSpace(errOut), "\n")
-	want := "holdfast-chaos run --scenario leader-kill --seed 7 --binary " + program
+	want := quote(os.Args[0]) + " run --scenario leader-kill --seed 7 --binary " + program
 	if status != exitProblem || lines[len(lines)-1] != want {
 		t.Errorf("exit status %d, the last line is %q", status, lines[len(lines)-1])
 	}
@@ -121,6 +128,20 @@ func TestProgramThatCannotServe(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(out, "leader-kill-7", "holdfast-stage-*")); len(left) > 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+// TestReplayReports: the folder of a replay gets the reports that its help speaks of.
+func TestReplayReports(t *testing.T) {
+	dir := t.TempDir()
+	record := write(t, dir, "old.json", `{"format": 1, "scenario": "leader-kill", "substrate": "loopback", "seed": 1, "verdict": "failed"}`)
+	if status, _, errOut := chaosCommand(t, "replay", record, "--binary", fakeProgram(t, "holdfast v1"), "--out", dir+"/again"); status != exitProblem || !strings.Contains(errOut, "could not be played") {
+		t.Errorf("exit status %d: %s", status, errOut)
+	}
+	for _, name := range []string{"report.html", "junit.xml", "summary.json"} {
+		if !isFile(filepath.Join(dir, "again", name)) {
+			t.Errorf("there is no %s", name)
+		}
 	}
 }
 
@@ -212,11 +233,39 @@ func TestMinimise(t *testing.T) {
 	}
 }
 
+// TestMinimiseFollowsOneFailure: what breaks another check is another failure.
+func TestMinimiseFollowsOneFailure(t *testing.T) {
+	broke := func(names ...string) *record.Run {
+		r := &record.Run{Verdict: record.Failed, Faults: []record.Fault{{Name: "kill"}}}
+		for _, n := range names {
+			r.Checks = append(r.Checks, record.Result{Name: n}, record.Result{Name: n + "-not", OK: true})
+		}
+		return r
+	}
+	looked := brokenChecks(broke("sessions-stay", "one-state"))
+	for name, c := range map[string]struct {
+		run    *record.Run
+		again  bool
+		failed bool
+	}{
+		"the same":         {broke("one-state", "requests-answered"), true, false},
+		"another one":      {broke("requests-answered"), false, false},
+		"passed":           {&record.Run{Verdict: record.Passed}, false, false},
+		"not played":       {&record.Run{Verdict: record.Errored, Problem: "no port"}, false, true},
+		"nothing happened": {&record.Run{Verdict: record.Errored, Problem: "none of the faults", Faults: []record.Fault{{Void: "held"}}}, false, false},
+	} {
+		if again, err := breaksAgain(c.run, looked); again != c.again || (err != nil) != c.failed {
+			t.Errorf("%s: %v, %v", name, again, err)
+		}
+	}
+}
+
 // TestFaultTable: median and worst over runs.
 func TestFaultTable(t *testing.T) {
 	fault := func(name string, outage time.Duration) record.Fault { return record.Fault{Name: name, Outage: outage} }
+	void := record.Fault{Name: "kill", Void: "another fault has hold of it"}
 	text := faultTable([]*record.Run{
-		{Sessions: 10, Faults: []record.Fault{fault("kill", 100*time.Millisecond), fault("freeze", time.Second)}},
+		{Sessions: 10, Faults: []record.Fault{void, fault("kill", 100*time.Millisecond), fault("freeze", time.Second)}},
 		{Sessions: 20, Faults: []record.Fault{fault("kill", 300*time.Millisecond), fault("kill", 200*time.Millisecond)}},
 	})
 	for _, want := range []string{"| kill | 3 | 200 ms | 300 ms", "| freeze | 1 | 1.00 s", "2 runs, 30 sessions, 0 requests of which 0 failed, 4 faults."} {
@@ -257,7 +306,9 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	kept := &record.Run{Format: record.Format, Scenario: "leader-kill", Seed: 3, Version: "v1", Verdict: record.Passed}
+	elsewhere, heavier := *found[0], *found[0]
+	elsewhere.Substrate, heavier.Load.Rate = "netns", 1000
+	kept := &record.Run{Format: record.Format, Scenario: "leader-kill", Seed: 3, Digest: found[0].Digest(found[0].Plan(3)), Version: "v1", Verdict: record.Passed}
 	for name, c := range map[string]struct {
 		change func(*record.Run)
 		resume bool
@@ -269,6 +320,10 @@ func TestResume(t *testing.T) {
 		"another program": {func(r *record.Run) { r.Version = "v2" }, true, false},
 		"another commit":  {func(r *record.Run) { r.Commit = "abc" }, true, false},
 		"another seed":    {func(r *record.Run) { r.Seed = 4 }, true, false},
+		"another plan":    {func(r *record.Run) { r.Digest = found[0].Digest(nil) }, true, false},
+		"elsewhere":       {func(r *record.Run) { r.Digest = elsewhere.Digest(elsewhere.Plan(3)) }, true, false},
+		"another load":    {func(r *record.Run) { r.Digest = heavier.Digest(heavier.Plan(3)) }, true, false},
+		"an older record": {func(r *record.Run) { r.Digest = "" }, true, false},
 	} {
 		r := *kept
 		c.change(&r)
@@ -296,6 +351,30 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestInterruptedAfterABrokenPromise: it counts, and the last line is the command that plays that run again.
+func TestInterruptedAfterABrokenPromise(t *testing.T) {
+	c := &campaign{out: "chaos-out", screen: newScreen(&bytes.Buffer{})}
+	interrupted := errors.New("interrupted after 2 of 3 runs")
+	runs := []*record.Run{{Verdict: record.Passed}, {Verdict: record.Failed, Scenario: "kill", Replay: "bin/holdfast-chaos run --scenario kill"}}
+	var b bytes.Buffer
+	if err := c.end(&b, runs, time.Now(), interrupted); exitStatus(err) != exitBroken || !strings.Contains(b.String(), interrupted.Error()) || !strings.HasSuffix(b.String(), "bin/holdfast-chaos run --scenario kill\n") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+	b.Reset()
+	if err := c.end(&b, runs[:1], time.Now(), interrupted); !errors.Is(err, interrupted) || exitStatus(err) != exitProblem || b.Len() > 0 {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// TestStartedAs: what is printed can be pasted where this program was started.
+func TestStartedAs(t *testing.T) {
+	for path, want := range map[string]string{"bin/holdfast-chaos": "bin/holdfast-chaos", "/opt/chaos": "/opt/chaos", "holdfast-chaos": "holdfast-chaos", "": "holdfast-chaos"} {
+		if got := startedAs(path); got != want {
+			t.Errorf("%q: %q", path, got)
+		}
+	}
+}
+
 // TestSelftestTriesEnough: the CI profile says of at least twelve known bugs which scenario catches them, and of none that does not exist.
 func TestSelftestTriesEnough(t *testing.T) {
 	scenarios, err := scenario.OfProfile("ci")
@@ -307,7 +386,10 @@ func TestSelftestTriesEnough(t *testing.T) {
 		t.Errorf("%d are tried: %v; not: %v", len(names), names, others)
 	}
 	for _, name := range names {
-		for _, s := range thatCatch(scenarios, name) {
+		for _, s := range judgedBy(thatCatch(scenarios, name), telling()) {
+			if checks, err := run.Checks(s); err != nil || len(checks) != len(check.All())-1 || slices.ContainsFunc(checks, func(c check.Check) bool { return c.Name == "requests-answered" }) {
+				t.Errorf("%s would be judged by %d checks, %v", name, len(checks), err)
+			}
 			if !slices.Contains(s.Catches, name) {
 				t.Errorf("%s would be tried with %s, which does not say that it catches it", name, s.Name)
 			}

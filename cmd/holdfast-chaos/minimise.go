@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,14 +22,18 @@ func newMinimiseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "minimise DIR|run.json",
 		Short: "Drop faults of a broken run as long as it stays broken",
-		Long: `Play a run that broke a promise again and again, with ever fewer of its faults, as long as a promise is still broken; then write what is left as a scenario,
-minimal.yaml, into DIR (--out). What is broken by chance now and then takes more --tries.`,
+		Long: `Play a run that broke a promise again and again, with ever fewer of its faults, as long as one of the checks that it broke is still broken; then write what is left as a scenario,
+minimal.yaml, into DIR (--out), with what each fault draws from. What is broken by chance now and then takes more --tries.`,
 		Example: "  holdfast-chaos minimise chaos-out/overlap-7 --tries 5",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, scenarios, err := recorded(args[0], file)
 			if err != nil {
 				return err
+			}
+			names := brokenChecks(r)
+			if len(names) == 0 {
+				return usagef("%s: this run broke no promise", args[0])
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
@@ -36,7 +42,7 @@ minimal.yaml, into DIR (--out). What is broken by chance now and then takes more
 				return err
 			}
 			s := scenarios[0]
-			breaks := func(plan scenario.Plan) (bool, error) { return c.breaks(ctx, s, r.Seed, plan, tries) }
+			breaks := func(plan scenario.Plan) (bool, error) { return c.breaks(ctx, s, r.Seed, plan, tries, names) }
 			plan, err := minimise(s.Plan(r.Seed), breaks)
 			if err != nil {
 				return err
@@ -51,14 +57,24 @@ minimal.yaml, into DIR (--out). What is broken by chance now and then takes more
 	}
 	flags.add(cmd)
 	cmd.Flags().Lookup("out").DefValue = "chaos-minimal"
+	cmd.Flags().Lookup("out").Usage = "`DIR` for minimal.yaml and the last try"
 	flags.out = "chaos-minimal"
 	cmd.Flags().StringVar(&file, "scenario", "", "`FILE` of the scenario, where it is none of the built-in ones")
 	cmd.Flags().IntVar(&tries, "tries", 2, "play a plan so often (`N`) before it counts as one that breaks nothing")
 	return cmd
 }
 
-// breaks plays a plan until it breaks a promise, some times at most.
-func (c *campaign) breaks(ctx context.Context, s *scenario.Scenario, seed uint64, plan scenario.Plan, tries int) (bool, error) {
+// brokenChecks names the checks that do not hold.
+func brokenChecks(r *record.Run) []string {
+	names := []string{}
+	for _, c := range r.Broken() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// breaks plays a plan until it breaks one of the named checks, some times at most: what breaks another one is another failure.
+func (c *campaign) breaks(ctx context.Context, s *scenario.Scenario, seed uint64, plan scenario.Plan, tries int, names []string) (bool, error) {
 	for i := range tries {
 		if ctx.Err() != nil {
 			return false, errors.New("interrupted; all processes are ended")
@@ -69,14 +85,23 @@ func (c *campaign) breaks(ctx context.Context, s *scenario.Scenario, seed uint64
 			return false, err
 		}
 		c.screen.verdict(r)
-		switch r.Verdict {
-		case record.Failed:
-			return true, nil
-		case record.Errored:
-			return false, errors.New(r.Problem)
+		again, err := breaksAgain(r, names)
+		if again || err != nil {
+			return again, err
+		}
+		if r.Verdict == record.Failed {
+			c.screen.print("that is another failure than the one that is looked for: " + strings.Join(names, ", ") + "\n")
 		}
 	}
 	return false, nil
+}
+
+// breaksAgain says whether a run has broken one of the named checks. The error is for one that could not be played; one whose faults were all left out has shown that nothing is broken by them.
+func breaksAgain(r *record.Run, names []string) (bool, error) {
+	if r.Verdict == record.Errored && (len(r.Faults) == 0 || len(r.Played()) > 0) {
+		return false, errors.New(r.Problem)
+	}
+	return r.Verdict == record.Failed && slices.ContainsFunc(brokenChecks(r), func(name string) bool { return slices.Contains(names, name) }), nil
 }
 
 // minimise drops parts of a plan, large ones first, as long as it breaks a promise.

@@ -37,10 +37,13 @@ func newReplayCommand() *cobra.Command {
 			}
 			began := time.Now()
 			runs, err := c.play(ctx)
-			if err != nil {
-				return err
+			if reported := writeReports(c.out, runs); err == nil {
+				err = reported
 			}
-			return c.finish(cmd.ErrOrStderr(), runs, began)
+			if err == nil {
+				c.screen.where(c.out)
+			}
+			return c.end(cmd.ErrOrStderr(), runs, began, err)
 		},
 	}
 	flags.add(cmd)

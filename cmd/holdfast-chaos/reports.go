@@ -14,15 +14,17 @@ import (
 
 // summary is summary.json: what a program asks of a campaign, without reading every record.
 type summary struct {
-	Runs     int          `json:"runs"`
-	Passed   int          `json:"passed"`
-	Broken   int          `json:"broken"`
-	Errors   int          `json:"errors"`
-	Sessions int          `json:"sessions"`
-	Requests int          `json:"requests"`
-	Failed   int          `json:"failed"`
-	Faults   int          `json:"faults"`
-	List     []summaryRun `json:"list"`
+	Runs     int `json:"runs"`
+	Passed   int `json:"passed"`
+	Broken   int `json:"broken"`
+	Errors   int `json:"errors"`
+	Sessions int `json:"sessions"`
+	Requests int `json:"requests"`
+	Failed   int `json:"failed"`
+	Faults   int `json:"faults"`
+	// NotPlayed counts faults of the plans that did not happen.
+	NotPlayed int          `json:"notPlayed"`
+	List      []summaryRun `json:"list"`
 }
 
 type summaryRun struct {
@@ -39,11 +41,9 @@ func summarise(runs []*record.Run) summary {
 	s := summary{Runs: len(runs), List: []summaryRun{}}
 	for _, r := range runs {
 		all, failed, _ := r.Requests()
-		s.Sessions, s.Requests, s.Failed, s.Faults = s.Sessions+r.Sessions, s.Requests+all, s.Failed+failed, s.Faults+len(r.Faults)
-		one := summaryRun{Scenario: r.Scenario, Seed: r.Seed, Verdict: r.Verdict, Seconds: r.Took.Round(time.Millisecond).Seconds(), Broken: []string{}, Replay: r.Replay}
-		for _, c := range r.Broken() {
-			one.Broken = append(one.Broken, c.Name)
-		}
+		s.Sessions, s.Requests, s.Failed, s.Faults = s.Sessions+r.Sessions, s.Requests+all, s.Failed+failed, s.Faults+len(r.Played())
+		s.NotPlayed += len(r.Faults) - len(r.Played())
+		one := summaryRun{Scenario: r.Scenario, Seed: r.Seed, Verdict: r.Verdict, Seconds: r.Took.Round(time.Millisecond).Seconds(), Broken: brokenChecks(r), Replay: r.Replay}
 		s.List = append(s.List, one)
 		switch r.Verdict {
 		case record.Passed:

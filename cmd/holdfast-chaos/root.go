@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
 
@@ -40,7 +41,7 @@ func exitStatus(err error) int {
 		return exitPassed
 	case errors.Is(err, errBroken):
 		return exitBroken
-	case errors.As(err, new(wrongUsage)), errors.As(err, new(scenario.Faults)):
+	case errors.As(err, new(wrongUsage)), errors.As(err, new(scenario.Faults)), errors.Is(err, fault.ErrLacks):
 		return exitUsage
 	}
 	return exitProblem

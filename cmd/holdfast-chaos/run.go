@@ -107,11 +107,10 @@ A seed gives the same plan again, and the same choices of the clients; the sched
 			if reported := writeReports(c.out, runs); err == nil {
 				err = reported
 			}
-			if err != nil {
-				return err
+			if err == nil {
+				c.screen.where(c.out)
 			}
-			c.screen.where(c.out)
-			return c.finish(cmd.ErrOrStderr(), runs, began)
+			return c.end(cmd.ErrOrStderr(), runs, began, err)
 		},
 	}
 	flags.add(cmd)
@@ -121,7 +120,7 @@ A seed gives the same plan again, and the same choices of the clients; the sched
 	f.StringArrayVar(&patterns, "scenario", nil, "only these: `PATTERN` of built-in names (*, ?), or a file .yaml; repeatable")
 	f.Uint64Var(&seed, "seed", 1, "`NUMBER` that everything random is drawn from")
 	f.IntVar(&seeds, "seeds", 1, "play each scenario with so many seeds (`N`), from --seed on")
-	f.BoolVar(&resume, "resume", false, "leave out runs that have passed in --out with the same program")
+	f.BoolVar(&resume, "resume", false, "leave out runs that have passed in --out, the same scenario with the same program")
 	f.BoolVar(&first, "first", false, "stop at the first run that does not pass")
 	return cmd
 }

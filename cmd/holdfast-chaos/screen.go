@@ -141,7 +141,12 @@ func (s *screen) verdict(r *record.Run) {
 	case record.Errored:
 		text = s.paint("33;1", "could not be played") + ": " + clean(r.Problem)
 	}
-	s.print(fmt.Sprintf("%s  %s seed %d: %d sessions, %d of %d requests failed, %d faults, %s\n", text, r.Scenario, r.Seed, r.Sessions, failed, all, len(r.Faults), record.Short(r.Took)))
+	played := len(r.Played())
+	faults := fmt.Sprintf("%d faults", played)
+	if void := len(r.Faults) - played; void > 0 {
+		faults += fmt.Sprintf(" (%d more not played)", void)
+	}
+	s.print(fmt.Sprintf("%s  %s seed %d: %d sessions, %d of %d requests failed, %s, %s\n", text, r.Scenario, r.Seed, r.Sessions, failed, all, faults, record.Short(r.Took)))
 	for _, c := range r.Broken() {
 		s.print(fmt.Sprintf("  %s: %s\n", s.paint("31", c.Name), clean(c.Saw)))
 		for _, v := range c.Violations[:min(len(c.Violations), 5)] {
