@@ -43,10 +43,10 @@ func (x *exchange) outbound() *http.Request {
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // keeps http.Transport from naming itself
 	}
+	x.setRequestID(out.Header) // first: its field is the configuration's, and must not stand for those below
 	dropTwins(out.Header)
 	x.setForwarded(out.Header)
 	x.setIdentity(out.Header)
-	x.setRequestID(out.Header)
 	x.setTrace(out.Header)
 	return out
 }

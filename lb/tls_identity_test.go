@@ -104,6 +104,20 @@ func TestIdentityCannotBeForgedInClear(t *testing.T) {
 	}
 }
 
+// TestIDsOfRequestsAreNoIdentity: an earlier version took any field for the ids of requests, so that a revision of its time may have one that only Holdfast sends.
+func TestIDsOfRequestsAreNoIdentity(t *testing.T) {
+	for _, field := range []string{"X-Client-Cert-Subject", "X-Forwarded_for"} {
+		a := newApp(t, "i1", nil)
+		cc := bare(of(a)...)
+		cc.Proxy.RequestID = config.RequestID{Header: field, Trust: "all"}
+		r := newRig(t, cc)
+		send(t, r, "/", field+": CN=admin")
+		if got := a.header()[http.CanonicalHeaderKey(field)]; len(got) > 0 {
+			t.Errorf("%s: %q", field, got)
+		}
+	}
+}
+
 // TestTicketsCarryNoIdentityAlong: a session of a listener that asks nobody, or believes other authorities, is not resumed where certificates are required.
 func TestTicketsCarryNoIdentityAlong(t *testing.T) {
 	team, others := certtest.NewCA(t, "team"), certtest.NewCA(t, "others")
