@@ -109,26 +109,38 @@ func TestHostileIntroductions(t *testing.T) {
 	if text := r.instanceOf("127.0.0.2"); text != "i1" {
 		t.Error("one who is no proxy, and sends no header: " + text)
 	}
-	for _, header := range []string{good, headerOf(2, "192.0.2.1:1")} {
-		stranger := r.connect("127.0.0.2")
-		for i := range len(header) { // byte by byte
-			if _, err := stranger.Write([]byte{header[i]}); err != nil {
-				break
+	byName, byAffinity := behindProxy(streamConf(a), "accept"), behindProxy(streamConf(a), "accept")
+	byName.Listeners[0].ServerNames = []config.ServerName{{Name: "shop.example.com", Cluster: "c1"}}
+	byAffinity.Clusters[0].Affinity.Type = "sni"
+	for _, cc := range []*config.Config{byName, byAffinity, behindProxy(streamConf(a), "accept")} { // the first two read for a server's name before the instance is connected
+		r.apply(cc)
+		for _, header := range []string{good, headerOf(2, "192.0.2.1:1")} {
+			for _, size := range []int{1, len(header)} {
+				stranger := r.connect("127.0.0.2")
+				for rest := header; rest != ""; rest = rest[size:] {
+					if _, err := io.WriteString(stranger, rest[:size]); err != nil {
+						break
+					}
+				}
+				if text := stranger.line(); text == "i1" {
+					text = stranger.line()
+					if !refused(text) {
+						t.Error("a stranger introduces: " + text)
+					}
+				}
 			}
 		}
-		if text := stranger.line(); text == "i1" {
-			text = stranger.line()
-			if !refused(text) {
-				t.Error("a stranger introduces: " + text)
+		for _, text := range []string{"PROXIMITY", "PROX", "\r\n\r\n\x00\r\nQUIX", "hello"} { // what only looks like one
+			for _, size := range []int{1, len(text)} {
+				c := r.connect("127.0.0.2")
+				for rest := text; rest != ""; rest = rest[size:] {
+					io.WriteString(c, rest[:size])
+				}
+				c.CloseWrite()
+				if through := <-got; through != text {
+					t.Errorf("%q arrived as %q", text, through)
+				}
 			}
-		}
-	}
-	for _, text := range []string{"PROXIMITY", "PROX", "\r\n\r\n\x00\r\nQUIX", "hello"} { // what only looks like one
-		c := r.connect("127.0.0.2")
-		io.WriteString(c, text)
-		c.CloseWrite()
-		if through := <-got; through != text {
-			t.Errorf("%q arrived as %q", text, through)
 		}
 	}
 	proxy := r.introduced("hello") // a proxy that sends none

@@ -36,7 +36,8 @@ func (x *exchange) join(client *streamSocket, instance *net.TCPConn) {
 	x.b.conns.upgrade(client.who) // from now on it ends when its protocol ends
 	defer x.keepInUse()()
 	defer t.watch()()
-	up := &flow{to: instance, from: client.TCPConn, moved: &t.moved, suspect: client.suspect}
+	up := &flow{to: instance, from: client.TCPConn, moved: &t.moved, suspect: client.suspect, before: client.before}
+	client.before = nil
 	down := &flow{to: client.TCPConn, from: instance, moved: &t.moved}
 	ends := make(chan *flow, 2)
 	for _, f := range []*flow{up, down} {
@@ -80,6 +81,7 @@ type flow struct {
 	moved             *atomic.Int64 // raised whenever something has gone through
 	bytes             int64
 	suspect           bool   // it must not begin with a header of the PROXY protocol
+	before            []byte // what had been read of it before, if it is suspect
 	withheld          []byte // the beginning of what may be one
 	readErr, writeErr error
 }
@@ -110,6 +112,7 @@ func (f *flow) run() {
 	}
 	r := pieceReader{raw: raw}
 	r.ready = r.take
+	f.begin()
 	full := 0
 	for !f.failed() {
 		if full == bulkAfter {
@@ -143,6 +146,21 @@ func (f *flow) run() {
 		r.done()
 	}
 	r.done()
+}
+
+// begin sends what had been read before, once it is certain that it begins no header.
+func (f *flow) begin() {
+	if len(f.before) == 0 {
+		return
+	}
+	piece, err := f.inspect(f.before)
+	f.before = nil
+	switch {
+	case err != nil:
+		f.readErr = err
+	case len(piece) > 0:
+		f.wrote(f.to.Write(piece))
+	}
 }
 
 func (f *flow) wrote(n int, err error) {

@@ -58,14 +58,18 @@ func (s *streamSocket) introduce() error {
 	return nil
 }
 
-// open tells the instance who the client is, where that is wanted, and passes on what has been read of the stream already.
+// open tells the instance who the client is, where that is wanted, and passes on what has been read of the stream already. What may be a header of a client who may send none
+// is left for join.
 func (x *exchange) open(s *streamSocket, instance *net.TCPConn) error {
-	first := s.before
+	var first []byte
 	if v := x.mod.cluster.sendProxy; v > 0 {
 		h := proxyproto.Header{Version: v, Source: s.source, Destination: s.destination}
-		first = append(h.Append(nil), first...)
+		first = h.Append(nil)
 	}
-	s.before = nil
+	if !s.suspect {
+		first = append(first, s.before...)
+		s.before = nil
+	}
 	if len(first) == 0 {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -104,6 +105,20 @@ func TestIdentityCannotBeForgedInClear(t *testing.T) {
 	}
 }
 
+// TestIDsOfRequestsAreNoIdentity: an earlier version took any field for the ids of requests, so that a revision of its time may have one that only Holdfast sends.
+func TestIDsOfRequestsAreNoIdentity(t *testing.T) {
+	for _, field := range []string{"X-Client-Cert-Subject", "X-Forwarded_for"} {
+		a := newApp(t, "i1", nil)
+		cc := bare(of(a)...)
+		cc.Proxy.RequestID = config.RequestID{Header: field, Trust: "all"}
+		r := newRig(t, cc)
+		send(t, r, "/", field+": CN=admin")
+		if got := a.header()[http.CanonicalHeaderKey(field)]; len(got) > 0 {
+			t.Errorf("%s: %q", field, got)
+		}
+	}
+}
+
 // TestTicketsCarryNoIdentityAlong: a session of a listener that asks nobody, or believes other authorities, is not resumed where certificates are required.
 func TestTicketsCarryNoIdentityAlong(t *testing.T) {
 	team, others := certtest.NewCA(t, "team"), certtest.NewCA(t, "others")
@@ -199,6 +214,33 @@ func TestRedirectToHTTPS(t *testing.T) {
 	r.wait("log line", func() bool { return strings.Contains(r.accessLog(), `"status":308`) })
 }
 
+// TestRedirectsCount as requests of their client and of the listener.
+func TestRedirectsCount(t *testing.T) {
+	for _, limits := range []config.ListenerLimits{{RequestsPerSecond: 1, Burst: 2}, {PerClient: config.Rates{RequestsPerSecond: 1, Burst: 2}}} {
+		cc := bare(of(newApp(t, "i1", nil))...)
+		cc.Listeners[0].HTTPSRedirect, cc.Listeners[0].Limits = &config.HTTPSRedirect{Port: 443, Status: 308}, limits
+		r := newRig(t, cc)
+		conn, got := dialRaw(t, r), map[int]int{}
+		for range 20 {
+			conn.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			resp := conn.response()
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Fatal(err)
+			}
+			if got[resp.StatusCode]++; resp.StatusCode != 308 && (resp.Header.Get("Retry-After") == "" || resp.Header.Get("Location") != "") {
+				t.Errorf("%d %v", resp.StatusCode, resp.Header)
+			}
+		}
+		refusal := http.StatusTooManyRequests
+		if limits.PerClient.RequestsPerSecond == 0 {
+			refusal = http.StatusServiceUnavailable
+		}
+		if got[308] < 2 || got[refusal] == 0 || got[308]+got[refusal] != 20 {
+			t.Errorf("%+v: %v", limits, got)
+		}
+	}
+}
+
 // TestHSTS: browsers are told on answers of instances and on Holdfast's own, over TLS alone; what an instance says itself counts more.
 func TestHSTS(t *testing.T) {
 	cc := overTLS(bare(of(newApp(t, "i1", func(w http.ResponseWriter, q *http.Request) {
@@ -228,7 +270,7 @@ func TestHSTS(t *testing.T) {
 
 // TestTwinsOfOwnFields: applications that get fields as variables take _ for -, so that a client could say by the one what it may not by the other.
 func TestTwinsOfOwnFields(t *testing.T) {
-	a := newApp(t, "i1", nil)
+	a := newApp(t, "i1", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	r := newRig(t, bare(of(a)...))
 	for _, path := range []string{"/a", "/%61"} { // a loop's, and net/http's
 		c := dialRaw(t, r)
@@ -247,6 +289,23 @@ func TestTwinsOfOwnFields(t *testing.T) {
 		}
 		if left != 2 {
 			t.Errorf("%s: %d fields that are nobody's concern: %v", path, left, a.header())
+		}
+	}
+	for _, path := range []string{"/a", "/%61"} {
+		for _, field := range []string{"X_Forwarded_For", "x-forwarded_for", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "FORWARDED", "Client_Cert", "Client-Cert-Chain", "X-Client-Cert-Serial",
+			"X_Client_Cert_Subject", "X-Holdfast-Session", "X_Holdfast_Activation", "X-Holdfast-Of-Any-Length-At-All", "Content_Length", "_Cookie"} {
+			want := 400
+			if field == "_Cookie" {
+				want = 200 // nobody's concern
+			}
+			for _, announced := range []string{"", "Trailer: " + field + "\r\n"} {
+				c := dialRaw(t, r)
+				c.write("POST " + path + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" + announced + "\r\n1\r\nx\r\n0\r\n" + field + ": CN=Root\r\n\r\n")
+				if got := c.response(); got.StatusCode != want {
+					t.Errorf("%s with the trailer %s: %d, want %d", path, field, got.StatusCode, want)
+				}
+				c.Close()
+			}
 		}
 	}
 	for _, c := range [][2]string{{"Xa", "X-"}, {"X", "X-"}, {"X-Forwarded-For\x00", "X-Forwarded-For_"}, {"\x0d", "-"}} {

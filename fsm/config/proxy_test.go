@@ -82,6 +82,20 @@ func TestProxyRefuses(t *testing.T) {
 		"requestId: {header: X-Forwarded-For}":                                      "has another meaning",
 		"requestId: {header: X-Holdfast-Session}":                                   "has another meaning",
 		"requestId: {header: X-Idempotency-Key}":                                    "has another meaning",
+		"requestId: {header: X-Client-Cert-Subject}":                                "has another meaning",
+		"requestId: {header: x-client_cert_subject}":                                "has another meaning",
+		"requestId: {header: X-Client-Cert-Id}":                                     "has another meaning",
+		"requestId: {header: X-Forwarded_For}":                                      "has another meaning",
+		"requestId: {header: X_Forwarded-Id}":                                       "has another meaning",
+		"requestId: {header: X_Holdfast_Session-Id}":                                "has another meaning",
+		"requestId: {header: X-Content-Type-Options}":                               "has another meaning",
+		"requestId: {header: Client-Cert}":                                          "has another meaning",
+		"requestId: {header: Client-Cert-Id}":                                       "has another meaning",
+		"requestId: {header: Forwarded}":                                            "has another meaning",
+		"requestId: {header: Host}":                                                 "has another meaning",
+		"requestId: {header: Connection}":                                           "has another meaning",
+		"requestId: {header: Upgrade}":                                              "has another meaning",
+		"requestId: {header: traceparent}":                                          "has another meaning",
 		"requestId: {header: \"X-A: b\"}":                                           "cannot be the name of a header field",
 		"requestId: {header: \"X-A\\r\\nX-B\"}":                                     "cannot be the name of a header field",
 		"requestId: {header: X-Ä}":                                                  "cannot be the name of a header field",
@@ -178,6 +192,26 @@ listeners: [{name: w, address: ":80", trustedProxies: ["::/0", 10.0.0.0/8]}]
 	}
 	if strings.Contains(all, "10.0.0.0/8") {
 		t.Error(all)
+	}
+}
+
+// TestProxiesThatNameClientsAreWarnedOf, only where some instance can be told of certificates by another way.
+func TestProxiesThatNameClientsAreWarnedOf(t *testing.T) {
+	const asks, silent = "mode: require, authorities: [a]", `mode: "off"`
+	for _, tc := range []struct {
+		group, own, mode string
+		want             bool
+	}{{"[]", "[]", asks, false}, {"[10.0.0.0/8]", "[]", asks, true}, {"[]", "[10.0.0.0/8]", asks, true}, {"[10.0.0.0/8]", "[10.0.0.1]", silent, false}} {
+		c := mustParse(t, fmt.Sprintf(`
+proxy: {trustedProxies: %s}
+listeners:
+  - {name: web, address: ":80", trustedProxies: %s}
+  - {name: webs, address: ":443", protocol: https, certificates: [site], tls: {clientCertificates: {%s}}}
+`, tc.group, tc.own, tc.mode))
+		all := strings.Join(c.Warnings(), "\n")
+		if got := strings.Contains(all, `since listener "webs" asks for certificates`) && strings.Contains(all, `"web"`); got != tc.want {
+			t.Errorf("%+v: %s", tc, all)
+		}
 	}
 }
 

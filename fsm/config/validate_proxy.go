@@ -52,8 +52,7 @@ func validateRequestID(p *problems, at *path, c *Config) {
 	case !isToken(name) || len(name) > maxName:
 		p.add(where, "write header: X-Request-Id", "%q cannot be the name of a header field", clip(r.Header))
 		return
-	case !strings.HasPrefix(name, "X-") && !strings.HasSuffix(name, "-Id"),
-		strings.HasPrefix(name, "X-Forwarded-"), strings.HasPrefix(name, "X-Holdfast-"), name == "X-Idempotency-Key":
+	case !strings.HasPrefix(name, "X-") && !strings.HasSuffix(name, "-Id"), hasMeaning(name):
 		p.add(where, "write X-Request-Id, or another name that begins with X- or ends with -Id", "header field %s has another meaning", clip(name))
 		return
 	}
@@ -62,6 +61,18 @@ func validateRequestID(p *problems, at *path, c *Config) {
 			p.add(where, "give one of them another field", "cluster %q knows its sessions by header field %s", clip(c.Clusters[i].Name), clip(name))
 		}
 	}
+}
+
+// hasMeaning reports whether a field that could be one for ids is one that Holdfast sets, strips or goes by itself: what a client gives as its id would take that one's place. _ counts as -,
+// because many applications take both for the same.
+func hasMeaning(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	for _, own := range [...]string{"X-Forwarded-", "X-Holdfast-", "Client-Cert-", "X-Client-Cert-"} {
+		if strings.HasPrefix(name, own) {
+			return true
+		}
+	}
+	return name == "X-Idempotency-Key" || name == "X-Content-Type-Options"
 }
 
 func validateHeadLimits(p *problems, at *path, l *HeadLimits) {
