@@ -30,10 +30,10 @@ type clientBody struct {
 	conn     bodyEnder     // by which the wait for one that takes longer is ended
 
 	turn sync.Mutex // held by whoever reads, also while the client is waited for
-	kept pieces     // guarded by turn
 
 	mu     sync.Mutex
-	limit  int64 // bytes that may be kept
+	kept   pieces // what another attempt is given at once, also while one before still waits for the client
+	limit  int64  // bytes that may be kept
 	err    error
 	n      int64 // bytes read from the client
 	direct bool  // a read is under way whose bytes will not be kept
@@ -70,15 +70,30 @@ var (
 // Read gives what an earlier attempt has read, then what the client sends.
 func (a *bodyAttempt) Read(p []byte) (int, error) {
 	c := a.body
+	if n := a.readKept(p); n > 0 {
+		return n, nil
+	}
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	if n := c.kept.readAt(p, a.at); n > 0 && c.current.Load() == a {
-		a.at += int64(n)
+	if n := a.readKept(p); n > 0 { // the attempt before has read it meanwhile
 		return n, nil
 	}
 	n, err := c.read(a, p)
 	a.at += int64(n)
 	return n, err
+}
+
+// readKept gives what is kept and the attempt has not had.
+func (a *bodyAttempt) readKept(p []byte) int {
+	c := a.body
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current.Load() != a {
+		return 0
+	}
+	n := c.kept.readAt(p, a.at)
+	a.at += int64(n)
+	return n
 }
 
 // Close leaves the client's body open for another attempt; net/http closes the real one after the handler.
@@ -93,11 +108,11 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 	c.wait.pause()
 	n, err := c.readInTime(p)
 	c.wait.resume()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if keep {
 		c.kept.add(p[:n])
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.n += int64(n)
 	if c.most > 0 && c.n > c.most {
 		n, err = 0, errBodyTooLarge
@@ -210,6 +225,8 @@ func (c *clientBody) take() io.Reader {
 func (c *clientBody) release() {
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.kept.release()
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func bodyOf(text string, limit int64) *clientBody {
@@ -124,6 +125,52 @@ func TestReadLeftBehindLosesNothing(t *testing.T) {
 	w.Close()
 	if got := <-all; got != "abcdef" {
 		t.Fatalf("the next attempt got %q", got)
+	}
+}
+
+// TestKeptBytesWaitForNobody: another attempt begins with what was kept although the one before still waits for the client, who may be waiting for an answer.
+func TestKeptBytesWaitForNobody(t *testing.T) {
+	r, w := io.Pipe()
+	c := newClientBody(r, 100, &headWait{})
+	left := make(chan struct{})
+	go func() { io.Copy(io.Discard, &c.first); close(left) }()
+	w.Write([]byte("ab"))
+	eventually(t, "more is waited for", func() bool {
+		free := c.turn.TryLock()
+		if free {
+			c.turn.Unlock()
+		}
+		return !free
+	})
+	next, err := c.again()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := make(chan string)
+	all := make(chan string)
+	go func() {
+		p := make([]byte, 10)
+		n, _ := next.Read(p)
+		kept <- string(p[:n])
+		rest, _ := io.ReadAll(next)
+		all <- string(rest)
+	}()
+	select {
+	case got := <-kept:
+		if got != "ab" {
+			t.Error(got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the client")
+		defer func() { <-kept; <-all }()
+	}
+	w.Write([]byte("cd"))
+	w.Close()
+	<-left
+	if !t.Failed() {
+		if got := <-all; got != "cd" {
+			t.Error(got)
+		}
 	}
 }
 

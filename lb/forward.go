@@ -108,6 +108,9 @@ func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) 
 	if x.ended() {
 		return nil, whyNone, errEnded
 	}
+	if e.h2 && !x.assigned && out.GetBody != nil {
+		out.GetBody = x.onceMore()
+	}
 	resp, err := e.transport.RoundTrip(out)
 	if mutant.On(mutant.ForwardedTwice) && err == nil && out.Method == http.MethodPost {
 		if body, kept := x.body.again(); kept == nil {

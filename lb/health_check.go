@@ -47,7 +47,7 @@ func (e *endpoint) check(ctx context.Context, s *healthSettings) error {
 	case s.kind != "tcp" && e.scheme == "udp":
 		return e.checkUDP(ctx)
 	default: // types none and agent find out whether a listener that refused accepts again
-		return e.checkTCP(ctx, s.sendProxy)
+		return e.checkTCP(ctx, s)
 	}
 }
 
@@ -66,15 +66,20 @@ func explain(s *healthSettings, err error) string {
 	}
 }
 
-func (e *endpoint) checkTCP(ctx context.Context, sendProxy int) error {
+func (e *endpoint) checkTCP(ctx context.Context, s *healthSettings) error {
 	conn, err := e.dialer.DialContext(ctx, "tcp", e.hostPort)
 	if err != nil {
 		return err
 	}
 	e.noteReached()
-	if sendProxy > 0 {
-		h := proxyproto.Header{Version: sendProxy}
+	if s.sendProxy > 0 {
+		h := proxyproto.Header{Version: s.sendProxy}
 		conn.Write(h.Append(nil)) // so that the instance does not take it for a broken client; that it has accepted is what counts
+	}
+	if s.passedTLS && e.scheme == "tcp" {
+		e.look(ctx, conn, s.serverName)
+		conn.Close() // it may be closed
+		return nil
 	}
 	return conn.Close()
 }

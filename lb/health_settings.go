@@ -27,6 +27,9 @@ type healthSettings struct {
 	healthy   config.StatusSet
 	passive   passiveSettings
 	sendProxy int // the version of the PROXY protocol by which a check says that it is nobody's connection; 0: none
+
+	passedTLS  bool   // clients' TLS is passed on to the instances, see look
+	serverName string // that they ask for; "": none is known
 }
 
 // passiveSettings is what takes a listener out of service when requests meet it.

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ const (
 
 // http2Transport has requests carried in HTTP/2: to http listeners without asking (prior knowledge), to https ones by ALPN. All requests to a listener share one
 // connection, and others are made only when the instance takes no more streams on it. A request that the instance says it has not touched is sent again by
-// x/net itself.
+// x/net itself, see onceMore.
 func (e *endpoint) http2Transport() *http2.Transport {
 	return &http2.Transport{
 		AllowHTTP: true, DialTLSContext: e.dialHTTP2, DisableCompression: true, MaxHeaderListSize: maxResponseHeader,
@@ -47,8 +48,27 @@ func (e *endpoint) dialHTTP2(ctx context.Context, network, addr string, _ *tls.C
 	return conn, nil
 }
 
+// errUntouched says that the instance has twice not touched a request.
+var errUntouched = errors.New("the instance took the request on no connection")
+
+// onceMore is the Request.GetBody by which x/net sends what was not touched once more, on another connection, as an instance needs it that begins to end a
+// connection. By itself it would go on for a minute; a request without a session is better off elsewhere by then.
+func (x *exchange) onceMore() func() (io.ReadCloser, error) {
+	again := false
+	return func() (io.ReadCloser, error) {
+		if again {
+			return nil, errUntouched
+		}
+		again = true
+		return x.bodyAgain()
+	}
+}
+
 // isUnprocessed reports whether the instance has said that nothing has been done about a request (RFC 9113, section 8.7).
 func isUnprocessed(err error) bool {
+	if errors.Is(err, errUntouched) {
+		return true
+	}
 	stream, ok := errors.AsType[http2.StreamError](err)
 	return ok && stream.Code == http2.ErrCodeRefusedStream
 }

@@ -120,6 +120,7 @@ func (b *builder) cluster(cc *config.Cluster) *cluster {
 	c.hard = time.Duration(cc.HardTimeout)
 	c.sendProxy = sendProxyVersions[cc.SendProxy]
 	c.health.sendProxy = c.sendProxy
+	c.health.serverName, c.health.passedTLS = passedTLS(b.o.Config, cc)
 	c.h2 = cc.Protocol == "h2"
 	if c.idle <= 0 {
 		c.idle = 30 * time.Minute

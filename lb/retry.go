@@ -74,9 +74,9 @@ func morePermissive(a, b int) int {
 
 // keeps is how many bytes of the body are kept: for a request that may be sent again after it may have reached an instance all that the
 // configuration allows, for any other one piece, which is enough for most forms. Those are sent again when a kept connection turns out to be
-// closed before a byte was written to it.
+// closed before a byte was written to it. Instances that speak HTTP/2 may say of any that they have not touched it.
 func (x *exchange) keeps() int64 {
-	if x.rules().idempotent {
+	if x.rules().idempotent || x.mod.cluster.h2 {
 		return x.mod.cluster.bodyBuffer
 	}
 	return min(x.mod.cluster.bodyBuffer, pieceLen)

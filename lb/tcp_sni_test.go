@@ -21,7 +21,7 @@ func newTLSApp(t *testing.T, name string) config.Instance {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s for %s", name, r.TLS.ServerName)
 	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // checks make no handshake
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // checks look at the certificate, and go
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return inst(name, "tcp://"+s.Listener.Addr().String())

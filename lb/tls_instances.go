@@ -93,7 +93,7 @@ func (b *Balancer) certificatesOf(c *cluster) map[[32]byte][]string {
 	return all
 }
 
-// compareCertificates warns when the instances of a cluster that end TLS themselves do not present the same certificate: clients that are led to them, or a
+// compareCertificates warns when the instances of a cluster that end TLS themselves, also TLS that is passed on to them, do not present the same certificate: clients that are led to them, or a
 // person who looks for the cause of an odd failure, should know. It warns again when that has changed.
 func (b *Balancer) compareCertificates(state *clusterState) {
 	c := b.routing.Load().clusters[state.name]
@@ -116,8 +116,8 @@ func (b *Balancer) compareCertificates(state *clusterState) {
 }
 
 var (
-	presentedDesc    = prometheus.NewDesc("holdfast_cluster_certificates", "How many different certificates the https listeners of the cluster's instances present, as far as this node has seen.", []string{"cluster"}, nil)
-	presentedEndDesc = prometheus.NewDesc("holdfast_instance_certificate_expiry_timestamp_seconds", "Until when the certificates of the instance's https listeners are valid, the first to end, in Unix seconds, as far as this node has seen.", []string{"cluster", "instance"}, nil)
+	presentedDesc    = prometheus.NewDesc("holdfast_cluster_certificates", "How many different certificates the cluster's instances present, on https listeners and where TLS is passed on, as far as this node has seen.", []string{"cluster"}, nil)
+	presentedEndDesc = prometheus.NewDesc("holdfast_instance_certificate_expiry_timestamp_seconds", "Until when the certificates are valid that the instance presents on https listeners and where TLS is passed on, the first to end, in Unix seconds, as far as this node has seen.", []string{"cluster", "instance"}, nil)
 )
 
 // collectInstances is of tlsCollector.

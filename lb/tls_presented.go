@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm/certs"
 )
 
-// presentation is what an https listener of an instance presents.
+// presentation is what a listener of an instance presents that ends TLS.
 type presentation struct {
 	sum     [32]byte // SHA-256 of its certificate
 	subject string

@@ -14,4 +14,4 @@ for need in gtlsclient:ngtcp2-client chromium:chromium; do
 done
 HOLDFAST_CURL=$(./scripts/curl3.sh)
 export HOLDFAST_CURL
-HOLDFAST_TEST_ENGINE=loop exec go test -count=1 -tags http3clients -run 'TestClientOfNgtcp2|TestChromiumSpeaksHTTP3|TestCurlChangesItsProtocol' ./lb
+HOLDFAST_TEST_ENGINE=loop exec go test -count=1 -tags http3clients -run 'TestClientOfNgtcp2|TestChromiumSpeaksHTTP3|TestChromiumKeepsItsInstance|TestCurlChangesItsProtocol' ./lb

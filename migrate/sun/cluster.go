@@ -134,6 +134,7 @@ func (in *importer) instance(n *markup.Node, key string) (config.Instance, *mark
 			inst.Listeners = append(inst.Listeners, withPort(url))
 		}
 		a.Mark.Map("%s.listeners", key)
+		inst.Listeners = in.route(inst.Listeners, &a.Mark, key+".listeners")
 	}
 	weight := n.Attr("weight")
 	inst.Weight = number(weight, defaultWeight, 0, 1<<30, key+".weight")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm/config"
+	"github.com/holdfast-lb/holdfast/migrate/golden"
 	"github.com/holdfast-lb/holdfast/migrate/report"
 )
 
@@ -88,6 +89,34 @@ func TestFullSample(t *testing.T) { // SUN-41
 	}
 	if c.Health.Path != "/" || c.Health.Interval != d(10*time.Second) || c.Health.Timeout != d(10*time.Second) {
 		t.Errorf("health %+v: an omitted timeout is 10 s", c.Health)
+	}
+}
+
+func TestHTTPSRouting(t *testing.T) {
+	const both, secured, clear = "http://a:1 HTTPS://a:2", "https://a", "http://a:1"
+	for _, c := range []struct{ property, listeners, want, status, why string }{
+		{"false", both, "http://a:1", "approximated", "HTTPS://a:2 is left out"},
+		{"false", secured, "https://a:443", "approximated", "no http:// listener"},
+		{"false", clear, "http://a:1", "mapped", ""},
+		{"true", both, "http://a:1 HTTPS://a:2", "mapped", ""},
+		{"true", secured, "https://a:443", "mapped", ""},
+		{"", both, "http://a:1 HTTPS://a:2", "approximated", "write it as false"},
+		{"", secured, "https://a:443", "mapped", ""},
+		{"", clear, "http://a:1", "mapped", ""},
+	} {
+		text := `<loadbalancer><cluster name="c"><instance name="i" listeners="` + c.listeners + `"/></cluster>`
+		if c.property != "" { // behind the clusters, as the definition has it
+			text += `<property name="https-routing" value="` + c.property + `"/>`
+		}
+		res := golden.Good(t, Import([]byte(text+"</loadbalancer>"), Options{}))
+		if got := strings.Join(res.Config.Clusters[0].Instances[0].Listeners, " "); !strings.EqualFold(got, c.want) {
+			t.Errorf("%q, %q: %s", c.property, c.listeners, got)
+		}
+		for _, e := range res.Report.Entries {
+			if e.What == "instance.listeners" && (string(e.Status) != c.status || !strings.Contains(e.Why, c.why)) {
+				t.Errorf("%q, %q: %s, %s", c.property, c.listeners, e.Status, e.Why)
+			}
+		}
 	}
 }
 

@@ -1,16 +1,29 @@
 package sun
 
 import (
+	"strings"
+
 	"github.com/holdfast-lb/holdfast/migrate/build"
 	"github.com/holdfast-lb/holdfast/migrate/markup"
+	"github.com/holdfast-lb/holdfast/migrate/report"
 )
 
 // settings are what the properties of the file say for all of its clusters.
 type settings struct {
 	response, reload, retries int
 	active, routeCookie       bool
+	httpsRouting              routing
 	seen                      map[string]bool
 }
+
+// routing is which listener of an instance a request of HTTPS goes to.
+type routing uint8
+
+const (
+	routingUnsaid routing = iota // the file does not say; the format's default is false
+	routingHTTP                  // false: the http listener
+	routingHTTPS                 // true: the https listener
+)
 
 func defaultSettings() settings {
 	return settings{response: defaultResponseSeconds, reload: defaultReloadSeconds, retries: defaultHealthRetries, routeCookie: true, seen: map[string]bool{}}
@@ -92,8 +105,39 @@ func (in *importer) httpsRouting(v *markup.Attr) {
 	switch {
 	case !ok:
 	case on:
+		in.settings.httpsRouting = routingHTTPS
 		v.Mark.Approximate("", "always so: a request goes to a listener of its own scheme when the instance has one that is available, else to another")
 	default:
-		v.Mark.Approximate("", "a request goes to a listener of its own scheme when the instance has one; list only http:// listeners to have everything go there")
+		in.settings.httpsRouting = routingHTTP
+		v.Mark.Map("clusters[*].instances[*].listeners")
 	}
+}
+
+// route decides about the https listeners of an instance. Holdfast sends a request to a listener of its own scheme, so what the format sends to http
+// must find no other. Files that do not say so keep what they list, as most mean it that name an https listener at all.
+func (in *importer) route(listeners []string, m *report.Mark, key string) []string {
+	if in.settings.httpsRouting == routingHTTPS {
+		return listeners
+	}
+	isHTTPS := func(url string) bool { return len(url) >= 8 && strings.EqualFold(url[:8], "https://") }
+	var clear, secured []string
+	for _, url := range listeners {
+		if isHTTPS(url) {
+			secured = append(secured, url)
+		} else {
+			clear = append(clear, url)
+		}
+	}
+	switch said := in.settings.httpsRouting == routingHTTP; {
+	case len(secured) == 0:
+	case len(clear) == 0 && said:
+		m.Approximate(key, "https-routing is false, but the instance has no http:// listener: all its requests go to https")
+	case len(clear) == 0:
+	case said:
+		m.Approximate(key, "https-routing is false: requests of HTTPS go to http too, and %s is left out", clip(strings.Join(secured, " ")))
+		return clear
+	default:
+		m.Approximate(key, "requests of HTTPS go to the https:// listener; https-routing, which is not in the file, is false by default: write it as false to have them go to http")
+	}
+	return listeners
 }
