@@ -16,6 +16,7 @@ fi
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 command -v ip >/dev/null || missing+=(iproute2)
+command -v nft >/dev/null || missing+=(nftables)
 for program in keepalived haproxy unbound; do
 	command -v "$program" >/dev/null || missing+=("$program")
 done
