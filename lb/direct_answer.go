@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/lb/h1"
+	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
 // Answer implements h1.Director.
@@ -74,16 +75,27 @@ func (r *direct) setCookies() []string {
 	return lines
 }
 
-// editReply puts right what the client is told; see exchange.hideInstances and tellClient.
+// Interim implements h1.Director.
+func (d *director) Interim(t *h1.Trip, e *h1.Edits, fields []wire.Field, buf []byte) {
+	t.Note.(*direct).hideInstances(e, fields, buf)
+}
+
+// editReply puts right what the client is told; see tellClient.
 func (r *direct) editReply() {
-	e, buf := &r.t.Reply, r.t.AnswerBuf
 	r.tellVary()
-	for i, f := range r.t.Answer.Fields() {
+	r.hideInstances(&r.t.Reply, r.t.Answer.Fields(), r.t.AnswerBuf)
+	r.tellHSTS()
+	r.tellAltSvc()
+}
+
+// hideInstances does with the head of a response what exchange.hideInstances does, and takes out what only Holdfast says.
+func (r *direct) hideInstances(e *h1.Edits, fields []wire.Field, buf []byte) {
+	for i, f := range fields {
 		// By the length first: most fields are none of these.
 		switch name := text(f.Name.Of(buf)); len(name) {
 		case len("Location"), len("Content-Location"):
 			if strings.EqualFold(name, "Location") || strings.EqualFold(name, "Content-Location") {
-				r.editURL(i, name)
+				r.editURL(e, fields, buf, i)
 			}
 		case len("Set-Cookie"):
 			if line := text(f.Value.Of(buf)); strings.EqualFold(name, "Set-Cookie") && hasDomain(line) {
@@ -94,15 +106,13 @@ func (r *direct) editReply() {
 				e.Set(i, []byte(r.disguise().shownLinks(line)))
 			}
 		case len("Refresh"): // Alt-Svc and Trailer are as long
-			r.editSeldom(i, name, text(f.Value.Of(buf)))
+			r.editSeldom(e, i, name, text(f.Value.Of(buf)))
 		case len(lostHeader):
 			if strings.EqualFold(name, lostHeader) {
 				e.Drop(i)
 			}
 		}
 	}
-	r.tellHSTS()
-	r.tellAltSvc()
 }
 
 // tellHSTS does what exchange.tellHSTS does.
@@ -119,8 +129,7 @@ func (r *direct) tellHSTS() {
 }
 
 // editSeldom is for fields with names of seven letters.
-func (r *direct) editSeldom(i int, name, value string) {
-	e := &r.t.Reply
+func (r *direct) editSeldom(e *h1.Edits, i int, name, value string) {
 	switch {
 	case strings.EqualFold(name, "Refresh"):
 		if maybeURL(value) {
@@ -138,19 +147,19 @@ func (r *direct) editSeldom(i int, name, value string) {
 }
 
 // editURL replaces the URL in line i if the field of that name is there once.
-func (r *direct) editURL(i int, name string) {
-	n := 0
-	for _, f := range r.t.Answer.Fields() {
-		if strings.EqualFold(text(f.Name.Of(r.t.AnswerBuf)), name) {
+func (r *direct) editURL(e *h1.Edits, fields []wire.Field, buf []byte, i int) {
+	n, name := 0, text(fields[i].Name.Of(buf))
+	for _, f := range fields {
+		if strings.EqualFold(text(f.Name.Of(buf)), name) {
 			n++
 		}
 	}
-	value := text(r.t.Answer.Fields()[i].Value.Of(r.t.AnswerBuf))
+	value := text(fields[i].Value.Of(buf))
 	if n != 1 || !maybeURL(value) {
 		return
 	}
 	if shown, ok := r.disguise().shownURL(value); ok {
-		r.t.Reply.Set(i, []byte(shown))
+		e.Set(i, []byte(shown))
 	}
 }
 

@@ -101,6 +101,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) 
 	}
 	d := &x.deliver
 	d.tried(e)
+	x.info.expect(x.disguise())
 	out.URL.Scheme, out.URL.Host = e.scheme, e.hostPort
 	out.Header[activationHeader] = activation(x.in.phase)
 	sent := time.Now()

@@ -81,6 +81,7 @@ func (x *exchange) upgradeStream(resp *http.Response, s *connectStream) error {
 	}
 	defer x.b.tunnels.remove(t)
 	x.endBy(t.close)
+	x.hideInstances(resp.Header)
 	h := x.w.Header()
 	for name, values := range resp.Header {
 		if name != "Connection" && name != "Upgrade" && name != "Sec-Websocket-Accept" {

@@ -1,10 +1,15 @@
 package lb
 
 import (
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/textproto"
 	"strings"
 	"testing"
@@ -45,6 +50,106 @@ func TestTrailersDoNotSpeakForHoldfast(t *testing.T) {
 			t.Errorf("%q: %q, trailer %v", announced, got.body, got.Trailer)
 		}
 	}
+}
+
+// ownAddress is a head of a response whose fields lead to the instance at that address.
+func ownAddress(status, address string) string {
+	return fmt.Sprintf("HTTP/1.1 %s\r\nLink: <http://%[2]s/a.css>; rel=preload, </b>; rel=next\r\nLocation: http://%[2]s/x\r\nSet-Cookie: a=1; Domain=127.0.0.1; Path=/\r\n"+
+		"Refresh: 1; url=http://%[2]s/r\r\nAlt-Svc: h2=\"127.0.0.1:8443\"\r\nX-Plain: kept\r\n", status, address)
+}
+
+// wantDisguised wants what ownAddress says for a client of www.example.com.
+func wantDisguised(t *testing.T, what, scheme string, h http.Header) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"Link": "<" + scheme + "://www.example.com/a.css>; rel=preload, </b>; rel=next", "Location": scheme + "://www.example.com/x", "Set-Cookie": "a=1; Path=/",
+		"Refresh": "1; url=" + scheme + "://www.example.com/r", "Alt-Svc": "", "X-Plain": "kept",
+	} {
+		if got := h.Get(name); got != want {
+			t.Errorf("%s: %s %q, want %q", what, name, got, want)
+		}
+	}
+}
+
+// earlyHints asks for a path and gives the fields of the interim responses.
+func earlyHints(t *testing.T, c *client, url string) http.Header {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "www.example.com"
+	early := http.Header{}
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+		for name, values := range h {
+			early[name] = append(early[name], values...)
+		}
+		return nil
+	}}
+	if got := c.do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace))); got.body != "ok" {
+		t.Errorf("%s: %d %q", url, got.StatusCode, got.body)
+	}
+	return early
+}
+
+// TestInterimResponsesDoNotShowInstances on any engine and in any protocol.
+func TestInterimResponsesDoNotShowInstances(t *testing.T) {
+	o := newOrigin(t, func(c *net.TCPConn, q *http.Request, _ int64) bool {
+		io.Copy(io.Discard, q.Body)
+		io.WriteString(c, ownAddress("103 Early Hints", c.LocalAddr().String())+"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		return true
+	})
+	cc := bare(inst("i1", o.url))
+	cc.Listeners[0].HTTP2 = true
+	r := newRig(t, cc)
+	for name, c := range map[string]*client{"HTTP/1.1": newClient(t), "HTTP/2": newHTTP2Client(t)} {
+		for _, path := range []string{"/a", "/%61"} { // a loop's, and net/http's
+			for range 2 { // also when its connection to the instance is there
+				wantDisguised(t, name+" "+path, "http", earlyHints(t, c, r.url(path)))
+			}
+		}
+	}
+	three := http3Conf(inst("i1", o.url))
+	three.Clusters = clone(cc).Clusters
+	secured, ca := http3Rig(t, three)
+	wantDisguised(t, "HTTP/3", "https", earlyHints(t, http3Client(t, ca), secured.secureURL("/a")))
+}
+
+// TestSwitchesDoNotShowInstances: 101, and what stands for it in HTTP/2.
+func TestSwitchesDoNotShowInstances(t *testing.T) {
+	a := newApp(t, "i1", func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		io.WriteString(conn, ownAddress("101 Switching Protocols", conn.LocalAddr().String())+
+			"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+		io.Copy(conn, rw)
+	})
+	cc := bare(of(a)...)
+	cc.Listeners[0].HTTP2 = true
+	r := newRig(t, cc)
+	c := dialRaw(t, r)
+	c.write(strings.Replace(wsRequest, "Host: h", "Host: www.example.com", 1))
+	got := c.response()
+	if got.StatusCode != 101 {
+		t.Fatal(got.Status)
+	}
+	wantDisguised(t, "HTTP/1.1", "http", got.Header)
+
+	fields := connectFields()
+	for i := range fields {
+		if fields[i] == ":authority" {
+			fields[i+1] = "www.example.com"
+		}
+	}
+	h := http.Header{}
+	for name, value := range dialFramed(t, r).open(t, 1, fields...).head {
+		h.Set(name, value)
+	}
+	wantDisguised(t, "HTTP/2", "http", h)
 }
 
 // lateInterim is a client's connection on which an interim response of the instance comes up while Holdfast writes its own answer. Header maps are not

@@ -16,9 +16,13 @@ type disguise struct {
 	host, scheme string // by which the client reaches Holdfast
 }
 
+// disguise is that of the cluster which has the request now.
+func (x *exchange) disguise() disguise { return disguise{x.mod.cluster, x.client.host, x.scheme()} }
+
 // hideInstances replaces the addresses of the cluster's instances in the head of a response.
-func (x *exchange) hideInstances(h http.Header) {
-	d := disguise{x.mod.cluster, x.client.host, x.scheme()}
+func (x *exchange) hideInstances(h http.Header) { x.disguise().hide(h) }
+
+func (d disguise) hide(h http.Header) {
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if list := h[name]; len(list) == 1 && maybeURL(list[0]) {
 			if shown, ok := d.shownURL(list[0]); ok {

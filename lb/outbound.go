@@ -119,10 +119,18 @@ func upgradeOf(r *http.Request) string {
 // informational passes interim responses (1xx) on to the client. http.Transport calls it from a goroutine of its own, possibly
 // after the exchange has ended.
 type informational struct {
-	mu   sync.Mutex
-	x    *exchange
-	seen int
-	over bool
+	mu    sync.Mutex
+	x     *exchange
+	shown disguise // of the present attempt
+	seen  int
+	over  bool
+}
+
+// expect notes whose interim responses come from now on: they may do so while the exchange decides about another attempt.
+func (i *informational) expect(d disguise) {
+	i.mu.Lock()
+	i.shown = d
+	i.mu.Unlock()
 }
 
 // maxInformational bounds the interim responses to one request: each is passed on, so the client must be spared a flood.
@@ -141,6 +149,9 @@ func (i *informational) got(code int, header textproto.MIMEHeader) error {
 	}
 	if !i.x.r.ProtoAtLeast(1, 1) { // RFC 9110, 15.2: a client of HTTP/1.0 does not know them
 		return nil
+	}
+	if i.shown.cluster != nil {
+		i.shown.hide(http.Header(header))
 	}
 	h := i.x.w.Header()
 	for name, values := range header {

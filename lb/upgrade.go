@@ -40,6 +40,7 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	clientConnOf(x.r.Context()).upgraded()
 	conn.SetWriteDeadline(time.Time{}) // that of an earlier response; an error means that it is closed already
 	t.patience = x.edge.tunnel
+	x.hideInstances(resp.Header)
 	x.tellRequestID(resp.Header)
 	x.status = http.StatusSwitchingProtocols
 	if err := writeSwitch(buffered.Writer, resp.Header); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/lb/h1"
+	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
 // quick answers each read with the same bytes, without looking at it: the instance of measurements.
@@ -33,16 +34,17 @@ func quick(s string) func(*originConn) {
 // plain is a director that does what a real one does on its fast path, and no more.
 type plain struct{ origin *h1.Origin }
 
-func (p *plain) Accept(*h1.Conn, net.Listener) bool            { return true }
-func (p *plain) Answer(*h1.Trip) h1.Verdict                    { return h1.Forward }
-func (p *plain) Failed(*h1.Trip, h1.Failure, error) h1.Verdict { return h1.Refuse }
-func (p *plain) Done(*h1.Trip)                                 {}
-func (p *plain) Mux(*h1.Conn) bool                             { return false }
-func (p *plain) Stream(_, _ *h1.Conn)                          {}
-func (p *plain) Bridge(_ *h1.Conn, fd int)                     { syscall.Close(fd) }
-func (p *plain) Detour(*h1.Conn, uint32) bool                  { return false }
-func (p *plain) Away(_ *h1.Conn, fd int, _ []byte)             { syscall.Close(fd) }
-func (p *plain) Gone(*h1.Conn)                                 {}
+func (p *plain) Accept(*h1.Conn, net.Listener) bool                { return true }
+func (p *plain) Interim(*h1.Trip, *h1.Edits, []wire.Field, []byte) {}
+func (p *plain) Answer(*h1.Trip) h1.Verdict                        { return h1.Forward }
+func (p *plain) Failed(*h1.Trip, h1.Failure, error) h1.Verdict     { return h1.Refuse }
+func (p *plain) Done(*h1.Trip)                                     {}
+func (p *plain) Mux(*h1.Conn) bool                                 { return false }
+func (p *plain) Stream(_, _ *h1.Conn)                              {}
+func (p *plain) Bridge(_ *h1.Conn, fd int)                         { syscall.Close(fd) }
+func (p *plain) Detour(*h1.Conn, uint32) bool                      { return false }
+func (p *plain) Away(_ *h1.Conn, fd int, _ []byte)                 { syscall.Close(fd) }
+func (p *plain) Gone(*h1.Conn)                                     {}
 func (p *plain) Direct(t *h1.Trip) h1.Verdict {
 	t.To, t.Timeout = p.origin, time.Minute
 	var text [64]byte

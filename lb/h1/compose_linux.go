@@ -109,25 +109,14 @@ func hasDate(fields []wire.Field, b []byte) bool {
 	return false
 }
 
-// appendInterim writes the head of an interim response for the client, without the fields that only the director adds.
-func appendInterim(dst []byte, a *wire.Answer, b []byte, own []string) []byte {
+// appendInterim writes the head of an interim response for the client, edited, without the lines in hop.
+func appendInterim(dst []byte, a *wire.Answer, b []byte, e *Edits, hop lines) []byte {
 	fields := a.Fields()
-	hop, _ := oneHop(fields, b, false)
-	for i := range fields {
-		for _, name := range own {
-			if wire.Fold(fields[i].Name.Of(b), name) {
-				hop.add(i)
-			}
-		}
+	end, first := a.End-2, a.End-2
+	if len(fields) > 0 {
+		first = int(fields[0].Name.Off)
 	}
-	dst = appendStatus(dst, a, b)
-	for i := range fields {
-		if !hop.has(i) {
-			dst = append(append(dst, fields[i].Name.Of(b)...), ": "...)
-			dst = append(append(dst, fields[i].Value.Of(b)...), "\r\n"...)
-		}
-	}
-	return append(dst, "\r\n"...)
+	return append(e.appendLines(appendStatus(dst, a, b), b, first, end, fields, hop), "\r\n"...)
 }
 
 // appendRefusal writes the whole response for a refusal by the director.

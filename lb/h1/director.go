@@ -1,6 +1,10 @@
 package h1
 
-import "net"
+import (
+	"net"
+
+	"github.com/holdfast-lb/holdfast/lb/wire"
+)
 
 // DetourField is the request field by which the other engine learns the number of a stream (see Director.Detour). What clients send by this name is dropped.
 const DetourField = "holdfast-detour"
@@ -17,6 +21,10 @@ type Director interface {
 	// those whose target is not a path, go away without being asked about. Wait: nothing happens with the request until Conn.Resume, then Direct is
 	// asked again about the same trip; from the first Wait on Done follows whatever the next verdict is.
 	Direct(t *Trip) Verdict
+
+	// Interim sees the head of an interim response (1xx) that goes on to the client, and may edit it by e, which holds for this head alone: fields are those of b. Nothing of them may
+	// be kept.
+	Interim(t *Trip, e *Edits, fields []wire.Field, b []byte)
 
 	// Answer sees the head of the instance's final response (t.Answer, t.AnswerBuf) before a byte of it has left, and may edit it by t.Reply.
 	// Forward sends it. Away, only when t.Repeatable and t.Whole: the connection to the instance is closed, and the request goes to the other

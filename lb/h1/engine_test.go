@@ -226,12 +226,12 @@ func TestBodiesOfResponses(t *testing.T) {
 
 // TestInterimResponses pass to those that know them, without end they do not.
 func TestInterimResponses(t *testing.T) {
-	r := newRig(t, answers("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Own: forged\r\n\r\n"+hello), func(o *h1.Options) { o.Own = []string{"x-own"} })
+	r := newRig(t, answers("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Edit: it\r\nX-Own: forged\r\nConnection: X-Hop\r\nX-Hop: a\r\n\r\n"+hello), func(o *h1.Options) { o.Own = []string{"x-own"} })
 	c := r.dial()
 	for range 2 {
 		c.say(get("/"))
 		resp, _ := c.answer("GET")
-		if resp.StatusCode != 103 || resp.Header.Get("Link") != "</a>" || len(resp.Header) != 1 {
+		if resp.StatusCode != 103 || resp.Header.Get("Link") != "</a>" || resp.Header.Get("X-Edit") != "edited it" || len(resp.Header) != 2 {
 			t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 		}
 		if resp, body := c.answer("GET"); resp.StatusCode != 200 || body != "hello" {

@@ -46,6 +46,7 @@ type loop struct {
 	plain, sealed         []byte // what goes into records, and the records
 	decoded               []byte // content of a chunked body
 	number                [24]byte
+	interim               Edits // of the head of an interim response
 	parts                 [][]byte
 	one                   [1][]byte
 	frames                []byte // what has been read of a connection of HTTP/2

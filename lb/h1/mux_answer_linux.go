@@ -61,17 +61,10 @@ func (l *loop) answerStream(s *Conn) {
 	l.blockOut(s.stream, dst, end)
 }
 
-// interimStream sends an interim response, without the fields that only the director adds.
+// interimStream sends an interim response, edited, without the fields that only the director adds.
 func (l *loop) interimStream(s *Conn, a *wire.Answer, b []byte) {
-	fields := a.Fields()
-	hop, _ := oneHop(fields, b, false)
-	dst := appendHpackStatus(l.head[:0], a.Status)
-	for i := range fields {
-		if name := fields[i].Name.Of(b); !hop.has(i) && !l.e.isOwn(name) {
-			dst = appendHpackField(dst, name, fields[i].Value.Of(b))
-		}
-	}
-	l.blockOut(s.stream, dst, false)
+	hop := l.interimHop(s, a, b)
+	l.blockOut(s.stream, l.interim.appendHpackFields(appendHpackStatus(l.head[:0], a.Status), b, a.Fields(), hop), false)
 }
 
 // refuseTrip answers by what the director has set.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/lb/h1"
+	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
 // patience bounds every wait of a test.
@@ -71,6 +72,14 @@ func (d *director) Direct(t *h1.Trip) h1.Verdict {
 		return direct(t)
 	}
 	return h1.Forward
+}
+
+func (d *director) Interim(_ *h1.Trip, e *h1.Edits, fields []wire.Field, b []byte) {
+	for i, f := range fields {
+		if strings.EqualFold(string(f.Name.Of(b)), "X-Edit") {
+			e.Set(i, append([]byte("edited "), f.Value.Of(b)...))
+		}
+	}
 }
 
 func (d *director) Answer(t *h1.Trip) h1.Verdict {

@@ -339,9 +339,23 @@ func (l *loop) parseAnswer(c *Conn, b []byte) bool {
 
 // sendInterim sends the head of an interim response.
 func (l *loop) sendInterim(c *Conn, a *wire.Answer, b []byte) syscall.Errno {
-	l.head = appendInterim(l.head[:0], a, b, l.e.own)
+	l.head = appendInterim(l.head[:0], a, b, &l.interim, l.interimHop(c, a, b))
 	l.parts = append(l.parts, l.head)
 	return l.send(&c.sock)
+}
+
+// interimHop has the director edit an interim response, and gives the lines that stay here: those of one hop, and those that only the director adds.
+func (l *loop) interimHop(c *Conn, a *wire.Answer, b []byte) lines {
+	fields := a.Fields()
+	hop, _ := oneHop(fields, b, false)
+	for i := range fields {
+		if l.e.isOwn(fields[i].Name.Of(b)) {
+			hop.add(i)
+		}
+	}
+	l.interim.Reset()
+	l.e.director.Interim(&c.x.Trip, &l.interim, fields, b)
+	return hop
 }
 
 // interimWaiting bounds what of interim responses waits for a client: a few KiB each is what they have.
