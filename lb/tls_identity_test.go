@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -211,6 +212,33 @@ func TestRedirectToHTTPS(t *testing.T) {
 		t.Errorf("%d", got.StatusCode)
 	}
 	r.wait("log line", func() bool { return strings.Contains(r.accessLog(), `"status":308`) })
+}
+
+// TestRedirectsCount as requests of their client and of the listener.
+func TestRedirectsCount(t *testing.T) {
+	for _, limits := range []config.ListenerLimits{{RequestsPerSecond: 1, Burst: 2}, {PerClient: config.Rates{RequestsPerSecond: 1, Burst: 2}}} {
+		cc := bare(of(newApp(t, "i1", nil))...)
+		cc.Listeners[0].HTTPSRedirect, cc.Listeners[0].Limits = &config.HTTPSRedirect{Port: 443, Status: 308}, limits
+		r := newRig(t, cc)
+		conn, got := dialRaw(t, r), map[int]int{}
+		for range 20 {
+			conn.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			resp := conn.response()
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Fatal(err)
+			}
+			if got[resp.StatusCode]++; resp.StatusCode != 308 && (resp.Header.Get("Retry-After") == "" || resp.Header.Get("Location") != "") {
+				t.Errorf("%d %v", resp.StatusCode, resp.Header)
+			}
+		}
+		refusal := http.StatusTooManyRequests
+		if limits.PerClient.RequestsPerSecond == 0 {
+			refusal = http.StatusServiceUnavailable
+		}
+		if got[308] < 2 || got[refusal] == 0 || got[308]+got[refusal] != 20 {
+			t.Errorf("%+v: %v", limits, got)
+		}
+	}
 }
 
 // TestHSTS: browsers are told on answers of instances and on Holdfast's own, over TLS alone; what an instance says itself counts more.

@@ -38,11 +38,15 @@ func (x *exchange) tellHSTS(h http.Header) {
 }
 
 // leadsAway answers a request of a listener that leads to https; false when the request is to be served. A client that has come to a trusted proxy by https
-// is there already.
+// is there already. Redirects count for the listener's bounds as all requests do.
 func (x *exchange) leadsAway() bool {
 	r := x.edge.redirect
 	if r == nil || x.scheme() == "https" {
 		return false
+	}
+	if err := x.edge.bounds.pass(x.client.addr, limitClock()); err != nil {
+		x.fail(err)
+		return true
 	}
 	host := x.client.host
 	if name, _, err := net.SplitHostPort(host); err == nil {
