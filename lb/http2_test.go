@@ -150,6 +150,8 @@ func TestHTTP2HostileRequests(t *testing.T) {
 		"length without a body":          {fields: get("/", "content-length", "5"), want: "400|reset PROTOCOL_ERROR"},
 		"trailer that frames":            {fields: get("/", "trailer", "content-length, x"), open: true, want: "200"}, // the name is dropped
 		"trailer that says who is there": {fields: get("/", "trailer", "x-forwarded-for"), open: true, want: "400"},
+		"trailer that is a twin of it":   {fields: get("/", "trailer", "x_forwarded_for"), open: true, want: "400"},
+		"trailer that is Holdfast's own": {fields: get("/", "trailer", "x, x-holdfast-activation"), open: true, want: "400"},
 		"too many fields":                {fields: get("/", manyFields(120)...), want: "431"},
 		"too large a head":               {fields: get("/", "x", strings.Repeat("a", 40<<10)), want: "431"},
 	} {

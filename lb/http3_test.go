@@ -82,6 +82,13 @@ func TestHTTP3RequestIsTreatedLikeAnyOther(t *testing.T) {
 	if got.body != string(big) || got.Trailer.Get("X-Sum") != fmt.Sprint(len(big)) || got.Header.Get("X-Got-Trailer") != "seen" {
 		t.Errorf("a body with trailers: %d bytes back, trailer %v, got %q", len(got.body), got.Trailer, got.Header.Get("X-Got-Trailer"))
 	}
+	for _, forged := range []string{"X-Forwarded-For", "X_forwarded_for", "X-Holdfast-Session", "Client_cert"} {
+		req, _ = http.NewRequest(http.MethodPost, r.secureURL("/"), struct{ io.Reader }{strings.NewReader("x")})
+		req.Trailer = http.Header{forged: {"CN=Root"}}
+		if got = cl.do(req); got.StatusCode != 400 {
+			t.Errorf("the trailer %s: %d", forged, got.StatusCode)
+		}
+	}
 	req, _ = http.NewRequest(http.MethodHead, r.secureURL("/"), nil)
 	if got = cl.do(req); got.StatusCode != 202 || got.body != "" || got.Header.Get("Content-Length") == "0" {
 		t.Errorf("HEAD: %d %q %v", got.StatusCode, got.body, got.Header)

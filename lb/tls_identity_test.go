@@ -270,7 +270,7 @@ func TestHSTS(t *testing.T) {
 
 // TestTwinsOfOwnFields: applications that get fields as variables take _ for -, so that a client could say by the one what it may not by the other.
 func TestTwinsOfOwnFields(t *testing.T) {
-	a := newApp(t, "i1", nil)
+	a := newApp(t, "i1", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	r := newRig(t, bare(of(a)...))
 	for _, path := range []string{"/a", "/%61"} { // a loop's, and net/http's
 		c := dialRaw(t, r)
@@ -289,6 +289,23 @@ func TestTwinsOfOwnFields(t *testing.T) {
 		}
 		if left != 2 {
 			t.Errorf("%s: %d fields that are nobody's concern: %v", path, left, a.header())
+		}
+	}
+	for _, path := range []string{"/a", "/%61"} {
+		for _, field := range []string{"X_Forwarded_For", "x-forwarded_for", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "FORWARDED", "Client_Cert", "Client-Cert-Chain", "X-Client-Cert-Serial",
+			"X_Client_Cert_Subject", "X-Holdfast-Session", "X_Holdfast_Activation", "X-Holdfast-Of-Any-Length-At-All", "Content_Length", "_Cookie"} {
+			want := 400
+			if field == "_Cookie" {
+				want = 200 // nobody's concern
+			}
+			for _, announced := range []string{"", "Trailer: " + field + "\r\n"} {
+				c := dialRaw(t, r)
+				c.write("POST " + path + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" + announced + "\r\n1\r\nx\r\n0\r\n" + field + ": CN=Root\r\n\r\n")
+				if got := c.response(); got.StatusCode != want {
+					t.Errorf("%s with the trailer %s: %d, want %d", path, field, got.StatusCode, want)
+				}
+				c.Close()
+			}
 		}
 	}
 	for _, c := range [][2]string{{"Xa", "X-"}, {"X", "X-"}, {"X-Forwarded-For\x00", "X-Forwarded-For_"}, {"\x0d", "-"}} {

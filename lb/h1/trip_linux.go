@@ -402,6 +402,7 @@ func (l *loop) reply(c *Conn, b []byte) bool {
 	x.Status = a.Status
 	x.last = x.last || !x.Head.KeepAlive || c.Retired() || !x.request.done
 	x.response.begin(a.Framing, a.Length, false)
+	x.response.chunks.ResetAnswer()
 	if c.stream == nil {
 		l.head = x.appendAnswer(l.head[:0], l.date.line(l.now))
 		l.parts = append(l.parts, l.head)

@@ -19,7 +19,8 @@ const (
 //
 // Extensions must be well formed and are bounded, a chunk must end with CRLF
 // where its size says, and trailer fields must be as strict as header fields
-// and none of those that RFC 9110 section 6.5.1 forbids there.
+// and none of those that RFC 9110 section 6.5.1 forbids there, in requests nor
+// any that could be taken for one of Holdfast's.
 type Chunked struct {
 	state    chunkState
 	digits   int   // of the size in work
@@ -28,7 +29,8 @@ type Chunked struct {
 	overhead int64
 	trailers int // bytes of the trailer section so far
 	named    int // bytes of the trailer's name so far
-	name     [24]byte
+	name     [maxForbidden]byte
+	answer   bool // of a response: it may have trailers that are Holdfast's own, which the reader drops
 	err      *Error
 }
 

@@ -9,6 +9,12 @@ type Dechunker struct {
 // Reset makes it ready for another body. Memory is kept.
 func (d *Dechunker) Reset() { d.check, d.trailers = Chunked{}, d.trailers[:0] }
 
+// ResetAnswer is Reset for the body of a response.
+func (d *Dechunker) ResetAnswer() {
+	d.Reset()
+	d.check.answer = true
+}
+
 // Decode takes the next bytes of the body from src and writes the content that they hold to dst, which must have room for len(src) bytes and may be src itself.
 // It gives how many bytes were written, how many were taken, and whether the body ends with the last of those. The error is final; what was written before it
 // is good.

@@ -88,7 +88,7 @@ func Check(method, target, host string, fields map[string][]string, l Limits) *E
 // CheckTrailers judges the names of trailer fields that a request announces.
 func CheckTrailers(fields map[string][]string) *Error {
 	for name := range fields {
-		if n := run([]byte(name), isToken); n == 0 || n != len(name) || ForbiddenTrailer(name) {
+		if n := run([]byte(name), isToken); n == 0 || n != len(name) || refusedTrailer(name) {
 			return errTrailerName
 		}
 	}

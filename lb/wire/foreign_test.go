@@ -64,9 +64,16 @@ func TestTrailersThatAreAnnounced(t *testing.T) {
 	if bad := CheckTrailers(map[string][]string{"X-Sum": nil, "Grpc-Status": nil}); bad != nil {
 		t.Error(bad)
 	}
-	for _, name := range []string{"X-Forwarded-For", "content-length", "a b", "", " X"} {
+	for _, name := range []string{"X-Forwarded-For", "content-length", "a b", "", " X", "x_forwarded-for", "X-Holdfast-Session", "X_HOLDFAST_" + strings.Repeat("x", 100), "Client_Cert"} {
 		if CheckTrailers(map[string][]string{name: nil}) == nil {
 			t.Errorf("%q is taken", name)
+		}
+	}
+	for name, forbidden := range map[string]bool{ // in responses
+		"X-Forwarded-For": true, "Set_Cookie": false, "X-Holdfast-Session": false, "X-Sum": false, "Grpc-Status": false, "Content-Length-" + strings.Repeat("x", 100): false,
+	} {
+		if ForbiddenTrailer(name) != forbidden {
+			t.Errorf("%q in a response: forbidden %v", name, !forbidden)
 		}
 	}
 }

@@ -40,7 +40,8 @@ func (c *Chunked) stepTrailerName(b byte) *Error {
 	if b != ':' || c.named == 0 {
 		return errTrailer
 	}
-	if c.named <= len(c.name) && forbiddenTrailer(c.name[:c.named]) {
+	name := c.name[:min(c.named, len(c.name))]
+	if c.named == len(name) && forbiddenTrailer(name) || !c.answer && forgedTrailer(name, c.named) {
 		return errTrailerName
 	}
 	c.state = trailerValue
@@ -50,28 +51,53 @@ func (c *Chunked) stepTrailerName(b byte) *Error {
 // trailerNames checks the value of a Trailer field: what must not come in a
 // trailer must not be announced either.
 func trailerNames(list []byte) *Error {
-	var lower [24]byte
 	for list != nil {
 		var one []byte
 		one, list = element(list)
-		if len(one) > len(lower) {
-			continue
-		}
-		for i, c := range one {
-			lower[i] = toLower(c)
-		}
-		if forbiddenTrailer(lower[:len(one)]) {
+		if refusedTrailer(one) {
 			return errTrailerName
 		}
 	}
 	return nil
 }
 
+// refusedTrailer reports whether a field, in any case of letters, must not come
+// in the trailer section of a request.
+func refusedTrailer[T []byte | string](name T) bool {
+	var lower [maxForbidden]byte
+	first := lower[:min(len(name), len(lower))]
+	for i := range first {
+		first[i] = toLower(name[i])
+	}
+	return forgedTrailer(first, len(name))
+}
+
 // ForbiddenTrailer reports whether a field, in any case of letters, must not come
 // in a trailer section, neither of a request nor of a response.
 func ForbiddenTrailer(name string) bool {
-	return len(name) <= 24 && forbiddenTrailer([]byte(strings.ToLower(name)))
+	return len(name) <= maxForbidden && forbiddenTrailer([]byte(strings.ToLower(name)))
 }
+
+// forgedTrailer reports whether a trailer field of a request is forbidden, or
+// could be taken for a field that only Holdfast sends. first are the first bytes
+// of its name, in lower case, of n: up to maxForbidden. It is changed, since many
+// applications get fields as variables, in whose names - and _ are the same.
+func forgedTrailer(first []byte, n int) bool {
+	for i, c := range first {
+		if c == '_' {
+			first[i] = '-'
+		}
+	}
+	for _, own := range [...]string{"x-forwarded-", "x-holdfast-", "client-cert", "x-client-cert"} {
+		if len(first) >= len(own) && string(first[:len(own)]) == own {
+			return true
+		}
+	}
+	return n == len(first) && forbiddenTrailer(first)
+}
+
+// maxForbidden is no less than the length of any name that forbiddenTrailer has.
+const maxForbidden = 24
 
 // forbiddenTrailer names the fields for framing, routing, conditions,
 // authentication and content format (RFC 9110 section 6.5.1), and those that
