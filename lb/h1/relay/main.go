@@ -127,6 +127,8 @@ func (d *director) wanted(t *h1.Trip) int {
 	return -1
 }
 
+func (d *director) Interim(*h1.Trip, *h1.Edits, []wire.Field, []byte) {}
+
 func (d *director) Answer(*h1.Trip) h1.Verdict { return h1.Forward }
 
 func (d *director) Failed(t *h1.Trip, _ h1.Failure, _ error) h1.Verdict {
