@@ -11,9 +11,14 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/built"
 )
 
-func TestMain(m *testing.M) { os.Exit(built.Main(m)) }
+func TestMain(m *testing.M) {
+	if text := os.Getenv(floodOrder); text != "" {
+		os.Exit(flooding(text))
+	}
+	os.Exit(built.Main(m))
+}
 
-func start(t *testing.T, files int, clusters ...Cluster) *Rig {
+func start(t testing.TB, files int, clusters ...Cluster) *Rig {
 	t.Helper()
 	binary, err := built.Program()
 	if err != nil {
@@ -38,20 +43,20 @@ func start(t *testing.T, files int, clusters ...Cluster) *Rig {
 }
 
 // good starts an ordinary instance and gives its cluster.
-func good(t *testing.T) Cluster {
+func good(t testing.TB) Cluster {
 	s := Good()
 	t.Cleanup(s.Close)
 	return Cluster{Name: "good", ContextRoot: "/good", Instance: s.Listener.Addr().String()}
 }
 
 // neighbour begins one and gives how it fares while nothing else happens.
-func neighbour(t *testing.T, r *Rig) *Neighbour {
+func neighbour(t testing.TB, r *Rig) *Neighbour {
 	t.Helper()
 	return neighbourAt(t, r, nil)
 }
 
 // neighbourAt is neighbour at an address of loopback.
-func neighbourAt(t *testing.T, r *Rig, from net.IP) *Neighbour {
+func neighbourAt(t testing.TB, r *Rig, from net.IP) *Neighbour {
 	t.Helper()
 	n := NewNeighbour(t.Context(), "http://"+r.Addr+"/good/page", from, 5*time.Millisecond)
 	t.Cleanup(n.Stop)
@@ -67,7 +72,7 @@ func neighbourAt(t *testing.T, r *Rig, from net.IP) *Neighbour {
 }
 
 // fares holds the neighbour's lap against what it may suffer.
-func fares(t *testing.T, n *Neighbour, under string, most time.Duration) {
+func fares(t testing.TB, n *Neighbour, under string, most time.Duration) {
 	t.Helper()
 	report := n.Lap()
 	t.Logf("neighbour, %s: %s", under, report)
@@ -80,7 +85,7 @@ func fares(t *testing.T, n *Neighbour, under string, most time.Duration) {
 }
 
 // memory reports how much the process has grown over a base, in bytes.
-func memory(t *testing.T, r *Rig, base int64, under string, most int64) {
+func memory(t testing.TB, r *Rig, base int64, under string, most int64) {
 	t.Helper()
 	now, peak, err := r.Memory()
 	if err != nil {
@@ -92,7 +97,7 @@ func memory(t *testing.T, r *Rig, base int64, under string, most int64) {
 	}
 }
 
-func base(t *testing.T, r *Rig) int64 {
+func base(t testing.TB, r *Rig) int64 {
 	t.Helper()
 	now, _, err := r.Memory()
 	if err != nil {
@@ -102,7 +107,7 @@ func base(t *testing.T, r *Rig) int64 {
 }
 
 // wait lets the attack go on for a time, which is what is measured.
-func wait(t *testing.T, d time.Duration) {
+func wait(t testing.TB, d time.Duration) {
 	t.Helper()
 	select {
 	case <-time.After(d):
@@ -110,7 +115,7 @@ func wait(t *testing.T, d time.Duration) {
 	}
 }
 
-func eventually(t *testing.T, what string, cond func() bool) {
+func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(40 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
