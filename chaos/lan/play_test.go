@@ -53,10 +53,11 @@ func TestAScenarioIsPlayed(t *testing.T) {
 	if err != nil || r.Verdict != record.Passed {
 		t.Fatalf("%v: %s %s %+v", err, r.Verdict, r.Problem, r.Broken())
 	}
-	if len(r.Faults) != 4 || r.Sessions < 200 {
-		t.Errorf("%d faults, %d sessions", len(r.Faults), r.Sessions)
+	played := slices.DeleteFunc(slices.Clone(r.Faults), func(f record.Fault) bool { return f.Void != "" })
+	if len(played) != 4 || r.Sessions < 200 {
+		t.Errorf("%d faults, %d sessions", len(played), r.Sessions)
 	}
-	if !slices.ContainsFunc(r.Events, func(e record.Event) bool { return strings.Contains(e.Text, "left out: fault delay") }) {
+	if !slices.ContainsFunc(r.Events, func(e record.Event) bool { return strings.Contains(e.Text, "left out: delay") }) {
 		t.Error("nothing says that delay was left out")
 	}
 	holders := map[string]bool{}
