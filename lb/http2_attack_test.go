@@ -142,17 +142,27 @@ func bomb(f *framed) []byte {
 	return append(block, bytes.Repeat([]byte{0x80 | 62}, 12000)...)
 }
 
-// TestHTTP2Bombs that fit into a frame get their answer each; none is unpacked.
+// TestHTTP2Bombs that fit into a frame: none is unpacked. The loops end the connection, net/http answers each.
 func TestHTTP2Bombs(t *testing.T) {
 	a := newApp(t, "i1", nil)
 	r := newRig(t, http2Conf(of(a)...))
-	f := dialFramed(t, r)
+	other := newHTTP2Client(t)
+	if got := other.get(r.url("/")); got.StatusCode != 200 {
+		t.Fatal(got.Status)
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	const bombs = 100
-	for i := range uint32(bombs) {
-		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1 + 2*i, BlockFragment: bomb(f), EndHeaders: true, EndStream: true})
-		if got := f.outcomeOf(1 + 2*i); got != "431" {
+	f, id := dialFramed(t, r), uint32(1)
+	for range bombs {
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: bomb(f), EndHeaders: true, EndStream: true})
+		switch got := f.outcomeOf(id); got {
+		case "431":
+			id += 2
+		case "goaway ENHANCE_YOUR_CALM":
+			f.Conn.Close()
+			f, id = dialFramed(t, r), 1
+		default:
 			t.Fatal(got)
 		}
 	}
@@ -160,7 +170,31 @@ func TestHTTP2Bombs(t *testing.T) {
 	if n := (after.TotalAlloc - before.TotalAlloc) / bombs; n > 1<<20 {
 		t.Errorf("each has cost %d KiB", n>>10)
 	}
-	if a.count() > 0 {
+	if a.count() > 1 {
 		t.Error("one has reached the instance")
+	}
+	if r.onLoops() > 0 && metric(t, r, "holdfast_protocol_violations_total") != bombs {
+		t.Errorf("%v of %d bombs are counted", metric(t, r, "holdfast_protocol_violations_total"), bombs)
+	}
+}
+
+// TestHTTP2ListsThatAreTooLong by some cookies are no attack: each gets its 431, and the connection goes on.
+func TestHTTP2ListsThatAreTooLong(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	r := newRig(t, http2Conf(of(a)...))
+	f := dialFramed(t, r)
+	for id := uint32(1); id < 20; id += 4 {
+		block := append(f.block(get("/", "x", strings.Repeat("a", 4000))...), bytes.Repeat([]byte{0x80 | 62}, 30)...)
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndHeaders: true, EndStream: true})
+		if got := f.outcomeOf(id); got != "431" {
+			t.Fatal(got)
+		}
+		f.ask(id+2, true, get("/")...)
+		if got := f.outcomeOf(id + 2); got != "200" {
+			t.Fatalf("the next request: %s", got)
+		}
+	}
+	if a.count() != 5 {
+		t.Errorf("%d requests at the instance", a.count())
 	}
 }

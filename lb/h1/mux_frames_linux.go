@@ -18,6 +18,7 @@ var (
 	errFlow       = broke(codeFlow, "more than the window allows")
 	errIncrement  = broke(codeProtocol, "window update of nothing")
 	errBlock      = broke(codeCompression, "invalid header block")
+	errBomb       = broke(codeCalm, "header block that unpacks to far more than is taken")
 	errBlockLong  = broke(codeProtocol, "header block too large")
 	errHeadSlow   = broke(codeCalm, h2.ErrHeadTimeout.Reason)
 )

@@ -46,6 +46,14 @@ const (
 // Pseudo-header fields that a request must have.
 const sawAll = sawMethod | sawPath | sawScheme
 
+const (
+	// pieceMost is how many bytes of a header block are unpacked before its fields are counted.
+	pieceMost = 1 << 10
+	// bombTimes is how many times the largest list a block may hold, and be answered with 431. A client that only has too many cookies stays far below: a frame
+	// has no room for them. What goes beyond was made to be unpacked.
+	bombTimes = 8
+)
+
 func (l *loop) takeHeaders(m *mux, flags byte, id uint32, p []byte) *connError {
 	if id%2 == 0 {
 		return errStreamID
@@ -75,7 +83,6 @@ func (l *loop) takeHeaders(m *mux, flags byte, id uint32, p []byte) *connError {
 	m.block = block{id: id, end: flags&flagEndStream != 0, since: since, late: s != nil}
 	l.fields, l.cookie = l.fields[:0], l.cookie[:0]
 	m.decoding = l
-	m.decoder.SetEmitEnabled(true)
 	switch {
 	case s == nil && id <= m.last:
 		m.block.dead = true
@@ -114,8 +121,15 @@ func (l *loop) takeFragment(m *mux, flags byte, fragment []byte) *connError {
 	}
 	b.open = flags&flagEndHeaders == 0
 	m.decoding = l
-	if _, err := m.decoder.Write(fragment); err != nil {
-		return errBlock
+	for len(fragment) > 0 { // in pieces, so that little of a bomb is unpacked
+		piece := fragment[:min(len(fragment), pieceMost)]
+		fragment = fragment[len(piece):]
+		if _, err := m.decoder.Write(piece); err != nil {
+			return errBlock
+		}
+		if b.size > bombTimes*m.listMost() {
+			return errBomb
+		}
 	}
 	if b.open {
 		if b.since == 0 {
@@ -141,12 +155,10 @@ func (l *loop) takeFragment(m *mux, flags byte, fragment []byte) *connError {
 // field is told each field of a block.
 func (m *mux) field(f hpack.HeaderField) {
 	b, l := &m.block, m.decoding
-	if b.bad || b.large {
-		return
-	}
 	if b.size += int(f.Size()); b.size > m.listMost() {
 		b.large = true
-		m.decoder.SetEmitEnabled(false)
+	}
+	if b.bad || b.large {
 		return
 	}
 	if f.Name == "" || !isValue(f.Value) {
@@ -156,9 +168,6 @@ func (m *mux) field(f hpack.HeaderField) {
 	} else {
 		b.regular = true
 		b.bad = !isFieldName(f.Name) || !l.regularField(b, f)
-	}
-	if b.bad {
-		m.decoder.SetEmitEnabled(false)
 	}
 }
 
