@@ -116,12 +116,10 @@ func hookProblems(nodes []wire.Node) (list []string) {
 	var reasons []string
 	for i := range nodes {
 		v := nodes[i].VIP
-		if v.Holds {
+		if v.Holds || v.Eligible {
 			return nil
 		}
-		if !v.Eligible {
-			reasons = append(reasons, nodes[i].Name+": "+cmp.Or(v.Reason, "not eligible"))
-		}
+		reasons = append(reasons, nodes[i].Name+": "+cmp.Or(v.Reason, "not eligible"))
 	}
 	if len(reasons) > 0 {
 		list = append(list, "no node that answers has the virtual address by its --vip-hook: clients may not reach it ("+strings.Join(reasons, "; ")+")")

@@ -238,6 +238,12 @@ func TestHolderProblems(t *testing.T) {
 			m[0].VIP, m[1].VIP = &admin.VIPStatus{Reason: "the hook has failed: exit status 1"}, &admin.VIPStatus{Holds: true, Eligible: true}
 			m[2].VIP = &admin.VIPStatus{Eligible: true}
 		}, ""},
+		"only programs, one has failed, one has yet to begin": {func(m []admin.Member) {
+			for i := range m {
+				m[i].VIP = &admin.VIPStatus{Reason: "the hook has failed: exit status 1"}
+			}
+			m[1].VIP = &admin.VIPStatus{Eligible: true}
+		}, ""},
 		"only programs, nobody has begun": {func(m []admin.Member) {
 			for i := range m {
 				m[i].VIP = &admin.VIPStatus{Eligible: true}

@@ -171,6 +171,16 @@ func (c *clientBody) failure() error {
 	return c.err
 }
 
+// settle keeps nothing more: there is a response, so the request is not sent again. What streams for hours must not hold on to what it began with and more.
+func (c *clientBody) settle() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = 0
+}
+
 // repeatable reports whether the body is sound and can be sent from its beginning; whole asks that it has been read to its end, too.
 func (c *clientBody) repeatable(whole bool) bool {
 	if c == nil {

@@ -108,8 +108,10 @@ func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) 
 	if x.ended() {
 		return nil, whyNone, errEnded
 	}
-	if e.h2 && !x.assigned && out.GetBody != nil {
-		out.GetBody = x.onceMore()
+	if out.GetBody != nil {
+		if out.GetBody = x.bodyAgain; e.h2 && !x.assigned && x.mayMove() {
+			out.GetBody = x.onceMore()
+		}
 	}
 	resp, err := e.transport.RoundTrip(out)
 	if mutant.On(mutant.ForwardedTwice) && err == nil && out.Method == http.MethodPost {
@@ -191,7 +193,7 @@ func (x *exchange) hooks() {
 		conn, ok := got.Conn.(*instanceConn)
 		switch {
 		case !ok:
-		case d.hasLeft() && x.rules().never(): // http.Transport repeats it by itself; a pattern of the module has taken it out
+		case d.hasLeft() && x.rules().never() && !x.mod.cluster.h2: // http.Transport repeats it by itself; a pattern of the module has taken it out. By HTTP/2 it does so when nothing was touched, and others use the connection.
 			conn.Close()
 		default:
 			d.conn, d.before = conn, conn.written.Load()

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -18,6 +20,8 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // refuser is an instance that takes connections of HTTP/2 and answers each request as it likes, with frames.
@@ -128,6 +132,38 @@ func TestGRPCUntouchedCallsGoElsewhere(t *testing.T) {
 				t.Error(s.Reason)
 			}
 		})
+	}
+}
+
+// TestGRPCUntouchedCallsOfTheLastInstance wait for it: there is nobody else who could take them, and it may be about to.
+func TestGRPCUntouchedCallsOfTheLastInstance(t *testing.T) {
+	var asked atomic.Int64
+	a := newRefuser(t, func(f *http2.Framer, stream uint32) {
+		if asked.Add(1) <= 2 {
+			f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+			return
+		}
+		block := func(fields ...string) []byte {
+			var b bytes.Buffer
+			enc := hpack.NewEncoder(&b)
+			enc.SetMaxDynamicTableSize(0)
+			for i := 0; i < len(fields); i += 2 {
+				enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+			}
+			return b.Bytes()
+		}
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block(":status", "200", "content-type", "application/grpc"), EndHeaders: true})
+		f.WriteData(stream, false, make([]byte, 5)) // an empty message
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block("grpc-status", "0"), EndHeaders: true, EndStream: true})
+	})
+	cfg := grpcConf(newCallee(t, "i2"))
+	cfg.Clusters[0].Instances = []config.Instance{inst("i1", a.url)}
+	r := newRig(t, cfg)
+	if _, err := newRetryingCaller(t, r.addr()).UnaryCall(within(t), &pb.SimpleRequest{}); err != nil {
+		t.Error(err)
+	}
+	if n := asked.Load(); n != 3 {
+		t.Errorf("the instance was asked %d times", n)
 	}
 }
 

@@ -52,7 +52,7 @@ func (e *endpoint) dialHTTP2(ctx context.Context, network, addr string, _ *tls.C
 var errUntouched = errors.New("the instance took the request on no connection")
 
 // onceMore is the Request.GetBody by which x/net sends what was not touched once more, on another connection, as an instance needs it that begins to end a
-// connection. By itself it would go on for a minute; a request without a session is better off elsewhere by then.
+// connection. By itself it would go on for a minute; a request without a session is better off elsewhere by then, if there is another place for it.
 func (x *exchange) onceMore() func() (io.ReadCloser, error) {
 	again := false
 	return func() (io.ReadCloser, error) {

@@ -32,6 +32,7 @@ func (x *exchange) respond(resp *http.Response) error {
 	}
 	defer x.endsSending()
 	x.info.close()
+	x.body.settle()
 	x.hideInstances(resp.Header)
 	x.boundSend()
 	h := x.w.Header()

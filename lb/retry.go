@@ -190,6 +190,12 @@ func (x *exchange) otherListener() *endpoint {
 	return other
 }
 
+// mayMove reports whether the request may go to another instance if this one does not take it.
+func (x *exchange) mayMove() bool {
+	others := x.rules().others
+	return (others < 0 || x.retries < others) && x.othersLeft()
+}
+
 // othersLeft reports whether an instance of the cluster is available that has not been tried.
 func (x *exchange) othersLeft() bool {
 	for _, in := range x.mod.cluster.instances {

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
-// passedPatience is how long a check waits for a handshake: one that looks at a certificate holds up no verdict.
+// passedPatience is how long a check waits for a handshake: one that looks at a certificate does not change the verdict, nor hold it up for longer.
 const passedPatience = time.Second
 
 // passedTLS reports whether TLS is passed on to the instances of a cluster, and gives a name that clients ask it for; "" when none is known.

@@ -151,10 +151,12 @@ func (m *Manager) Lead(ctx context.Context, t Tenure) {
 	}
 }
 
-// question is what the links are asked before the first taking. It is open until nobody has an address, or it cannot be asked.
+// question is what the links are asked before the first taking. It is open until nobody has an address, or it cannot be asked and nobody is known to have one.
 type question struct {
 	open   bool
-	failed int // how often it could not be asked
+	used   bool     // by the last answer somebody has an address
+	failed int      // how often in a row, probeAgain apart, it could not be asked
+	at     Deadline // when that was counted last
 }
 
 // probe asks the links whether somebody has an address: then it is not taken, because clients would reach both.
@@ -167,10 +169,13 @@ func (m *Manager) probe(ctx context.Context, q *question) {
 	}
 	if err != nil && len(claims) == 0 {
 		m.say("the links cannot be asked who has the virtual address: "+err.Error(), slog.LevelWarn)
-		q.failed++
-		q.open = q.failed < probeTries
+		if now := m.s.Now(); q.failed == 0 || now.Sub(q.at) >= probeAgain { // events of the links have it asked again sooner
+			q.failed, q.at = q.failed+1, now
+		}
+		q.open = q.used || q.failed < probeTries
 		return
 	}
+	q.failed = 0
 	var used []string
 	for _, c := range claims {
 		m.conflict(c)
@@ -180,7 +185,8 @@ func (m *Manager) probe(ctx context.Context, q *question) {
 		slices.Sort(used)
 		m.say("the virtual address "+strings.Join(slices.Compact(used), ", ")+"; none is taken before nobody answers any more", slog.LevelError)
 	}
-	q.open = len(used) > 0
+	q.used = len(used) > 0
+	q.open = q.used
 }
 
 // questions bounds how many times the lease is asked for at once. One question that is lost or late must not cost the lease: the next is on its way already.

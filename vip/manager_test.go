@@ -351,6 +351,33 @@ func TestQuestionThatFailsIsAskedAgain(t *testing.T) {
 	})
 }
 
+// TestAddressInUseIsNotTakenForWantOfAnswers: who cannot be asked any more may have it still. Events have the links asked more often than time does, and count no more for that.
+func TestAddressInUseIsNotTakenForWantOfAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.kept.set(func() { s.kept.claims = []Claim{{Address: s.s.Addresses[0], Hardware: "02:00:00:00:00:09"}} })
+		end := s.lead(Tenure{Term: 1, Fresh: true})
+		s.wantHeld(t, 2*probeAgain, false)
+		s.kept.set(func() { s.kept.claims, s.kept.deaf = nil, errors.New("the guard process has ended") })
+		s.wantHeld(t, 20*probeAgain, false)
+		s.kept.set(func() { s.kept.deaf = nil })
+		s.wantHeld(t, 2*probeAgain, true)
+		end()
+
+		s.kept.set(func() { s.kept.deaf = errors.New("the guard process has ended") })
+		end = s.lead(Tenure{Term: 2, Fresh: true})
+		defer end()
+		for range 10 { // as fast as the guard is started again
+			select {
+			case s.kick <- struct{}{}:
+			default:
+			}
+			s.wantHeld(t, probeAgain/20, false)
+		}
+		s.wantHeld(t, probeTries*probeAgain, true)
+	})
+}
+
 // TestPreparedNodeAsksNobody: somebody has held, or it would not be prepared; and it would hear itself.
 func TestPreparedNodeAsksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

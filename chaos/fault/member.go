@@ -187,6 +187,9 @@ func damage(ctx context.Context, f *Field, o Order, place string, prepare func(c
 			return nil, err
 		}
 	}
+	if len(filesBelow(filepath.Join(n.DataDir, place))) == 0 { // before the kill: else half a fault would count for none
+		return nil, fmt.Errorf("there is no file to damage at %s", place)
+	}
 	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
 	n.Kill()
 	changed, err := changeFile(n.DataDir, place, o)

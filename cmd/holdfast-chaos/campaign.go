@@ -20,18 +20,19 @@ import (
 
 // campaign is scenarios, each played with each seed, one after the other.
 type campaign struct {
-	scenarios []*scenario.Scenario
-	seeds     []uint64
-	program   program
-	other     string // another build of it, may be empty
-	env       []string
-	profile   string
-	out       string // folder of the reports; each run has one below it
-	keep      bool
-	resume    bool // leave out what has passed
-	stop      bool // at the first that does not pass
-	first     bool // end a run at the first broken promise
-	screen    *screen
+	scenarios    []*scenario.Scenario
+	seeds        []uint64
+	program      program
+	other        string // another build of it, may be empty
+	otherVersion string
+	env          []string
+	profile      string
+	out          string // folder of the reports; each run has one below it
+	keep         bool
+	resume       bool // leave out what has passed
+	stop         bool // at the first that does not pass
+	first        bool // end a run at the first broken promise
+	screen       *screen
 }
 
 // play plays them all and gives the records, in order. The error is for what could not be played; broken promises are in the records.
@@ -74,10 +75,18 @@ func (c *campaign) passed(dir string, s *scenario.Scenario, seed uint64) *record
 		return nil
 	}
 	r, err := record.Read(filepath.Join(dir, "run.json"))
-	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Digest != s.Digest(s.Plan(seed)) || r.Version != c.program.version || r.Commit != c.program.commit {
+	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Digest != s.Digest(s.Plan(seed)) || r.Version != c.version() || r.Commit != c.program.commit {
 		return nil
 	}
 	return r
+}
+
+// version is that of the program under test, and of the other build beside it: another one of these makes other runs.
+func (c *campaign) version() string {
+	if c.other == "" {
+		return c.program.version
+	}
+	return c.program.version + ", beside " + c.otherVersion
 }
 
 // one plays one scenario; plan nil: what the seed gives.
@@ -87,7 +96,7 @@ func (c *campaign) one(ctx context.Context, s *scenario.Scenario, seed uint64, p
 	}
 	defer c.screen.close()
 	return run.Play(ctx, run.Options{
-		Scenario: s, Seed: seed, Plan: plan, Binary: c.program.path, Other: c.other, Env: c.env, Dir: dir, Profile: c.profile, Commit: c.program.commit, Version: c.program.version,
+		Scenario: s, Seed: seed, Plan: plan, Binary: c.program.path, Other: c.other, Env: c.env, Dir: dir, Profile: c.profile, Commit: c.program.commit, Version: c.version(),
 		Replay: c.command(s, seed), Keep: c.keep, First: c.first, Listen: func(r *record.Recorder) { c.screen.follow(r, s.Length) },
 	})
 }

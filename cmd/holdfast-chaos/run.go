@@ -43,7 +43,7 @@ func (p *playFlags) campaign(ctx context.Context, errOut io.Writer) (*campaign, 
 		if err != nil {
 			return nil, err
 		}
-		c.other = o.path
+		c.other, c.otherVersion = o.path, o.version
 	}
 	if c.out, err = filepath.Abs(p.out); err != nil {
 		return nil, err
