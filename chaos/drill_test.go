@@ -286,7 +286,7 @@ func onDisk(t *testing.T, ctx context.Context, dir string) string {
 // recoverGroup promotes the archive and grows the group to three; then is called while there is one node. The loss bound is to be known (bounded) and below limit. It gives the time from the start of 'promote' to the first answer of the application.
 func recoverGroup(t *testing.T, ctx context.Context, s *stage.Stage, dir string, bounded bool, limit time.Duration, then func()) (p promotedGroup, took time.Duration) {
 	t.Helper()
-	command(t, ctx, "", "standby", "verify", "--archive", dir)
+	command(t, ctx, 0, "", "standby", "verify", "--archive", dir)
 	was, err := statusOf(ctx, dir)
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func TestMembership(t *testing.T) { // UCD-24, TIP-11
 	}
 	asked := s.Group.Other(leader)
 	under := storm()
-	command(t, ctx, "", "node", "resync", leader.Name, "--admin", asked.Admin)
+	command(t, ctx, 0, "", "node", "resync", leader.Name, "--admin", asked.Admin)
 	if err := <-under; err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestMembership(t *testing.T) { // UCD-24, TIP-11
 	asked = s.Group.Other(leader)
 	declined(t, ctx, "could not survive the next failure", "node", "remove", leader.Name, "--admin", asked.Admin)
 	under = storm()
-	command(t, ctx, "", "node", "remove", leader.Name, "--force", "--admin", asked.Admin)
+	command(t, ctx, 0, "", "node", "remove", leader.Name, "--force", "--admin", asked.Admin)
 	endsRefused(t, ctx, leader, "removed from its group", "token create")
 	if err := <-under; err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestMembership(t *testing.T) { // UCD-24, TIP-11
 	}
 	one, two, three := s.Group.Nodes[0], s.Group.Nodes[1], s.Group.Nodes[2]
 	declined(t, ctx, "nothing was changed: with --accept-loss epoch 2 begins", "recover", "--data-dir", one.DataDir)
-	command(t, ctx, "", "recover", "--data-dir", one.DataDir, "--accept-loss")
+	command(t, ctx, 0, "", "recover", "--data-dir", one.DataDir, "--accept-loss")
 	began := time.Now()
 	if err := one.Start(); err != nil {
 		t.Fatal(err)

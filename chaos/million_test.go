@@ -31,8 +31,8 @@ func TestDrillWithAMillion(t *testing.T) {
 	s := set(t, ctx, program, stage.Options{})
 	small, large := filepath.Join(s.Dir, "small.hfb"), filepath.Join(s.Dir, "large.hfb")
 	node := s.Group.Nodes[1]
-	command(t, ctx, "", "backup", "create", "--admin", node.Admin, "--to", small)
-	command(t, ctx, "", "sample-sessions", small, large, "--count", strconv.Itoa(million))
+	command(t, ctx, 0, "", "backup", "create", "--admin", node.Admin, "--to", small)
+	command(t, ctx, 0, "", "sample-sessions", small, large, "--count", strconv.Itoa(million))
 	l := load.New(load.Options{Targets: s.Group.Targets(), Seed: 55})
 	loaded, stop := context.WithCancel(ctx)
 	defer stop()
@@ -43,7 +43,7 @@ func TestDrillWithAMillion(t *testing.T) {
 	atLeast(t, ctx, l, 200) // an archive of a later index than the group's is refused
 	declined(t, ctx, "nothing was changed: with --accept-loss", "backup", "restore", large, "--into-group", "--admin", node.Admin)
 	began := time.Now()
-	command(t, ctx, "", "backup", "restore", large, "--into-group", "--accept-loss", "--reason", "drill", "--admin", node.Admin)
+	command(t, ctx, 0, "", "backup", "restore", large, "--into-group", "--accept-loss", "--reason", "drill", "--admin", node.Admin)
 	t.Logf("a million assignments restored into the running group in %v", time.Since(began).Round(10*time.Millisecond))
 	atLeast(t, ctx, l, l.Ledger.Len()+200)
 	stop()

@@ -25,7 +25,7 @@ func TestFrozenStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	proven(t, ctx, dir, time.Now())
-	command(t, ctx, "", "standby", "verify", "--archive", dir)
+	command(t, ctx, 0, "", "standby", "verify", "--archive", dir)
 	verdict(t, l)
 }
 
@@ -41,10 +41,10 @@ func TestStandbyKilled(t *testing.T) {
 			standby := startStandby(t, ctx, s, dir)
 			atLeast(t, ctx, l, l.Ledger.Len()+30)
 			standby.Kill()
-			command(t, ctx, "", "standby", "verify", "--archive", dir)
+			command(t, ctx, 0, "", "standby", "verify", "--archive", dir)
 		}
 	})
 	startStandby(t, ctx, s, dir)
-	command(t, ctx, "", "standby", "verify", "--archive", dir)
+	command(t, ctx, 0, "", "standby", "verify", "--archive", dir)
 	verdict(t, l)
 }
