@@ -91,8 +91,8 @@ sim: ## whole groups in virtual time, SEEDS=200 worlds; SEED=n lives through one
 sim-mutants: ## each known bug of raftnode, switched on alone, is found by some seed of the simulator
 	$(GO) test -count=1 -timeout 30m -tags mutants ./internal/sim -v -run TestKnownBugsAreFound
 
-race: ## the packages' tests under the race detector
-	$(GO) test -race -p 3 -timeout 20m $(UNIT)
+race: ## the packages' tests under the race detector; RACE='./lb/... ./vip/...' for some
+	$(GO) test -race -p 3 -timeout 20m $(or $(RACE),$(UNIT))
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi

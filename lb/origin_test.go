@@ -2,6 +2,7 @@ package lb
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +46,10 @@ func newOrigin(t testing.TB, serve serveFunc) *origin {
 	all.Go(func() {
 		for {
 			c, err := ln.Accept()
+			if errors.Is(err, syscall.EMFILE) { // a test has taken the process's descriptors
+				<-time.After(time.Millisecond)
+				continue
+			}
 			if err != nil {
 				return
 			}
