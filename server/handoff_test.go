@@ -2,10 +2,8 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -138,17 +136,15 @@ func TestWhatTheProcessBeforeStillDoes(t *testing.T) {
 func TestUpgradesThatAreRefused(t *testing.T) {
 	g := startGroup(t, 1)
 	s := g.servers[0]
-	var said bytes.Buffer
-	s.log = slog.New(slog.NewTextHandler(&said, nil))
 	refused := func(why string, u Upgrade) {
 		t.Helper()
-		said.Reset()
+		before := len(g.logs[0].String())
 		var e *UpgradeError
 		if got, err := s.UpgradeBinary(context.Background(), u); !errors.As(err, &e) || !strings.Contains(e.Words, why) {
 			t.Errorf("%+v: %+v %v, want %q", u, got, err, why)
 		}
-		if !strings.Contains(said.String(), why) {
-			t.Errorf("%+v: the log does not say why: %s", u, said.String())
+		if said := g.logs[0].String()[before:]; !strings.Contains(said, why) {
+			t.Errorf("%+v: the log does not say why: %s", u, said)
 		}
 	}
 	refused("does not know from where it was started", Upgrade{})
