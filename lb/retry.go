@@ -144,7 +144,7 @@ func (x *exchange) nextTry(why failureKind) (nextPlace, error) {
 	if reached && (x.assigned && s.up() || !x.othersLeft()) {
 		return stay, nil
 	}
-	if others := x.rules().others; others >= 0 && x.retries >= others {
+	if !x.retriesLeft() {
 		return stay, nil
 	}
 	d.repeated(reached)
@@ -191,9 +191,12 @@ func (x *exchange) otherListener() *endpoint {
 }
 
 // mayMove reports whether the request may go to another instance if this one does not take it.
-func (x *exchange) mayMove() bool {
+func (x *exchange) mayMove() bool { return x.retriesLeft() && x.othersLeft() }
+
+// retriesLeft reports whether the module's rules allow another instance.
+func (x *exchange) retriesLeft() bool {
 	others := x.rules().others
-	return (others < 0 || x.retries < others) && x.othersLeft()
+	return others < 0 || x.retries < others
 }
 
 // othersLeft reports whether an instance of the cluster is available that has not been tried.
