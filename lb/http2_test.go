@@ -58,6 +58,57 @@ func TestHTTP2IsOffWhereItIsNotWanted(t *testing.T) {
 	}
 }
 
+// TestInvalidPrefaceOfHTTP2: a first line that is of no HTTP ends the connection as RFC 9113 says, by frames; whatever looks like HTTP/1 is answered so.
+func TestInvalidPrefaceOfHTTP2(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	served := newRig(t, http2Conf(of(a)...))
+	off := newRig(t, conf(of(a)...))
+	for _, pieces := range [][]string{{"INVALID CONNECTION PREFACE\r\n\r\n"}, {"INVALID CONN", "ECTION PREFACE\r\n\r\n"}, {"\r\nSSH /x 2.0\r\n"}} {
+		conn, err := net.Dial("tcp", served.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for i, piece := range pieces {
+			if i > 0 {
+				time.Sleep(20 * time.Millisecond) // what is left of the line comes in a read of its own
+			}
+			io.WriteString(conn, piece)
+		}
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		frames := http2.NewFramer(nil, conn)
+		if f, err := frames.ReadFrame(); err != nil || f.Header().Type != http2.FrameSettings {
+			t.Fatal(pieces, f, err)
+		}
+		f, err := frames.ReadFrame()
+		if bye, ok := f.(*http2.GoAwayFrame); !ok || bye.ErrCode != http2.ErrCodeProtocol || bye.LastStreamID != 0 || !strings.Contains(string(bye.DebugData()), "HTTP/1.1") {
+			t.Fatal(pieces, f, err)
+		}
+		if f, err := frames.ReadFrame(); err != io.EOF {
+			t.Fatal(pieces, f, err)
+		}
+	}
+	for _, line := range []string{"GET / FOO", "GARBAGE", "INVALID CONNECTION HTTX/1.1", "GET /"} {
+		c := dialRaw(t, served)
+		c.write(line + "\r\nHost: h\r\n\r\n")
+		if got := c.response(); got.StatusCode != http.StatusBadRequest {
+			t.Error(line, got.Status)
+		}
+	}
+	for _, r := range []*rig{served, off} {
+		c := dialRaw(t, r)
+		if r == served { // not at the beginning
+			c.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			got := c.response()
+			io.Copy(io.Discard, got.Body)
+		}
+		c.write("INVALID CONNECTION PREFACE\r\n\r\n")
+		if got := c.response(); got.StatusCode != http.StatusBadRequest {
+			t.Error(got.Status)
+		}
+	}
+}
+
 // TestHTTP2OnlyAtTheBeginning: what has been a connection of HTTP/1.1 stays one.
 func TestHTTP2OnlyAtTheBeginning(t *testing.T) {
 	a := newApp(t, "i1", nil)

@@ -129,6 +129,9 @@ func (l *loop) readHead(c *Conn) bool {
 			l.goAway(c)
 		}
 		return true
+	case bad != nil && !c.served && c.limits.Wire.HTTP2 && wire.Stranger(c.in[c.start:], bad):
+		l.goAway(c)
+		return true
 	case bad != nil:
 		l.refuseHead(c, bad)
 		return true

@@ -68,6 +68,9 @@ func (c *Conn) answer() {
 // 9110 section 9.3.2). Without no-store a 414 and a 501 could be cached
 // (section 15.1).
 func response(e *Error, bodiless bool, now time.Time) []byte {
+	if e == errPreface {
+		return []byte(strangerEnd)
+	}
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n", e.Status, http.StatusText(e.Status))
 	b = fmt.Appendf(b, "Date: %s\r\n", now.UTC().Format(http.TimeFormat))
 	b = append(b, "Content-Type: text/plain; charset=utf-8\r\n"...)

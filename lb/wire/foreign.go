@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"net/http"
 	"sync"
 )
 
@@ -12,6 +13,29 @@ const PrefaceLine = "PRI * HTTP/2.0\r\n"
 // Prefaced reports whether b, whose first head was refused for bad, is the beginning of a connection of HTTP/2.
 func Prefaced(b []byte, bad *Error) bool {
 	return bad == errVersionUnkn && len(b) >= len(PrefaceLine) && string(b[:len(PrefaceLine)]) == PrefaceLine
+}
+
+// errPreface is for a connection whose first line is one of no HTTP. What is sent for it is not an answer in HTTP/1.1, see strangerEnd.
+var errPreface = refuse(400, "first line is of no HTTP")
+
+// strangerEnd is what such a client gets: SETTINGS, and GOAWAY with PROTOCOL_ERROR and words that a person can read (RFC 9113, sections 3.4 and 6.8).
+const strangerEnd = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" +
+	"\x00\x00\x35\x07\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x01" + "HTTP/1.1 and HTTP/2 are served here, not this"
+
+// Stranger reports whether b, the beginning of a connection whose first head was refused for bad, is of no HTTP: a line with three words of which neither
+// the first is a method of HTTP nor the third is like a version. Where HTTP/2 is served without being asked for, such a line is an invalid preface, which
+// has to end the connection without an answer in HTTP/1.1 (RFC 9113, section 3.4).
+func Stranger(b []byte, bad *Error) bool {
+	if bad != errVersion {
+		return false
+	}
+	method, rest, _ := bytes.Cut(bytes.TrimLeft(b, "\r\n"), []byte{' '})
+	_, version, _ := bytes.Cut(rest, []byte{' '})
+	switch string(method) {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect, "PRI":
+		return false
+	}
+	return len(version) > 0 && version[0] != 'H' && version[0] != 'h'
 }
 
 // Preface gives what has been read of a connection that turned out to be one of HTTP/2, once Read has given io.EOF for it (see Limits.HTTP2). From then on
@@ -32,6 +56,14 @@ func (c *Conn) preface(b []byte, bad *Error) bool {
 	c.drop()
 	c.state = inEnd
 	return true
+}
+
+// strange gives what b is refused for: bad, or errPreface where the connection could have been one of HTTP/2.
+func (c *Conn) strange(b []byte, bad *Error) *Error {
+	if !c.served && !c.settled && c.limits.HTTP2 && Stranger(b, bad) {
+		return errPreface
+	}
+	return bad
 }
 
 // foreign is a request of another form on its way through the parser.

@@ -66,7 +66,7 @@ func (c *Conn) readHead(p []byte) (int, error) {
 		if c.preface(c.buf[c.at:], bad) {
 			return 0, io.EOF
 		}
-		return 0, c.refuse(bad)
+		return 0, c.refuse(c.strange(c.buf[c.at:], bad))
 	}
 	if done {
 		head := &c.parser.Head
@@ -160,7 +160,7 @@ func (c *Conn) firstRead(p []byte) (int, error) {
 	case bad != nil && c.preface(p[:n], bad):
 		return 0, io.EOF
 	case bad != nil:
-		return 0, c.refuse(bad)
+		return 0, c.refuse(c.strange(p[:n], bad))
 	case !done:
 		c.stash(p[:n])
 		return 0, nil
