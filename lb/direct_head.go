@@ -1,7 +1,6 @@
 package lb
 
 import (
-	"net/http"
 	"strings"
 )
 
@@ -53,50 +52,12 @@ func (r *direct) client() string {
 	return r.who.client
 }
 
-// replaced are the fields that say something about the client or the session which only Holdfast may say; see exchange.setForwarded.
-var replaced = [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", lostHeader, activationHeader, certHeader, chainHeader, subjectHeader}
-
-// sameVariable reports whether a field is that of the name own, or one that applications take for it: many get fields as variables, in whose names - and _ are the same (CGI, WSGI, Rack).
-func sameVariable(name, own string) bool {
-	if len(name) != len(own) {
-		return false
-	}
-	for i := range len(name) {
-		switch c, o := name[i], own[i]; {
-		case o == '-' && (c == '-' || c == '_'):
-		case o == '-' || c|0x20 != o|0x20: // o is a letter
-			return false
-		}
-	}
-	return true
-}
-
-// dropTwins takes out what applications could take for a field that only Holdfast sends.
-func dropTwins(h http.Header) {
-	for name := range h {
-		if strings.IndexByte(name, '_') < 0 {
-			continue
-		}
-		for _, own := range replaced {
-			if sameVariable(name, own) {
-				delete(h, name)
-			}
-		}
-	}
-}
-
 // editRequest says what the instance is told besides what the client has sent.
 func (r *direct) editRequest() {
 	e, head, buf := &r.t.Edit, r.t.Head, r.t.Buf
 	for i, f := range head.Fields() {
-		name := f.Name.Of(buf)
-		if len(name) < len("Forwarded") || name[0]|0x20 != 'x' && name[0]|0x20 != 'f' && name[0]|0x20 != 'c' {
-			continue
-		}
-		for _, own := range replaced {
-			if sameVariable(text(name), own) {
-				e.Drop(i)
-			}
+		if isOwn(text(f.Name.Of(buf))) {
+			e.Drop(i)
 		}
 	}
 	e.AddString("X-Forwarded-For", r.client())

@@ -15,7 +15,7 @@ const (
 	forwardedOff    forwardedMode = "off"    // nothing
 )
 
-// forwardedFields are those that no client may set: nobody vouches for what it says about itself.
+// forwardedFields are never passed on as they came: Holdfast writes them, or nobody does.
 var forwardedFields = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server"}
 
 // setForwarded tells the instance about the client.
@@ -23,7 +23,6 @@ func (x *exchange) setForwarded(h http.Header) {
 	for _, name := range forwardedFields {
 		delete(h, name)
 	}
-	delete(h, lostHeader)
 	e, c, v := x.edge, &x.client, &x.forwarded
 	if e.mode == forwardedOff {
 		return

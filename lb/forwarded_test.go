@@ -10,7 +10,8 @@ import (
 // What an instance is told about the client, by mode and fields.
 func TestInstanceIsToldOfTheClient(t *testing.T) {
 	r, a, cc := limitedRig(t, nil, func(c *config.Config) {})
-	lies := []string{"X-Forwarded-For: 1.2.3.4, 127.0.0.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: www.example.com", "X-Forwarded-Port: 1", "Forwarded: for=6.6.6.6;host=evil"}
+	lies := []string{"X-Forwarded-For: 1.2.3.4, 127.0.0.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: www.example.com", "X-Forwarded-Port: 1", "Forwarded: for=6.6.6.6;host=evil",
+		"X-Forwarded-Prefix: /evil", "x-forwarded-client-cert: Hash=1", "X_Forwarded_Ssl: on", "X-Holdfast-Anything: 1"}
 	for _, tc := range []struct {
 		trusted, mode, read, write string
 		want                       string // X-Forwarded-For | -Proto | -Host | Forwarded
@@ -36,6 +37,12 @@ func TestInstanceIsToldOfTheClient(t *testing.T) {
 		got := strings.Join([]string{strings.Join(h["X-Forwarded-For"], "+"), strings.Join(h["X-Forwarded-Proto"], "+"), strings.Join(h["X-Forwarded-Host"], "+"), strings.Join(h["Forwarded"], "+")}, "|")
 		if got = strings.ReplaceAll(got, r.addr(), "shop"); got != tc.want || h.Get("X-Forwarded-Port") != "" {
 			t.Errorf("%+v: %s", tc, got)
+		}
+		believed := tc.trusted != "" && tc.read == "x-forwarded" && tc.mode != "off"
+		for name, passes := range map[string]bool{"X-Forwarded-Prefix": believed, "X-Forwarded-Client-Cert": believed, "X_forwarded_ssl": false, "X-Holdfast-Anything": false} {
+			if (h.Get(name) != "") != passes {
+				t.Errorf("%+v: %s: %q", tc, name, h.Get(name))
+			}
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestInvalidPrefaceOfHTTP2(t *testing.T) {
 	a := newApp(t, "i1", nil)
 	served := newRig(t, http2Conf(of(a)...))
 	off := newRig(t, conf(of(a)...))
-	for _, pieces := range [][]string{{"INVALID CONNECTION PREFACE\r\n\r\n"}, {"INVALID CONN", "ECTION PREFACE\r\n\r\n"}, {"\r\nSSH /x 2.0\r\n"}} {
+	for _, pieces := range [][]string{{"INVALID CONNECTION PREFACE\r\n\r\n"}, {"INVALID CONN", "ECTION PREFACE\r\n\r\n"}, {"\r\nHELLO mail.example NOW\r\n"}} {
 		conn, err := net.Dial("tcp", served.addr())
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestInvalidPrefaceOfHTTP2(t *testing.T) {
 			t.Fatal(pieces, f, err)
 		}
 	}
-	for _, line := range []string{"GET / FOO", "GARBAGE", "INVALID CONNECTION HTTX/1.1", "GET /"} {
+	for _, line := range []string{"GET / FOO", "GARBAGE", "INVALID CONNECTION HTTX/1.1", "GET /", "PROPFIND /my file HTTP/1.1", "FOO /x ", "FOO x ", "FOO http://x/ y"} {
 		c := dialRaw(t, served)
 		c.write(line + "\r\nHost: h\r\n\r\n")
 		if got := c.response(); got.StatusCode != http.StatusBadRequest {

@@ -44,7 +44,7 @@ func (x *exchange) outbound() *http.Request {
 		out.Header["User-Agent"] = nil // keeps http.Transport from naming itself
 	}
 	x.setRequestID(out.Header) // first: its field is the configuration's, and must not stand for those below
-	dropTwins(out.Header)
+	x.dropOwn(out.Header)
 	x.setForwarded(out.Header)
 	x.setIdentity(out.Header)
 	x.setTrace(out.Header)

@@ -68,10 +68,15 @@ func TestRequestIDGoesEverywhere(t *testing.T) {
 	r, a, cc := limitedRig(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Request-Id", "the instance's own") }, func(c *config.Config) {
 		c.Proxy.RequestID = config.RequestID{Header: "X-Request-Id", Trust: "proxies", Respond: true}
 	})
-	got := send(t, r, "/", "X-Request-Id: forged")
+	got := send(t, r, "/", "X-Request-Id: forged", "X_Request_Id: forged, too")
 	id := a.header().Get("X-Request-Id")
 	if list := got.Header["X-Request-Id"]; !uuid7.MatchString(id) || len(list) != 1 || list[0] != id || !strings.Contains(r.accessLog(), `"requestId":"`+id+`"`) {
 		t.Errorf("instance %q, client %q, log %s", id, list, r.accessLog())
+	}
+	for name, values := range a.header() {
+		if strings.ReplaceAll(strings.ToLower(name), "_", "-") == "x-request-id" && (len(values) != 1 || values[0] != id) {
+			t.Errorf("the instance could take %s: %q for the id", name, values)
+		}
 	}
 	cc = cc.Clone()
 	cc.Proxy.RequestID.Respond = false

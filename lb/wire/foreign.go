@@ -22,20 +22,20 @@ var errPreface = refuse(400, "first line is of no HTTP")
 const strangerEnd = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" +
 	"\x00\x00\x35\x07\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x01" + "HTTP/1.1 and HTTP/2 are served here, not this"
 
-// Stranger reports whether b, the beginning of a connection whose first head was refused for bad, is of no HTTP: a line with three words of which neither
-// the first is a method of HTTP nor the third is like a version. Where HTTP/2 is served without being asked for, such a line is an invalid preface, which
-// has to end the connection without an answer in HTTP/1.1 (RFC 9113, section 3.4).
+// Stranger reports whether b, the beginning of a connection whose first head was refused for bad, is of no HTTP: a line of three words of which the first
+// is no method of RFC 9110 or 5789, the second no path or URL, and the third not like a version. Where HTTP/2 is served without being asked for, such a line
+// is an invalid preface, which has to end the connection without an answer in HTTP/1.1 (RFC 9113, section 3.4).
 func Stranger(b []byte, bad *Error) bool {
 	if bad != errVersion {
 		return false
 	}
 	method, rest, _ := bytes.Cut(bytes.TrimLeft(b, "\r\n"), []byte{' '})
-	_, version, _ := bytes.Cut(rest, []byte{' '})
+	target, version, _ := bytes.Cut(rest, []byte{' '})
 	switch string(method) {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect, "PRI":
 		return false
 	}
-	return len(version) > 0 && version[0] != 'H' && version[0] != 'h'
+	return len(target) > 0 && !bytes.ContainsAny(target, "/*") && len(version) > 0 && run(version[:1], isToken) == 1 && version[0] != 'H' && version[0] != 'h'
 }
 
 // Preface gives what has been read of a connection that turned out to be one of HTTP/2, once Read has given io.EOF for it (see Limits.HTTP2). From then on
