@@ -141,7 +141,7 @@ func (a *API) waitAll(ctx context.Context, limit time.Duration, out *changeOutpu
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := a.opt.Node.WaitAll(bounded, out.Body.Index); err != nil {
-		out.Status = http.StatusAccepted
+		out.Status, out.Body.Behind = http.StatusAccepted, strings.Split(err.Error(), "\n")
 		out.Body.Warnings = append(out.Body.Warnings,
 			fmt.Sprintf("not every node serves it after %v; those that do not will when they can: %s", limit, laggards(err)))
 		return

@@ -239,7 +239,7 @@ func TestWaitForAllNodes(t *testing.T) {
 		r.node.waitErr = errors.Join(c.behind...)
 		w := put(r.api, "/v1/config?wait=all&waitSeconds=1", fmt.Sprintf(`"%d"`, i+1), "", renamed(fmt.Sprint("other", i)))
 		res := decode[wire.ConfigResult](t, w)
-		if w.Code != http.StatusAccepted || res.AppliedBy != "majority" || res.Revision != uint64(i+2) {
+		if w.Code != http.StatusAccepted || res.AppliedBy != "majority" || res.Revision != uint64(i+2) || len(res.Behind) != len(c.behind) || res.Behind[0] != behind[0].Error() {
 			t.Errorf("status %d, %+v", w.Code, res)
 		}
 		if got := strings.Join(res.Warnings, "\n"); !strings.HasSuffix(got, c.want) {

@@ -126,3 +126,64 @@ func TestRemovalOfAllListenersIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// TestWarningsOfRemovalsAreTheEffects: what is said of the sessions of instances and clusters that a file does not name any more is what becomes of them, before the change and with it.
+func TestWarningsOfRemovalsAreTheEffects(t *testing.T) {
+	without := func(lines ...string) string {
+		text := blueGreen
+		for _, l := range lines {
+			if !strings.Contains(text, l) {
+				t.Fatalf("%q is not there", l)
+			}
+			text = strings.Replace(text, l, "", 1)
+		}
+		return text
+	}
+	const (
+		blue = `  - name: blue
+    modules: [{contextRoot: /shop}, {contextRoot: /only}]
+    instances: [{name: b1, listeners: ["http://127.0.0.1:9001"]}, {name: b2, listeners: ["http://127.0.0.1:9002"]}]
+`
+		green = `  - name: green
+    modules: [{contextRoot: /shop}]
+    instances: [{name: g1, listeners: ["http://127.0.0.1:9003"]}]
+`
+		alone = `  - name: alone
+    modules: [{contextRoot: /alone}]
+    instances: [{name: a1, listeners: ["http://127.0.0.1:9004"]}]
+`
+		b1 = `{name: b1, listeners: ["http://127.0.0.1:9001"]}, `
+		g1 = `{name: g1, listeners: ["http://127.0.0.1:9003"]}`
+		a1 = `{name: a1, listeners: ["http://127.0.0.1:9004"]}`
+	)
+	for _, tc := range []struct{ next, cluster, instance, want string }{
+		{without(b1), "blue", "b1", "instance b1 of cluster blue is removed: its 1 session fails over to the others of the cluster"},
+		{without(g1), "green", "g1", "instance g1 of cluster green is removed: its 1 session begins anew in another cluster"},
+		{without(a1), "alone", "a1", "instance a1 of cluster alone is removed: its 1 session gets 503, for nothing else serves it"},
+		{without(green), "green", "g1", "cluster green is removed: the 1 session of its instance g1 begins anew in another cluster"},
+		{without(blue), "blue", "b1", "cluster blue is removed: the 1 session of its instance b1 begins anew in another cluster that serves the module, or gets 503 where there is none"},
+		{without(blue, green), "blue", "b1", "cluster blue is removed: the 1 session of its instance b1 gets 503, for nothing else serves it"},
+		{without(alone), "alone", "a1", "cluster alone is removed: the 1 session of its instance a1 gets 503, for nothing else serves it"},
+	} {
+		r := newRig(t)
+		decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"0"`, "", blueGreen))
+		id, ok := r.node.state.InstanceID(tc.cluster, tc.instance)
+		if !ok {
+			t.Fatalf("%s has no id", tc.instance)
+		}
+		r.node.sessions(t, fsm.SessionOp{Kind: fsm.OpAssign, Key: fsm.Key{1}, Instance: id})
+		about := func(list []string) (out []string) {
+			for _, w := range list {
+				if strings.Contains(w, "is removed") {
+					out = append(out, w)
+				}
+			}
+			return out
+		}
+		planned := about(decode[wire.Plan](t, send(r.api, "POST", "/v1/config/plan", "application/yaml", strings.NewReader(tc.next))).Warnings)
+		done := about(decode[wire.ConfigResult](t, put(r.api, "/v1/config", `"1"`, "", tc.next)).Warnings)
+		if len(planned) != 1 || planned[0] != tc.want || len(done) != 1 || done[0] != tc.want {
+			t.Errorf("planned %q, done %q, want %q", planned, done, tc.want)
+		}
+	}
+}

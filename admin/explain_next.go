@@ -171,13 +171,13 @@ func (e *explainer) atInstance(cl *config.Cluster, name string, m *config.Module
 		e.say("instance %s is enabled", name)
 	}
 	id, _ := e.a.opt.State.InstanceID(cl.Name, name)
+	list := e.nodes[fsm.InstanceRef{Cluster: cl.Name, Instance: name}]
 	if v := verdict(e.o, id); v.State != fsm.HealthUp {
-		e.say("the group's verdict on its health is %s since %s: %s", v.State, stamp(v.Since), v.Reason)
+		e.say("the group's verdict on its health is %s since %s: %s", v.State, stamp(v.Since), verdictReason(&v, list))
 		if v.State == fsm.HealthFailed {
 			return e.failOver(cl, name, m)
 		}
 	}
-	list := e.nodes[fsm.InstanceRef{Cluster: cl.Name, Instance: name}]
 	down := 0
 	for _, n := range list {
 		if n.Health == wire.HealthDown {

@@ -289,6 +289,39 @@ func TestStates(t *testing.T) {
 	check("only the backup is left", 0, 0, 0, 0, 100)
 }
 
+// TestReasonOfAVerdictIsTheNewest: the state keeps the reason of the change; what the nodes find since, while the verdict stays, is said all the same, and costs no entry.
+func TestReasonOfAVerdictIsTheNewest(t *testing.T) {
+	r := configured(t)
+	id, _ := r.node.state.InstanceID("cluster1", "instance1")
+	failed := fsm.Verdict{Instance: id, State: fsm.HealthFailed, Reason: "node n1: connection refused", Down: 1, Reporting: 1}
+	for _, tc := range []struct {
+		name    string
+		verdict fsm.HealthState
+		says    []admin.InstanceStatus
+		want    string
+	}{
+		{"the same", fsm.HealthFailed, []admin.InstanceStatus{{Reason: "connection refused"}}, "node n1: connection refused"},
+		{"another one", fsm.HealthFailed, []admin.InstanceStatus{{Reason: "no answer within 10s"}}, "node n1: no answer within 10s"},
+		{"suspect by checks", fsm.HealthSuspect, []admin.InstanceStatus{{Up: true, Suspect: true}}, "node n1: checks have failed"},
+		{"a part of it only", fsm.HealthSuspect, []admin.InstanceStatus{{Up: true, Partial: true, Reason: "one listener"}}, "node n1: connection refused"},
+		{"nobody finds anything any more", fsm.HealthFailed, []admin.InstanceStatus{{Up: true}}, "node n1: connection refused"},
+		{"nobody says", fsm.HealthFailed, nil, "node n1: connection refused"},
+	} {
+		failed.State = tc.verdict
+		r.node.view.operating(func(o *fsm.Operating) { o.Verdicts = []fsm.Verdict{failed} })
+		r.node.health = nil
+		for _, s := range tc.says {
+			s.Cluster, s.Instance = "cluster1", "instance1"
+			r.node.health = append(r.node.health, s)
+		}
+		for _, in := range decode[wire.Status](t, read(r.api, "/v1/status")).Clusters[0].Instances {
+			if in.Name == "instance1" && (in.VerdictReason != tc.want || in.Verdict != string(tc.verdict)) {
+				t.Errorf("%s: %s, %q, want %q", tc.name, in.Verdict, in.VerdictReason, tc.want)
+			}
+		}
+	}
+}
+
 // TestAgentInStatus: an instance that is up and gets nothing, or less, by its agent's word says so, by the word in the middle of what the nodes have
 // heard, and its share goes by it.
 func TestAgentInStatus(t *testing.T) { // SUN-10, WAS-13

@@ -2,8 +2,10 @@ package admin
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-lb/holdfast/admin/wire"
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -94,12 +96,33 @@ func (a *API) instance(v *overview, cluster string, c *config.Instance) wire.Ins
 	}
 	if id, ok := a.opt.State.InstanceID(cluster, c.Name); ok {
 		if verdict, has := v.verdicts[id]; has {
-			out.Verdict, out.VerdictReason, out.VerdictSince = string(verdict.State), verdict.Reason, verdict.Since
+			out.Verdict, out.VerdictReason, out.VerdictSince = string(verdict.State), verdictReason(&verdict, out.Nodes), verdict.Since
 		}
 	}
 	out.Health = overallHealth(out.Nodes)
 	out.Agent, _ = agentWord(out.Nodes)
 	return out
+}
+
+// verdictReason is why the group does not hold an instance for available: what the nodes that answer find now, when any of them finds something; else what was found when the verdict was made. The state has
+// the latter alone: an instance that goes on failing, each time in another way perhaps, costs no entry of the log.
+func verdictReason(v *fsm.Verdict, nodes []wire.NodeHealth) string {
+	if v.State == fsm.HealthUp {
+		return v.Reason
+	}
+	var now []string
+	for _, n := range nodes {
+		switch {
+		case n.Health == wire.HealthDown && n.Reason != "":
+			now = append(now, fmt.Sprintf("node %s: %s", n.Node, n.Reason))
+		case n.Health != wire.HealthDown && n.Suspect:
+			now = append(now, fmt.Sprintf("node %s: checks have failed", n.Node))
+		}
+	}
+	if len(now) == 0 {
+		return v.Reason
+	}
+	return strings.Join(now, "; ")
 }
 
 // overallHealth sums up what the nodes say.

@@ -62,6 +62,19 @@ func (g *Group) LineAt(index uint64) uint32 {
 	return 0
 }
 
+// EpochAt is the epoch in which the log had the entry of that index; the oldest one that is remembered, for what is older.
+func (g *Group) EpochAt(index uint64) uint32 {
+	for i := len(g.Epochs) - 1; i >= 0; i-- {
+		if index > g.Epochs[i].Index {
+			return g.Epochs[i].Epoch
+		}
+	}
+	if len(g.Epochs) == 0 {
+		return g.Epoch
+	}
+	return g.Epochs[0].After
+}
+
 // Born is the line of the epoch in which the id was given out, or will be: the two together stand for one instance in all histories that the group has had.
 // 0 for the epochs before there were lines, and for those that have been forgotten.
 func (g *Group) Born(id InstanceID) uint32 {
@@ -108,6 +121,8 @@ func (s *State) BeginEpoch(line uint32, at time.Time) error {
 // Begin makes a restored state the beginning of the group's next epoch, which now begins (At, or the replicated time when that is later). It is no command:
 // it happens before there is a log, on the one node that the group begins again with. So does its event.
 //
+// What the events say of nodes that do not answer, or are out of service, ends with the epoch: those that come are others, and may have their names.
+//
 // Every assignment counts as in use now. While the group was not there no client could show that its session is, and the longer that was, the more of
 // them would be gone with the first sweep. Deadlines that were set as times stay what they are.
 //
@@ -129,6 +144,7 @@ func (s *State) Begin(b Beginning) error {
 	}
 	r.now.Store(now)
 	r.setRestoring(nil) // nobody goes on with it
+	r.endAbsences(old.Epoch)
 	if !staysInEpoch() {
 		r.beginEpoch(EpochStart{Epoch: max(old.Epoch, taken) + 1, Index: r.applied.Load(), Line: b.Line}, 0)
 	}

@@ -188,6 +188,51 @@ func TestBeginningsAreEvents(t *testing.T) {
 	wantEqual(t, restored(t, snapshotBytes(t, r.s)), r.s)
 }
 
+// TestAbsencesEndWithTheirEpoch: what is said of nodes that do not answer or are out of service is of the epoch before, and says so; nobody says afterwards that nodes of their names are back. The first event of the new epoch stays the last one.
+func TestAbsencesEndWithTheirEpoch(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	r.do(&GroupInit{RequestID: RequestID{1}, Group: testGroup()})
+	for _, c := range []*QuarantineNote{
+		{Node: "n3", Silent: true}, {Node: "n2", Silent: true}, {Node: "n2", Cause: "stuck"}, {Node: "n1", Silent: true}, {Node: "n1", Silent: true, Over: true},
+	} {
+		if res := r.do(c); res.Code != CodeOK {
+			t.Fatalf("%+v", res)
+		}
+	}
+	before, epoch := r.s.LastEvent(), r.s.Group().Epoch
+	if err := r.s.Begin(Beginning{Line: 7, At: r.now, Kind: EventPromoted, Text: "from an archive"}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range r.s.Events(before, 10) {
+		got = append(got, e.Kind+" "+e.Actor+": "+e.Text)
+	}
+	of := func(node, text string) string {
+		return fmt.Sprintf("%s: Node %[1]s of epoch %d %s when that epoch ended", node, epoch, text)
+	}
+	if want := []string{"answers " + of("n2", "did not answer"), "answers " + of("n3", "did not answer"), "quarantine-ended " + of("n2", "was out of service"),
+		fmt.Sprintf("promoted : Epoch %d begins: from an archive", epoch+1)}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if s, q := r.s.Silent(), r.s.InQuarantine(); len(s)+len(q) != 0 {
+		t.Errorf("%v, %v", s, q)
+	}
+	wantEqual(t, restored(t, snapshotBytes(t, r.s)), r.s)
+}
+
+// TestEpochAt: in which epoch an index was.
+func TestEpochAt(t *testing.T) {
+	g := Group{Epoch: 5, Epochs: []EpochStart{{Epoch: 2, After: 1, Index: 100}, {Epoch: 5, After: 2, Index: 300}}}
+	for index, want := range map[uint64]uint32{1: 1, 100: 1, 101: 2, 300: 2, 301: 5} {
+		if got := g.EpochAt(index); got != want {
+			t.Errorf("%d: epoch %d, want %d", index, got, want)
+		}
+	}
+	if got := (&Group{Epoch: 3}).EpochAt(7); got != 3 {
+		t.Errorf("without beginnings: epoch %d", got)
+	}
+}
+
 // TestImpossibleEpochs: a snapshot with epochs that cannot have been is no snapshot.
 func TestImpossibleEpochs(t *testing.T) {
 	good := testGroup()

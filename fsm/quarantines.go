@@ -2,6 +2,8 @@ package fsm
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -106,8 +108,12 @@ func (s *State) InQuarantine() map[string]bool {
 func (s *State) Silent() map[string]bool { return s.during(EventSilent, EventAnswers) }
 
 func (s *State) during(begun, over string) map[string]bool {
+	return during(*s.cur.Load().events.Load(), begun, over)
+}
+
+func during(list []Event, begun, over string) map[string]bool {
 	out := map[string]bool{}
-	for _, e := range *s.cur.Load().events.Load() {
+	for _, e := range list {
 		switch e.Kind {
 		case begun:
 			out[e.Actor] = true
@@ -116,4 +122,15 @@ func (s *State) during(begun, over string) map[string]bool {
 		}
 	}
 	return out
+}
+
+// endAbsences adds the events that end what others say of nodes of an epoch that is over. Without them the first leader of the next one would say it of the nodes that have the names now: that they answer again, or are back in service.
+func (r *replica) endAbsences(epoch uint32) {
+	for _, absence := range []struct{ begun, over, text string }{
+		{EventSilent, EventAnswers, "did not answer"}, {EventQuarantined, EventQuarantineOver, "was out of service"},
+	} {
+		for _, node := range slices.Sorted(maps.Keys(during(*r.events.Load(), absence.begun, absence.over))) {
+			r.emit(r.applied.Load(), Event{Kind: absence.over, Actor: node, Text: fmt.Sprintf("Node %s of epoch %d %s when that epoch ended", node, epoch, absence.text)})
+		}
+	}
 }

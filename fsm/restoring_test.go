@@ -185,6 +185,44 @@ func TestRestoreIntoTheGroup(t *testing.T) {
 	r.survives()
 }
 
+// TestEpochOfARestoreIsNoOtherOfItsNumber: a restore into the group counts the epochs of the group and of the archive, and what somebody else has begun from the same state it cannot know: that may have the same number. Neither takes what the other
+// has decided for its own, in either direction.
+func TestEpochOfARestoreIsNoOtherOfItsNumber(t *testing.T) {
+	r := newReplicaUnderTest(t)
+	r.do(&GroupInit{RequestID: testRequestID(1), Group: testGroup()})
+	r.configure(testCluster("c1", time.Hour, "i1", "i2"))
+	content := snapshotBytes(t, r.s)
+	from := r.s.Applied()
+	heir := restored(t, content) // the archive is promoted elsewhere
+	if err := heir.Begin(Beginning{Line: 9, At: r.now}); err != nil {
+		t.Fatal(err)
+	}
+	if res := r.do(announced(t, "r1", content)); res.Code != CodeOK {
+		t.Fatalf("%+v", res)
+	}
+	r.parts("r1", content, 0, 1000)
+	c := commitOf("r1", content)
+	c.Line = 11
+	if res := r.do(c); res.Code != CodeOK {
+		t.Fatalf("%+v", res)
+	}
+	here, there := r.s.Group(), heir.Group()
+	if here.Epoch != there.Epoch || here.Line() != 11 || there.Line() != 9 {
+		t.Fatalf("epoch %d of line %d, and %d of %d", here.Epoch, here.Line(), there.Epoch, there.Line())
+	}
+	for _, x := range []struct{ own, other *Group }{{here, there}, {there, here}} {
+		if _, missed := x.own.Missed(x.other.Epoch, x.other.Line(), from+1); !missed {
+			t.Errorf("what line %d has decided in epoch %d counts in line %d", x.other.Line(), x.other.Epoch, x.own.Line())
+		}
+		if _, missed := x.own.Missed(x.own.Epoch, x.own.Line(), from+1); missed {
+			t.Errorf("what line %d has decided itself does not count", x.own.Line())
+		}
+	}
+	if next := InstanceID(3); here.Means(next, there.Born(next)) || there.Means(next, here.Born(next)) || !here.Means(2, there.Born(2)) {
+		t.Error("ids that were given out since are not told apart, or those from before are")
+	}
+}
+
 // TestRestoreIsTakenUpAnywhere: a replica that is restored from a snapshot in the middle goes on as the others.
 func TestRestoreIsTakenUpAnywhere(t *testing.T) {
 	r, content := afterwards(t)

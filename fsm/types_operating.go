@@ -75,7 +75,7 @@ type Verdict struct {
 	State    HealthState `json:"state"`
 	Since    time.Time   `json:"since"`
 	Reason   string      `json:"reason,omitempty"`
-	// Down and Reporting count nodes: those that find it unavailable, or, when it is suspect, something wrong with it, of those that report.
+	// Down and Reporting count nodes: those that find it unavailable, or, when it is suspect, something wrong with it, or, when it is up, available (0 in older entries), of those that report.
 	Down      int `json:"down"`
 	Reporting int `json:"reporting"`
 }

@@ -16,6 +16,7 @@ type leadership struct {
 	ctx       context.Context // ends with the term
 	cancel    context.CancelFunc
 	ready     chan struct{} // closed when everything of earlier terms is applied here
+	barrier   uint64        // index of the entry that said so, which is none of the state's; 0 for none. Read it when ready is closed
 	committer *committer
 	over      chan struct{} // closed when all duties have returned
 	before    reign         // whom it follows
@@ -85,7 +86,11 @@ func (n *Node) runTerm(l *leadership) {
 			if mutant.On(mutant.BarrierSkipped) {
 				break
 			}
-			if err := await(l.ctx, n, func() raft.Future { return r.Barrier(enqueueWait) }); err == nil {
+			var asked raft.Future
+			if err := await(l.ctx, n, func() raft.Future { asked = r.Barrier(enqueueWait); return asked }); err == nil {
+				if entry, ok := asked.(raft.IndexFuture); ok {
+					l.barrier = entry.Index()
+				}
 				break
 			}
 		}

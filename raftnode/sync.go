@@ -79,19 +79,31 @@ func (n *Node) readIndex() (uint64, error) {
 	return decodeIndex(b)
 }
 
-// leaderIndex gives an index at or behind everything acknowledged so far, if this node still leads. What is acknowledged was
-// applied by its leader first: by this one, so that it is in the state, or by an earlier one, so that the term's barrier has
-// brought it here.
+// leaderIndex gives an index at or behind everything that was acknowledged or read so far, if this node still leads: what was is committed by this leader, or by an earlier one, so that the term's barrier
+// has brought it here.
 func (n *Node) leaderIndex(ctx context.Context) (uint64, error) {
 	l, err := n.leading(ctx)
 	if err != nil {
 		return 0, err
 	}
-	index := n.state.Applied()
+	index := n.committed(l)
 	if err := n.confirmTerm(ctx, l.term); err != nil {
 		return 0, retryLater("leadership is not confirmed: " + err.Error())
 	}
 	return index, nil
+}
+
+// committed gives the last entry of the state that this leader knows to be committed. What it has applied itself is not enough: a follower may have applied more, and have told somebody, who must not read
+// something older elsewhere.
+//
+// Behind the term's barrier there are only entries that move the applied index; raft's own ones up to there (no-op and barrier) do not, so that nobody could wait for them.
+func (n *Node) committed(l *leadership) uint64 {
+	if r := n.raft.Load(); r != nil && l.barrier > 0 {
+		if index := r.CommitIndex(); index > l.barrier {
+			return index
+		}
+	}
+	return n.state.Applied()
 }
 
 // confirmTerm asks the other voters for their terms. If a majority is in the given term after the request came, then no later

@@ -169,3 +169,63 @@ func TestConfirmTerm(t *testing.T) {
 		t.Error("a leader of an older term is confirmed")
 	}
 }
+
+// TestReadIsNotOlderThanOneElsewhere: a follower has applied, and can have told, what its leader has committed and not applied. Whoever asks after that is given all of it.
+func TestReadIsNotOlderThanOneElsewhere(t *testing.T) {
+	g, slow, goOn := hangs(t, group.leader)
+	a, _ := g.configure()
+	followers := g.followers()
+	ahead, other := followers[0], followers[1]
+	done := make(chan error, 1)
+	go func() {
+		_, err := other.node.Record(ctxFor(t, 25*time.Second), fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(1), Instance: a})
+		done <- err
+	}()
+	has := func(m *member) bool {
+		_, ok := m.state.Lookup(testKey(1))
+		return ok
+	}
+	within(t, 10*time.Second, "no follower applies it before the leader", func() bool { return has(ahead) })
+	told := ahead.state.Applied()
+	index, err := slow.node.leaderIndex(ctxFor(t, 10*time.Second))
+	if err != nil || index < told {
+		t.Errorf("read index %d, %v; a follower has told entry %d", index, err, told)
+	}
+	if has(slow) {
+		t.Error("the leader has applied it")
+	}
+	other.sync()
+	if !has(other) {
+		t.Error("a later read is older")
+	}
+	goOn()
+	if err := <-done; err != nil {
+		t.Errorf("what was under way: %v", err)
+	}
+	g.equal()
+}
+
+// TestReadIndexIsReached: where the last entries are raft's own, which move no state, as when a term has just begun, and where the last one is a membership.
+func TestReadIndexIsReached(t *testing.T) {
+	g := startGroup(t, 3)
+	g.configure()
+	leads := func() *member {
+		l := g.leader()
+		if reign := l.node.lead.Load(); reign != nil && reign.barrier == 0 {
+			t.Error("the index of the barrier is not known")
+		}
+		for _, m := range g {
+			m.sync()
+		}
+		return l
+	}
+	l := leads()
+	if err := l.node.TransferTo(ctxFor(t, 20*time.Second), g.followers()[0].opt.Name); err != nil {
+		t.Fatal(err)
+	}
+	l = leads()
+	if err := l.node.admit(ctxFor(t, 10*time.Second), founder{Name: "n9", ID: "n9/00000000", Addr: "127.0.0.1:9"}, l.node.says); err != nil {
+		t.Fatal(err)
+	}
+	leads()
+}

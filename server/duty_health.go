@@ -191,7 +191,10 @@ func (v votes) verdict(is fsm.HealthState) fsm.Verdict {
 	if reporting == 0 || best != worst {
 		out.State = is
 	}
-	if out.State == fsm.HealthSuspect {
+	switch out.State {
+	case fsm.HealthUp:
+		out.Down = v.up // the event says by how many it is so
+	case fsm.HealthSuspect:
 		out.Down = v.down + v.suspect // so that it counts those whose reasons follow
 	}
 	if out.State != fsm.HealthUp {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/fsm/config"
 	"github.com/holdfast-lb/holdfast/lb"
 )
 
@@ -105,10 +106,48 @@ func TestSuspectCountsThoseThatSuspect(t *testing.T) {
 		{votes{up: 1, suspect: 2}, fsm.Verdict{State: fsm.HealthSuspect, Down: 2, Reporting: 3}},
 		{votes{up: 1, down: 1, suspect: 1}, fsm.Verdict{State: fsm.HealthSuspect, Down: 2, Reporting: 3}},
 		{votes{down: 2, suspect: 1}, fsm.Verdict{State: fsm.HealthFailed, Down: 2, Reporting: 3}},
-		{votes{up: 3}, fsm.Verdict{State: fsm.HealthUp, Reporting: 3}},
+		{votes{up: 3}, fsm.Verdict{State: fsm.HealthUp, Down: 3, Reporting: 3}},
 	} {
 		if got := c.v.verdict(fsm.HealthUp); got != c.want {
 			t.Errorf("%+v: %+v, want %+v", c.v, got, c.want)
+		}
+	}
+}
+
+// TestHealthEventsCountThoseThatSaySo: also the one of a recovery, by which all are.
+func TestHealthEventsCountThoseThatSaySo(t *testing.T) {
+	state := fsm.New()
+	index := uint64(0)
+	apply := func(c fsm.Command) {
+		t.Helper()
+		entry, err := fsm.Encode(time.Now(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index++
+		if r, err := state.Apply(index, entry); err != nil || r.Code != fsm.CodeOK {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	c, err := config.Parse("test", []byte("clusters: [{name: c1, modules: [{contextRoot: /}], instances: [{name: i1, listeners: ['http://127.0.0.1:9001']}]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(&fsm.ConfigSet{RequestID: fsm.RequestID{1}, Actor: "test", Config: c})
+	is := fsm.HealthUp
+	for _, step := range []struct {
+		v    votes
+		want string
+	}{
+		{votes{up: 2, down: 1, reasons: []string{"node n1: refused"}}, "Instance i1 of cluster c1 is suspect, by 1 of 3 nodes: node n1: refused"},
+		{votes{up: 1, down: 2, reasons: []string{"node n1: refused", "node n2: timeout"}}, "Instance i1 of cluster c1 is failed, by 2 of 3 nodes: node n1: refused; node n2: timeout"},
+		{votes{up: 3}, "Instance i1 of cluster c1 is up, by 3 of 3 nodes"},
+	} {
+		v := step.v.verdict(is)
+		v.Instance, is = 1, v.State
+		apply(&fsm.VerdictSet{Verdicts: []fsm.Verdict{v}})
+		if list := state.Events(state.LastEvent()-1, 1); len(list) != 1 || list[0].Text != step.want {
+			t.Errorf("%+v, want %q", list, step.want)
 		}
 	}
 }

@@ -114,6 +114,60 @@ func runOn(t *testing.T, g *testGroup, to Restoration, settings ...func(*Config)
 	return n
 }
 
+// TestOldNodesInEventsAfterAPromotion: nodes of the old epoch did not answer, were out of service, and held the address; nodes of the new group may have their names. What is said of the old ones names their epoch.
+func TestOldNodesInEventsAfterAPromotion(t *testing.T) {
+	g := smallGroup(t)
+	old := g.servers[0]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, c := range []fsm.Command{
+		&fsm.QuarantineNote{Node: "n2", Silent: true, Proposer: "n1"}, &fsm.QuarantineNote{Node: "n2", Cause: "stuck", Proposer: "n1"},
+		&fsm.HolderSet{Node: "n3", Term: 1, Addresses: []string{"192.0.2.100"}, Proposer: "n3"},
+	} {
+		if r, err := old.node.Propose(ctx, c); err != nil || r.Code != fsm.CodeOK {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	dir := t.TempDir()
+	st, end := standbyOf(t, dir, g.admins())
+	caughtUp(t, st, old)
+	end()
+	g.stop[0]()
+	before := old.state.LastEvent()
+	to := Restoration{DataDir: filepath.Join(t.TempDir(), "new"), Name: "n2"}
+	if _, err := Promote(Promotion{Restoration: to, Archive: dir}); err != nil {
+		t.Fatal(err)
+	}
+	link := &testLink{}
+	n := runOn(t, g, to, link.join)
+	if s, q := n.state.Silent(), n.state.InQuarantine(); len(s)+len(q) != 0 {
+		t.Errorf("of the new node n2 is said what was said of the old one: %v, %v", s, q)
+	}
+	texts := func() (all string) {
+		for _, e := range n.state.Events(before, 100) {
+			all += e.Text + "\n"
+		}
+		return all
+	}
+	const held = "Node n2 holds 192.0.2.100, taken over from node n3: "
+	eventually(t, "the holder is an event", func() error {
+		if !strings.Contains(texts(), held) {
+			return errors.New(texts())
+		}
+		return nil
+	})
+	for _, want := range []string{
+		"Node n2 of epoch 1 did not answer when that epoch ended\n", "Node n2 of epoch 1 was out of service when that epoch ended\nEpoch 2 begins: promoted", ": node n3 is that of epoch 1, which is over\n",
+	} {
+		if !strings.Contains(texts(), want) {
+			t.Errorf("%q is not there: %s", want, texts())
+		}
+	}
+	if all := texts(); strings.Contains(all, "Node n2 answers again") || strings.Contains(all, "Node n2 is back in service") {
+		t.Error(all)
+	}
+}
+
 // TestTheStandbyFollowsThePromotedGroup: into the same archive, which then is one of the new epoch and can be promoted again.
 func TestTheStandbyFollowsThePromotedGroup(t *testing.T) {
 	g := smallGroup(t)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
@@ -137,8 +138,25 @@ func (s *Server) receipt(t *taking, known *fsm.Holder) *fsm.HolderSet {
 	if c.Previous == s.config.Name {
 		c.SessionsBefore = c.SessionsAfter
 	}
+	c.Reason = past(s.state.Group(), known)
 	c.Gap, c.Planned = gap(s.config.Name, known, t, s.node.GroupTime().Add(-time.Since(t.at)))
 	return c
+}
+
+// past says of a holder before that it was a node of an epoch that is over: one of the present group may have its name.
+func past(g *fsm.Group, known *fsm.Holder) string {
+	if g == nil || known == nil {
+		return ""
+	}
+	name := known.Node
+	if name == "" {
+		name = known.Previous
+	}
+	epoch := g.EpochAt(known.Index)
+	if name == "" || epoch >= g.Founded() {
+		return ""
+	}
+	return fmt.Sprintf("node %s is that of epoch %d, which is over", name, epoch)
 }
 
 // gap is for how long nobody had answered for the addresses when this node took them, at now of the group's time: since its own loss, or the last sign of life of the node that held them. planned: that node has handed

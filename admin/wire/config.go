@@ -25,6 +25,8 @@ type ConfigResult struct {
 	// AppliedBy is "majority" or, with wait=all, "all".
 	AppliedBy string   `json:"appliedBy" enum:"majority,all" doc:"who has applied it for certain"`
 	Warnings  []string `json:"warnings" doc:"what is legal but perhaps not meant"`
+	// Behind has a line for each node that had not applied it when the wait was over.
+	Behind []string `json:"behind,omitempty" doc:"with wait=all: the nodes that had not applied it in time, and why"`
 	// Effect is what it did to what runs; absent when that is not known any more (a repeated request).
 	Effect *Effect `json:"effect,omitempty" doc:"what it did to what runs; absent when nothing was changed, or with a repeated request"`
 	// Schedule is set when the change waits for its time: then Revision and Index are those of the present configuration.

@@ -186,7 +186,7 @@ type Instance struct {
 	Agent   string   `json:"agent,omitempty" doc:"what its agent (health.agentPort) says of unassigned requests, as the middle one of the nodes that answer has heard it (with three that is a majority): drain, a percentage of its share, or both; no answer, or no word that is known, when what it said last holds; absent while it gets all of its share"`
 	// Verdict is the group's, by a majority of the nodes.
 	Verdict       string       `json:"verdict" enum:"up,suspect,failed" doc:"the group's verdict, by a majority of the nodes that report"`
-	VerdictReason string       `json:"verdictReason,omitempty"`
+	VerdictReason string       `json:"verdictReason,omitempty" doc:"what the nodes that answer find now; when none of them finds anything, what was found when the verdict was made"`
 	VerdictSince  time.Time    `json:"verdictSince,omitzero"`
 	Registered    bool         `json:"registered,omitempty" doc:"it registered itself and sends heartbeats"`
 	Sessions      int          `json:"sessions" doc:"from the replicated table"`

@@ -366,10 +366,11 @@ func TestWhatABackupIsBlamedFor(t *testing.T) {
 		script string
 		want   bool
 	}{
-		"damaged":     {t.Context(), "exit 1", true},
+		"damaged":     {t.Context(), "exit 4", true},
+		"unreadable":  {t.Context(), "exit 1", false},
 		"wrong usage": {t.Context(), "exit 2", false},
 		"killed":      {t.Context(), "kill -9 $$", false},
-		"too late":    {over, "exit 1", false},
+		"too late":    {over, "exit 4", false},
 	} {
 		if err := exec.Command("sh", "-c", c.script).Run(); err == nil || damaged(c.ctx, errors.Join(errors.New("verify"), err)) != c.want {
 			t.Errorf("%s: %v", name, err)

@@ -182,10 +182,10 @@ func (f *Field) verify(ctx context.Context, path string) error {
 	return nil
 }
 
-// damaged says whether 'backup verify' has come to its end and found an archive that is not what it should be: its exit status is 1 then. What was killed or could not be started has found nothing.
+// damaged says whether 'backup verify' has come to its end and found an archive that is not what it should be: its exit status is 4 then. What could not read it, was killed or could not be started has found nothing.
 func damaged(ctx context.Context, err error) bool {
 	var ended *exec.ExitError
-	return ctx.Err() == nil && errors.As(err, &ended) && ended.ExitCode() == 1
+	return ctx.Err() == nil && errors.As(err, &ended) && ended.ExitCode() == 4
 }
 
 // run runs the program; what it prints on standard output is decoded as JSON into out, if that is not nil.

@@ -1,9 +1,21 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/storage"
+	"github.com/holdfast-lb/holdfast/storage/archive"
 )
 
 func TestSizesForPeople(t *testing.T) {
@@ -60,6 +72,91 @@ func TestTimeOutOfWhatTakesLong(t *testing.T) {
 		_, out, _ := command(t, "http://127.0.0.1:1", append(args, "--help")...)
 		if _, line, _ := strings.Cut(out, "--timeout TIME"); !strings.Contains(line, "go on for longer unless it is set (default 30s)") {
 			t.Errorf("%q: %s", args, out)
+		}
+	}
+}
+
+// TestVerifyTellsDamageFromWhatCannotBeRead: exit status 4 is for bytes that are not those that were written, whatever came before them. A disk that fails on the way says nothing of the archive.
+func TestVerifyTellsDamageFromWhatCannotBeRead(t *testing.T) {
+	group := newFakeGroup()
+	b, err := group.backup(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	if err := errors.Join(b.Write(&whole), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	spoilt := bytes.Clone(whole.Bytes())
+	spoilt[len(spoilt)/2] ^= 1
+	fails := &os.PathError{Op: "read", Path: "shop.hfb", Err: syscall.EIO}
+	verify := func(in io.Reader, path string) (status int, said string) {
+		var out, errOut bytes.Buffer
+		status = run(t.Context(), []string{"backup", "verify", path}, in, &out, &errOut)
+		return status, errOut.String()
+	}
+	for name, tc := range map[string]struct {
+		in     io.Reader
+		status int
+		words  string
+	}{
+		"whole":            {bytes.NewReader(whole.Bytes()), exitDone, ""},
+		"one bit":          {bytes.NewReader(spoilt), exitDisk, "damaged"},
+		"cut off":          {bytes.NewReader(whole.Bytes()[:whole.Len()-9]), exitDisk, "it is cut off"},
+		"empty":            {strings.NewReader(""), exitDisk, "it is cut off"},
+		"fails at once":    {iotest.ErrReader(fails), exitFailed, "it cannot be read to its end, so whether it is whole is not known: read shop.hfb: input/output error"},
+		"fails on the way": {io.MultiReader(bytes.NewReader(whole.Bytes()[:whole.Len()/2]), iotest.ErrReader(fails)), exitFailed, "input/output error"},
+		"fails at the end": {io.MultiReader(bytes.NewReader(whole.Bytes()), iotest.ErrReader(fails)), exitFailed, "input/output error"},
+	} {
+		if status, said := verify(tc.in, "-"); status != tc.status || !strings.Contains(said, tc.words) || status == exitFailed && strings.Contains(said, "damaged") {
+			t.Errorf("%s: exit status %d, want %d and %q: %s", name, status, tc.status, tc.words, said)
+		}
+	}
+
+	dir := filepath.Join(t.TempDir(), "data")
+	d, err := storage.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.SetIdentity(storage.Identity{Name: "n1", NodeID: storage.NewNodeID(), GroupID: "0f0e0d0c-0b0a-4908-8706-050403020100"}), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	identity := filepath.Join(dir, "node.json")
+	text, err := os.ReadFile(identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(identity, bytes.Replace(text, []byte("n1"), []byte("n2"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, said := verify(nil, dir); status != exitDisk {
+		t.Errorf("a data directory that was edited: exit status %d: %s", status, said)
+	}
+	if err := errors.Join(os.Remove(identity), os.Symlink(identity, identity)); err != nil { // nobody can read it
+		t.Fatal(err)
+	}
+	if status, said := verify(nil, dir); status != exitFailed {
+		t.Errorf("a data directory that cannot be read: exit status %d: %s", status, said)
+	}
+}
+
+func TestIsDamage(t *testing.T) {
+	corrupt := func(err error) error { return &storage.CorruptError{Path: "raft.db", Reason: "r", Err: err} }
+	denied := &fs.PathError{Op: "open", Path: "state.bin", Err: syscall.EACCES}
+	for want, list := range map[bool][]error{
+		true: {
+			corrupt(nil), corrupt(errors.New("wrong CRC")), corrupt(&fs.PathError{Op: "open", Path: "state.bin", Err: syscall.ENOENT}), fmt.Errorf("read x: %w", archive.ErrDamaged),
+			errors.Join(denied, corrupt(nil)), fmt.Errorf("verify: %w", errors.Join(corrupt(denied), corrupt(nil))),
+		},
+		false: {
+			nil, denied, corrupt(denied), fmt.Errorf("verify: %w", corrupt(fmt.Errorf("snapshot: %w", &fs.PathError{Op: "read", Path: "state.bin", Err: syscall.EIO}))),
+			fmt.Errorf("read: %w", archive.ErrNewer), errors.Join(denied, io.ErrUnexpectedEOF), &storage.LockedError{Path: "LOCK"},
+		},
+	} {
+		for _, err := range list {
+			if isDamage(err) != want {
+				t.Errorf("%v: damage %t", err, !want)
+			}
 		}
 	}
 }

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/server"
+	"github.com/holdfast-lb/holdfast/storage"
+	"github.com/holdfast-lb/holdfast/storage/archive"
 )
 
 func newBackupVerifyCommand(g *globals) *cobra.Command {
@@ -18,8 +23,8 @@ func newBackupVerifyCommand(g *globals) *cobra.Command {
 		Use:   "verify FILE|s3://BUCKET/PREFIX/NAME|DATA-DIR...",
 		Short: "Read archives, or the data directory of a stopped node, to the end and restore them in memory",
 		Long: `Read archives to their end: every hash is checked, the state is restored in memory, and its digest is compared with the one that was written. For the data directory of a
-node that is stopped: every entry of its log, its snapshots, its key and its certificates are checked, and the state is restored from them. Exit status 1 when any of them is damaged or cannot be read; all of them are
-looked at. Needs no running node; an archive in a bucket is read as it is, without a copy; - is an archive on standard input.`,
+node that is stopped: every entry of its log, its snapshots, its key and its certificates are checked, and the state is restored from them. Exit status 4 when any of them is damaged, else 1
+when any cannot be read (it is not there, nobody may, the disk or the store fails, it is of a newer version, its node runs); all of them are looked at. Needs no running node; an archive in a bucket is read as it is, without a copy; - is an archive on standard input.`,
 		Example: `  holdfast backup verify /backup/*.hfb
   holdfast backup verify s3://backups/shop/shop-1-51234-20260301T120000Z.hfb
   holdfast backup verify /var/lib/holdfast
@@ -35,6 +40,9 @@ looked at. Needs no running node; an archive in a bucket is read as it is, witho
 			var errs []error
 			for _, path := range args {
 				v, err := g.verify(cmd.Context(), path, &store)
+				if isDamage(err) {
+					err = damageError{err}
+				}
 				if err != nil {
 					v.Error = err.Error()
 					errs = append(errs, fmt.Errorf("%s: %w", path, err))
@@ -71,12 +79,44 @@ func (g *globals) verify(ctx context.Context, path string, store *storeFlags) (a
 	defer from.Close()
 	m := g.meter("verify " + clean(path))
 	defer m.done()
-	report, err := server.VerifyArchive(io.TeeReader(from, m))
+	source := faultReader{r: from}
+	report, err := server.VerifyArchive(io.TeeReader(&source, m))
 	v := viewOf(path, m.n, report.Header)
-	if err != nil {
+	switch {
+	case source.err != nil:
+		return v, fmt.Errorf("it cannot be read to its end, so whether it is whole is not known: %w", source.err)
+	case err != nil:
 		return v, err
 	}
 	return v.verified(report), nil
+}
+
+// faultReader remembers why it could not be read any further. What is made of half an archive may look like damage.
+type faultReader struct {
+	r   io.Reader
+	err error
+}
+
+func (f *faultReader) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
+}
+
+// isDamage tells whether bytes are not those that were written, as one of the errors in err says. A file of a data directory that the system does not give is not known to be damaged; one that is missing is.
+func isDamage(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // each of them is looked at for itself
+	case *storage.CorruptError:
+		var errno syscall.Errno
+		return !errors.As(e.Err, &errno) || errno == syscall.ENOENT
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), isDamage)
+	case interface{ Unwrap() error }:
+		return isDamage(e.Unwrap())
+	}
+	return errors.Is(err, archive.ErrDamaged) || errors.Is(err, fsm.ErrSnapshotDamaged)
 }
 
 func writeVerified(w io.Writer, list []archiveView) error {

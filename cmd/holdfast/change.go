@@ -297,12 +297,23 @@ func appliedFlag(cmd *cobra.Command, d *time.Duration) {
 	cmd.Flags().Lookup("wait").NoOptDefVal = "30s"
 }
 
-// checkApplied also gives the command the time that it waits.
-func (g *globals) checkApplied(cmd *cobra.Command, wait time.Duration) error {
-	g.timeout = max(g.timeout, wait+defaultTimeout)
-	if wait < 0 || wait > 0 && wait < time.Second || wait > time.Minute {
-		return usagef(cmd, "--wait=%v: want 1s to 1m", wait)
+// leastAnswer is what of --timeout is left for the change itself, and for the answer that says which nodes were not in time.
+const leastAnswer = time.Second
+
+// checkApplied also gives the command the time that it waits; with --timeout it waits for less, so that the command is over by then.
+func (g *globals) checkApplied(cmd *cobra.Command, wait *time.Duration) error {
+	switch {
+	case *wait == 0:
+		return nil
+	case *wait < time.Second || *wait > time.Minute:
+		return usagef(cmd, "--wait=%v: want 1s to 1m", *wait)
+	case !g.timed(cmd):
+		g.timeout = max(g.timeout, *wait+defaultTimeout)
+		return nil
+	case g.timeout < time.Second+leastAnswer:
+		return usagef(cmd, "--timeout %v is too short to wait for every node: want %v or more, or leave --wait out", g.timeout, time.Second+leastAnswer)
 	}
+	*wait = min(*wait, (g.timeout - leastAnswer).Truncate(time.Second)) // nodes count whole seconds
 	return nil
 }
 
@@ -311,7 +322,11 @@ func behind(res *client.ConfigResult, wait time.Duration) error {
 	if wait == 0 || res.Schedule != nil || res.AppliedBy == "all" {
 		return nil
 	}
-	return fmt.Errorf("revision %d is the group's configuration, but not every node has applied it within %v; 'holdfast status' shows which", res.Revision, wait)
+	which := "'holdfast status' shows which"
+	if len(res.Behind) > 0 {
+		which = listOf(res.Behind)
+	}
+	return fmt.Errorf("revision %d is the group's configuration, but not every node has applied it within %v: %s", res.Revision, wait, which)
 }
 
 // instanceEdit and moduleEdit name what an edit is about.

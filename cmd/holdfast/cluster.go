@@ -109,7 +109,7 @@ func newClusterEnableCommand(g *globals) *cobra.Command {
 
 // editClusters makes the same edit of several clusters, one transaction.
 func (g *globals) editClusters(cmd *cobra.Command, f *changeFlags, wait time.Duration, op string, names []string, fields *fieldFlags) error {
-	if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, wait)); err != nil {
+	if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, &wait)); err != nil {
 		return err
 	}
 	var values map[string]any
@@ -211,7 +211,7 @@ func (g *globals) removeCluster(cmd *cobra.Command, f *changeFlags, wait *waitFl
 			return err
 		}
 		if wait.on {
-			_, err = g.untilStopped(cmd, c, remove.Stopped, wait.limit)
+			_, err = g.untilStopped(ctx, cmd, c, remove.Stopped, wait.limit)
 		} else {
 			err = checkNothingRuns(ctx, c, name, remove.Stopped)
 		}
@@ -219,7 +219,7 @@ func (g *globals) removeCluster(cmd *cobra.Command, f *changeFlags, wait *waitFl
 			return err
 		}
 	}
-	if wait.on { // the time of one call has gone by while it waited
+	if wait.on && !g.timed(cmd) { // the time of one call has gone by while it waited
 		done()
 		if ctx, c, done, err = g.connect(cmd); err != nil {
 			return err

@@ -45,7 +45,7 @@ With --at the change waits for its time; when the configuration is another one b
 			if ch.file == "" {
 				return usagef(cmd, "-f is missing: name the configuration file, or - for standard input")
 			}
-			if err := errors.Join(ch.check(cmd, time.Now()), g.checkApplied(cmd, ch.wait)); err != nil {
+			if err := errors.Join(ch.check(cmd, time.Now()), g.checkApplied(cmd, &ch.wait)); err != nil {
 				return err
 			}
 			if ch.wait > 0 && ch.at != "" {

@@ -65,7 +65,7 @@ func newConfigRollbackCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return usagef(cmd, "%q is not a revision; 'holdfast config history' lists them", args[0])
 			}
-			if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, wait)); err != nil {
+			if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, &wait)); err != nil {
 				return err
 			}
 			ctx, c, done, err := g.connect(cmd)

@@ -51,7 +51,7 @@ func (g *globals) runStopping(cmd *cobra.Command, s *stopping, what string, e cl
 			return err
 		}
 	}
-	return g.waitStopped(cmd, c, subjects, s.wait.limit, res)
+	return g.waitStopped(ctx, cmd, c, subjects, s.wait.limit, res)
 }
 
 // findCluster reads what the group says about a cluster.

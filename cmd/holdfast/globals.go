@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ type globals struct {
 	tokenFile string
 	timeout   time.Duration
 	output    string
+
+	// timeouts are the flags that set timeout: a command may have a --timeout of another meaning.
+	timeouts []*pflag.Flag
 }
 
 // defaultTimeout bounds a command that neither waits for something nor moves much.
@@ -39,6 +43,13 @@ func (g *globals) clientFlags(f *pflag.FlagSet) {
 	f.StringVar(&g.token, "token", "", "access `TOKEN` (better: HOLDFAST_TOKEN, or --token-file); on a node's own machine none is needed")
 	f.StringVar(&g.tokenFile, "token-file", "", "`FILE` that holds the access token (HOLDFAST_TOKEN_FILE)")
 	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "give up after this `TIME`; commands that wait for something, or move much, go on for longer unless it is set")
+	g.timeouts = append(g.timeouts, f.Lookup("timeout"))
+}
+
+// timed tells whether the user has bounded the command as a whole.
+func (g *globals) timed(cmd *cobra.Command) bool {
+	f := cmd.Flags().Lookup("timeout")
+	return f != nil && f.Changed && slices.Contains(g.timeouts, f)
 }
 
 // outputFlag adds -o to the commands that print data.

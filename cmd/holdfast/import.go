@@ -250,14 +250,12 @@ func (j *importJob) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--interval %v: want 1s or more", j.interval)
 	case j.replace && !j.plan && !j.apply && !j.watch:
 		return usagef(cmd, "--replace is for --plan, --apply and --watch")
-	case j.wait < 0 || j.wait > 0 && j.wait < time.Second || j.wait > time.Minute:
-		return usagef(cmd, "--wait=%v: want 1s to 1m", j.wait)
 	case stdin > 0 && j.watch:
 		return usagef(cmd, "standard input cannot be watched; name a file")
 	case stdin > 1:
 		return usagef(cmd, "standard input can be one of the files")
 	}
-	return nil
+	return j.g.checkApplied(cmd, &j.wait)
 }
 
 func (j *importJob) readFiles() ([][]byte, error) {

@@ -61,7 +61,6 @@ func (j *importJob) put(ctx context.Context, c *client.Client, ch *groupChange) 
 
 // intoGroup plans or applies.
 func (j *importJob) intoGroup(cmd *cobra.Command, res *build.Result) error {
-	j.g.timeout = max(j.g.timeout, j.wait+defaultTimeout)
 	ctx, c, done, err := j.g.connect(cmd)
 	if err != nil {
 		return err
@@ -98,10 +97,10 @@ func (j *importJob) intoGroup(cmd *cobra.Command, res *build.Result) error {
 		_, err := fmt.Fprintln(w, outcome(put))
 		return err
 	})
-	if err == nil && j.wait > 0 && put.AppliedBy != "all" {
-		return fmt.Errorf("revision %d is the group's configuration, but not every node has applied it within %v; 'holdfast status' shows which", put.Revision, j.wait)
+	if err != nil {
+		return err
 	}
-	return err
+	return behind(put, j.wait)
 }
 
 // maxRaces is how often a change of somebody else's is merged with again at once; then the next look has its turn.
@@ -111,7 +110,6 @@ func (j *importJob) runWatch(cmd *cobra.Command) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	cmd.SetContext(ctx)
-	j.g.timeout = max(j.g.timeout, j.wait+defaultTimeout)
 	say := func(format string, args ...any) {
 		fmt.Fprintf(j.g.err, "holdfast: %s\n", clean(fmt.Sprintf(format, args...)))
 	}

@@ -74,7 +74,7 @@ path of the health check; unless all answer with a status below 500 nothing is c
 		if _, given := values["listeners"]; !given {
 			return usagef(cmd, "--listener is missing: name the URL of the instance")
 		}
-		if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, wait), pre.check(cmd)); err != nil {
+		if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, &wait), pre.check(cmd)); err != nil {
 			return err
 		}
 		if disabled {
@@ -132,7 +132,7 @@ func newInstanceSetCommand(g *globals) *cobra.Command {
 
 // editNames makes the same edit of several instances of a cluster, one transaction.
 func (g *globals) editNames(cmd *cobra.Command, f *changeFlags, wait time.Duration, op string, args []string, values map[string]any) error {
-	if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, wait)); err != nil {
+	if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, &wait)); err != nil {
 		return err
 	}
 	ctx, c, done, err := g.connect(cmd)
@@ -158,7 +158,7 @@ func newInstanceEnableCommand(g *globals) *cobra.Command {
   holdfast instance enable cluster1 instance1 instance2 --preflight`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, wait), pre.check(cmd)); err != nil {
+			if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, &wait), pre.check(cmd)); err != nil {
 				return err
 			}
 			ctx, c, done, err := g.connect(cmd)
@@ -244,7 +244,7 @@ sessions fail over inside the cluster at their next request.`,
   holdfast instance remove cluster1 instance1 --force     # it is gone already`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, wait)); err != nil {
+			if err := errors.Join(f.check(cmd, time.Now()), g.checkApplied(cmd, &wait)); err != nil {
 				return err
 			}
 			ctx, c, done, err := g.connect(cmd)

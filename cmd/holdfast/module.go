@@ -73,7 +73,7 @@ func (m *moduleChange) flags(cmd *cobra.Command, g *globals, names namesOf) {
 
 // run makes the edit op of each module; stopped guards it.
 func (m *moduleChange) run(g *globals, cmd *cobra.Command, op string, args []string, values map[string]any, stopped bool) error {
-	if err := errors.Join(m.check(cmd, time.Now()), g.checkApplied(cmd, m.wait)); err != nil {
+	if err := errors.Join(m.check(cmd, time.Now()), g.checkApplied(cmd, &m.wait)); err != nil {
 		return err
 	}
 	ctx, c, done, err := g.connect(cmd)

@@ -197,7 +197,7 @@ name all quiesces that run are waited for. A quiesce that has ended already is w
 			if limit == 0 {
 				limit = forever
 			}
-			return g.waitStopped(cmd, c, subjects, limit, nil)
+			return g.waitStopped(ctx, cmd, c, subjects, limit, nil)
 		},
 	}
 	cmd.Flags().DurationVar(&limit, "limit", 0, "give up after this `TIME`; 0: as long as it takes")

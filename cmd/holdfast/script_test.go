@@ -229,9 +229,10 @@ func (g *fakeGroup) Sync(ctx context.Context) error {
 	return nil
 }
 
-func (g *fakeGroup) WaitAll(context.Context, uint64) error {
+func (g *fakeGroup) WaitAll(ctx context.Context, index uint64) error {
 	if g.lagging.Load() {
-		return context.DeadlineExceeded
+		<-ctx.Done()
+		return fmt.Errorf("node n3 has not applied %d in time", index)
 	}
 	return nil
 }

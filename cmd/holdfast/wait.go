@@ -66,9 +66,9 @@ func stateOf(w client.Waited) string {
 	return b.String()
 }
 
-// waitStopped waits until all subjects are safe to stop, limit at most, and prints that.
-func (g *globals) waitStopped(cmd *cobra.Command, c *client.Client, subjects []client.Subject, limit time.Duration, res *client.ConfigResult) error {
-	waited, err := g.untilStopped(cmd, c, subjects, limit)
+// waitStopped waits until all subjects are safe to stop, limit at most, and prints that. ctx is that of the command's other calls.
+func (g *globals) waitStopped(ctx context.Context, cmd *cobra.Command, c *client.Client, subjects []client.Subject, limit time.Duration, res *client.ConfigResult) error {
+	waited, err := g.untilStopped(ctx, cmd, c, subjects, limit)
 	if err != nil {
 		return err
 	}
@@ -78,8 +78,13 @@ func (g *globals) waitStopped(cmd *cobra.Command, c *client.Client, subjects []c
 	})
 }
 
-func (g *globals) untilStopped(cmd *cobra.Command, c *client.Client, subjects []client.Subject, limit time.Duration) (client.Waited, error) {
-	ctx, cancel := context.WithTimeoutCause(cmd.Context(), limit, errWaited)
+// untilStopped waits for longer than ctx lets a call take, unless the user has bounded the whole command.
+func (g *globals) untilStopped(ctx context.Context, cmd *cobra.Command, c *client.Client, subjects []client.Subject, limit time.Duration) (client.Waited, error) {
+	over := time.Now().Add(limit)
+	if at, bounded := ctx.Deadline(); bounded && g.timed(cmd) && at.Before(over) {
+		over, limit = at, g.timeout
+	}
+	ctx, cancel := context.WithDeadlineCause(cmd.Context(), over, errWaited)
 	defer cancel()
 	p := progress{w: g.err, now: time.Now}
 	waited, err := c.WaitStopped(ctx, subjects, client.WaitOptions{Progress: p.show})
@@ -105,6 +110,9 @@ func notStopped(w client.Waited, limit time.Duration, err error) error {
 	text := fmt.Sprintf("not safe to stop after %v; the quiesce goes on, 'holdfast quiesce wait' waits again", limit)
 	for _, r := range w.Left {
 		text += "\n" + r.String()
+	}
+	if len(w.Silent) > 0 {
+		text += "\nno answer from node " + strings.Join(w.Silent, ", ") + ": what it has in flight is not known"
 	}
 	if w.Err != nil {
 		text += "\n" + w.Err.Error()
