@@ -13,8 +13,11 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // interim103 is an instance that sends early hints before its answer.
@@ -154,6 +157,26 @@ func TestInterimResponsesOfOneHop(t *testing.T) {
 	}
 }
 
+// TestInterimResponsesDoNotNameAnotherHTTP3: what an instance says in Alt-Svc gives way to the listener's own HTTP/3, in every kind of head.
+func TestInterimResponsesDoNotNameAnotherHTTP3(t *testing.T) {
+	o := newOrigin(t, answer("HTTP/1.1 103 Early Hints\r\nAlt-Svc: h3=\":9443\"\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nAlt-Svc: h3=\":9443\"\r\nContent-Length: 2\r\n\r\nok"))
+	cc := http3Conf(inst("i1", o.url))
+	cc.Clusters = bare(inst("i1", o.url)).Clusters
+	r, ca := http3Rig(t, cc)
+	for name, c := range map[string]*client{"HTTP/1.1": tcpClient(t, ca, false), "HTTP/2": tcpClient(t, ca, true), "HTTP/3": http3Client(t, ca)} {
+		for _, path := range []string{"/a", "/%61"} {
+			early, final := heads(t, c, r.secureURL(path))
+			if got := early["Alt-Svc"]; len(got) != 0 || early.Get("Link") == "" {
+				t.Errorf("%s %s: interim %q", name, path, got)
+			}
+			got := strings.Join(final["Alt-Svc"], " and ")
+			if strings.Contains(got, "9443") || strings.HasPrefix(got, "h3=") != (name != "HTTP/3") {
+				t.Errorf("%s %s: final %q", name, path, got)
+			}
+		}
+	}
+}
+
 // TestInterimResponsesDoNotShowInstances on any engine and in any protocol.
 func TestInterimResponsesDoNotShowInstances(t *testing.T) {
 	o := newOrigin(t, func(c *net.TCPConn, q *http.Request, _ int64) bool {
@@ -217,6 +240,24 @@ func TestSwitchesDoNotShowInstances(t *testing.T) {
 		h.Set(name, value)
 	}
 	wantDisguised(t, "HTTP/2", "http", h)
+}
+
+// TestSwitchesSayWhatOtherResponsesSay: HSTS and the listener's own HTTP/3, in 101 and in what stands for it.
+func TestSwitchesSayWhatOtherResponsesSay(t *testing.T) {
+	a := newApp(t, "i1", switching(func(string) string { return "HTTP/1.1 101 Switching Protocols\r\nAlt-Svc: h3=\":9443\"\r\n" }))
+	cc := http3Conf(of(a)...)
+	cc.Listeners[0].TLS.HSTS.MaxAge = config.Duration(time.Hour)
+	r, ca := http3Rig(t, cc)
+	c := dialTLS(t, r, ca)
+	defer c.Close()
+	io.WriteString(c, wsRequest)
+	got, err := http.ReadResponse(c.in, nil)
+	if err != nil || got.StatusCode != 101 || got.Header.Get("Strict-Transport-Security") != "max-age=3600" || !strings.HasPrefix(strings.Join(got.Header["Alt-Svc"], ","), "h3=") || strings.Contains(got.Header.Get("Alt-Svc"), "9443") {
+		t.Errorf("%v %v", got, err)
+	}
+	if h := openH3(t, dialQUIC(t, r, ca), connectH3()).head(t); h[":status"] != "200" || h["strict-transport-security"] != "max-age=3600" || h["alt-svc"] != "" {
+		t.Errorf("HTTP/3: %v", h)
+	}
 }
 
 // lateInterim is a client's connection on which an interim response of the instance comes up while Holdfast writes its own answer. Header maps are not

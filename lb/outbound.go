@@ -152,6 +152,7 @@ func (i *informational) got(code int, header textproto.MIMEHeader) error {
 	}
 	removeHopByHop(http.Header(header), false)
 	delete(header, "Content-Length") // it has none (RFC 9110, 8.6)
+	i.x.dropAltSvc(header)
 	if i.shown.cluster != nil {
 		i.shown.hide(http.Header(header))
 	}
