@@ -95,7 +95,9 @@ func (r *direct) hideInstances(e *h1.Edits, fields []wire.Field, buf []byte) {
 		switch name := text(f.Name.Of(buf)); len(name) {
 		case len("Location"), len("Content-Location"):
 			if strings.EqualFold(name, "Location") || strings.EqualFold(name, "Content-Location") {
-				r.editURL(e, fields, buf, i)
+				if shown, ok := r.disguise().shownURL(text(f.Value.Of(buf))); ok {
+					e.Set(i, []byte(shown))
+				}
 			}
 		case len("Set-Cookie"):
 			if line := text(f.Value.Of(buf)); strings.EqualFold(name, "Set-Cookie") && hasDomain(line) {
@@ -143,23 +145,6 @@ func (r *direct) editSeldom(e *h1.Edits, i int, name, value string) {
 		if left, found := without(value, lostHeader); found {
 			e.Set(i, []byte(left))
 		}
-	}
-}
-
-// editURL replaces the URL in line i if the field of that name is there once.
-func (r *direct) editURL(e *h1.Edits, fields []wire.Field, buf []byte, i int) {
-	n, name := 0, text(fields[i].Name.Of(buf))
-	for _, f := range fields {
-		if strings.EqualFold(text(f.Name.Of(buf)), name) {
-			n++
-		}
-	}
-	value := text(fields[i].Value.Of(buf))
-	if n != 1 || !maybeURL(value) {
-		return
-	}
-	if shown, ok := r.disguise().shownURL(value); ok {
-		e.Set(i, []byte(shown))
 	}
 }
 

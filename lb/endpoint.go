@@ -106,6 +106,7 @@ func newEndpoint(rawURL string, h2 bool) (*endpoint, error) {
 
 // use takes new settings of the checks; the verdict stays as it is.
 func (e *endpoint) use(s healthSettings) {
+	e.agent.wanted(s.agentPort != 0)
 	if s.agentPort == 0 {
 		e.forgetAgent()
 	}

@@ -26,6 +26,8 @@ type delivery struct {
 	listeners []*endpoint // tried ones of the chosen instance
 	scratch   [1]*endpoint
 	same      bool // the chosen instance has got the request again
+	untouched bool // the present attempt has ended because the instance did not touch the request
+	refusals  int  // times that the chosen instance has been asked again after that
 	again     int  // times the request was sent after it may have reached an instance
 	rules     repeatRules
 	judged    bool // rules are set
@@ -95,11 +97,12 @@ func (x *exchange) attempt() (*http.Response, failureKind, error) {
 
 // send hands the request over to the chosen instance, and tells its health how that went.
 func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) {
+	d := &x.deliver
+	d.untouched = false
 	e := x.listener()
 	if e == nil {
 		return nil, whyConnect, errUnavailable
 	}
-	d := &x.deliver
 	d.tried(e)
 	x.info.expect(x.disguise())
 	out.URL.Scheme, out.URL.Host = e.scheme, e.hostPort
@@ -108,12 +111,8 @@ func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) 
 	if x.ended() {
 		return nil, whyNone, errEnded
 	}
-	if out.GetBody != nil {
-		if out.GetBody = x.bodyAgain; e.h2 && !x.assigned && x.mayMove() {
-			out.GetBody = x.onceMore()
-		}
-	}
 	resp, err := e.transport.RoundTrip(out)
+	d.untouched = err != nil && isUnprocessed(err)
 	if mutant.On(mutant.ForwardedTwice) && err == nil && out.Method == http.MethodPost {
 		if body, kept := x.body.again(); kept == nil {
 			resp.Body.Close()
@@ -139,7 +138,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, failureKind, error) 
 // begin makes the first attempt ready, or the first one after a response that was dropped.
 func (d *delivery) begin(responseTimeout time.Duration) {
 	d.wait.limit = responseTimeout
-	d.listeners, d.same = nil, false
+	d.listeners, d.same, d.refusals = nil, false, 0
 	d.firstByte.Store(false)
 }
 

@@ -30,7 +30,7 @@ type refuser struct {
 	asked atomic.Int64
 }
 
-func newRefuser(t *testing.T, answer func(f *http2.Framer, stream uint32)) *refuser {
+func newRefuser(t *testing.T, answer func(f *http2.Framer, stream uint32), settings ...http2.Setting) *refuser {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func newRefuser(t *testing.T, answer func(f *http2.Framer, stream uint32)) *refu
 			if err != nil {
 				return
 			}
-			all.Go(func() { r.serve(conn, answer) })
+			all.Go(func() { r.serve(conn, answer, settings) })
 		}
 	})
 	t.Cleanup(func() {
@@ -53,13 +53,13 @@ func newRefuser(t *testing.T, answer func(f *http2.Framer, stream uint32)) *refu
 	return r
 }
 
-func (r *refuser) serve(conn net.Conn, answer func(f *http2.Framer, stream uint32)) {
+func (r *refuser) serve(conn net.Conn, answer func(f *http2.Framer, stream uint32), settings []http2.Setting) {
 	defer conn.Close()
 	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
 	}
 	f := http2.NewFramer(conn, conn)
-	f.WriteSettings()
+	f.WriteSettings(settings...)
 	for {
 		frame, err := f.ReadFrame()
 		if err != nil {
@@ -77,6 +77,17 @@ func (r *refuser) serve(conn net.Conn, answer func(f *http2.Framer, stream uint3
 			answer(f, frame.StreamID)
 		}
 	}
+}
+
+// plainBlock encodes fields, name, value, name, value, without a table.
+func plainBlock(fields ...string) []byte {
+	var b bytes.Buffer
+	enc := hpack.NewEncoder(&b)
+	enc.SetMaxDynamicTableSize(0)
+	for i := 0; i < len(fields); i += 2 {
+		enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+	}
+	return b.Bytes()
 }
 
 // retryAll is a service config by which every call is repeated that is UNAVAILABLE.
@@ -143,18 +154,9 @@ func TestGRPCUntouchedCallsOfTheLastInstance(t *testing.T) {
 			f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
 			return
 		}
-		block := func(fields ...string) []byte {
-			var b bytes.Buffer
-			enc := hpack.NewEncoder(&b)
-			enc.SetMaxDynamicTableSize(0)
-			for i := 0; i < len(fields); i += 2 {
-				enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
-			}
-			return b.Bytes()
-		}
-		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block(":status", "200", "content-type", "application/grpc"), EndHeaders: true})
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: plainBlock(":status", "200", "content-type", "application/grpc"), EndHeaders: true})
 		f.WriteData(stream, false, make([]byte, 5)) // an empty message
-		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block("grpc-status", "0"), EndHeaders: true, EndStream: true})
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: plainBlock("grpc-status", "0"), EndHeaders: true, EndStream: true})
 	})
 	cfg := grpcConf(newCallee(t, "i2"))
 	cfg.Clusters[0].Instances = []config.Instance{inst("i1", a.url)}

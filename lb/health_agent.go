@@ -36,6 +36,7 @@ type agent struct {
 	mu   sync.Mutex
 	says agentSays
 	mute string // why nothing can be made of it right now, "" while it is understood
+	over bool   // nobody is asked any more: what is still under way counts for nothing
 	// weighed is called after share or draining has changed; nil before the checks begin.
 	weighed func()
 }
@@ -53,6 +54,9 @@ func (a *agent) look() (says agentSays, mute string) {
 
 func (a *agent) set(s agentSays) {
 	a.mu.Lock()
+	if a.over {
+		s = agentSays{}
+	}
 	changed := a.says.less != s.less || a.says.drain != s.drain
 	a.says = s
 	a.mu.Unlock()
@@ -65,7 +69,16 @@ func (a *agent) set(s agentSays) {
 func (a *agent) understood(mute string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.mute = mute
+	if a.mute = mute; a.over {
+		a.mute = ""
+	}
+}
+
+// wanted says whether the configuration has an agent.
+func (a *agent) wanted(is bool) {
+	a.mu.Lock()
+	a.over = !is
+	a.mu.Unlock()
 }
 
 // forgetAgent drops what was said once nobody is asked any more.

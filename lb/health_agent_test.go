@@ -251,6 +251,42 @@ func TestAgentIsSeen(t *testing.T) { // SUN-10
 	}
 }
 
+// TestAgentAnswersWhenItIsAskedNoMore: what it says to a check that was under way when the configuration took it out counts for nothing. Without checks nobody would ever
+// take it back.
+func TestAgentAnswersWhenItIsAskedNoMore(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	e, err := newEndpoint("http://"+ln.Addr().String(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	asked := make(chan error, 1)
+	go func() {
+		asked <- e.askAgent(t.Context(), &healthSettings{kind: "none", agentPort: ln.Addr().(*net.TCPAddr).Port})
+	}()
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	e.agent.wanted(false)
+	e.forgetAgent()
+	io.WriteString(conn, "drain 1%\n")
+	<-asked
+	if says, mute := e.agent.look(); says != (agentSays{}) || mute != "" {
+		t.Errorf("%+v %s", says, mute)
+	}
+	e.agent.wanted(true)
+	e.agent.set(agentSays{drain: true})
+	if !e.agent.get().drain {
+		t.Error("an agent that is asked again is not heard")
+	}
+}
+
 // TestAgentsOfSeveralListeners: one that drains drains the instance, and the smallest percentage counts.
 func TestAgentsOfSeveralListeners(t *testing.T) {
 	s := weightedCluster("round-robin", 1).instances[0].state

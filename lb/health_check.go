@@ -121,6 +121,9 @@ func (e *endpoint) checkHTTP(ctx context.Context, s *healthSettings) error {
 		defer t.CloseIdleConnections()
 	}
 	resp, err := t.RoundTrip(r)
+	if errors.Is(err, errUntouched) {
+		resp, err = t.RoundTrip(r) // it may only have begun to end a connection
+	}
 	if err != nil {
 		return err
 	}

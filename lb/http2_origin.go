@@ -4,10 +4,8 @@ package lb
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
@@ -23,21 +21,23 @@ const (
 )
 
 // http2Transport has requests carried in HTTP/2: to http listeners without asking (prior knowledge), to https ones by ALPN. All requests to a listener share one
-// connection, and others are made only when the instance takes no more streams on it. A request that the instance says it has not touched is sent again by
-// x/net itself, see onceMore.
-func (e *endpoint) http2Transport() *http2.Transport {
-	return &http2.Transport{
-		AllowHTTP: true, DialTLSContext: e.dialHTTP2, DisableCompression: true, MaxHeaderListSize: maxResponseHeader,
+// connection, and others are made only when the instance takes no more streams on it. What becomes of a request that the instance says it has not touched is said in
+// nextTry.
+func (e *endpoint) http2Transport() transport {
+	pool := &http2Pool{dial: e.dialHTTP2}
+	pool.Transport = &http2.Transport{
+		AllowHTTP: true, ConnPool: pool, DisableCompression: true, MaxHeaderListSize: maxResponseHeader,
 		IdleConnTimeout: http2Idle, ReadIdleTimeout: http2OriginPing, PingTimeout: http2PingTimeout, WriteByteTimeout: http2Stuck,
 	}
+	return pool
 }
 
-// dialHTTP2 is dial for http2.Transport, which calls it for clear text too.
-func (e *endpoint) dialHTTP2(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+// dialHTTP2 connects for it.
+func (e *endpoint) dialHTTP2(ctx context.Context) (net.Conn, error) {
 	if e.scheme == "http" {
-		return e.dial(ctx, network, addr)
+		return e.dial(ctx, "tcp", "")
 	}
-	conn, err := e.handshake(ctx, network, addr, http2.NextProtoTLS)
+	conn, err := e.handshake(ctx, "tcp", "", http2.NextProtoTLS)
 	if err != nil {
 		return nil, err
 	}
@@ -48,29 +48,46 @@ func (e *endpoint) dialHTTP2(ctx context.Context, network, addr string, _ *tls.C
 	return conn, nil
 }
 
-// errUntouched says that the instance has twice not touched a request.
-var errUntouched = errors.New("the instance took the request on no connection")
+// errUntouched says that the instance has not touched a request.
+var errUntouched = errors.New("the instance did not take the request")
 
-// onceMore is the Request.GetBody by which x/net sends what was not touched once more, on another connection, as an instance needs it that begins to end a
-// connection. By itself it would go on for a minute; a request without a session is better off elsewhere by then, if there is another place for it.
-func (x *exchange) onceMore() func() (io.ReadCloser, error) {
-	again := false
-	return func() (io.ReadCloser, error) {
-		if again {
-			return nil, errUntouched
-		}
-		again = true
-		return x.bodyAgain()
+// untouchedPauses are how long a request waits that an instance has not touched, before it asks it once more: not at all at first, because one that begins to end a
+// connection takes it on another, then for a moment, if there is nowhere else to go.
+var untouchedPauses = [...]time.Duration{0, time.Second}
+
+// asksAgain reports whether an instance that has not touched the request is asked once more, after a pause if it has to be.
+func (x *exchange) asksAgain() bool {
+	d := &x.deliver
+	if d.refusals == len(untouchedPauses) {
+		return false
 	}
+	pause := untouchedPauses[d.refusals]
+	if pause > 0 {
+		if x.otherListener() != nil || !x.assigned && x.mayMove() || x.deadline > 0 && time.Since(x.start)+pause >= x.deadline {
+			return false
+		}
+		over := time.NewTimer(pause)
+		defer over.Stop()
+		select {
+		case <-over.C:
+		case <-x.r.Context().Done():
+			return false
+		}
+	}
+	d.refusals++
+	return true
 }
 
-// isUnprocessed reports whether the instance has said that nothing has been done about a request (RFC 9113, section 8.7).
+// isUnprocessed reports whether the instance has said that nothing has been done about a request (RFC 9113, section 8.7), or has not got it.
 func isUnprocessed(err error) bool {
 	if errors.Is(err, errUntouched) {
 		return true
 	}
-	stream, ok := errors.AsType[http2.StreamError](err)
-	return ok && stream.Code == http2.ErrCodeRefusedStream
+	if stream, ok := errors.AsType[http2.StreamError](err); ok {
+		return stream.Code == http2.ErrCodeRefusedStream
+	}
+	// x/net does not export this one: a GOAWAY with a fault, and a last stream before the first of the connection.
+	return strings.HasPrefix(err.Error(), "http2: Transport received GOAWAY")
 }
 
 // isHTTP2Reset reports whether a connection of HTTP/2 to an instance has broken, or was ended by it.

@@ -89,6 +89,8 @@ func (x *exchange) upgradeStream(resp *http.Response, s *connectStream) error {
 		}
 	}
 	x.tellRequestID(h)
+	x.tellHSTS(h)
+	x.tellAltSvc(h)
 	x.status, x.head = http.StatusOK, true
 	x.w.WriteHeader(http.StatusOK)
 	if err := client.control.Flush(); err != nil {

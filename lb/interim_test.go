@@ -13,6 +13,11 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
 // interim103 is an instance that sends early hints before its answer.
@@ -74,22 +79,102 @@ func wantDisguised(t *testing.T, what, scheme string, h http.Header) {
 // earlyHints asks for a path and gives the fields of the interim responses.
 func earlyHints(t *testing.T, c *client, url string) http.Header {
 	t.Helper()
+	early, _ := heads(t, c, url)
+	return early
+}
+
+// heads asks for a path and gives the fields of the interim responses, and those of the final one.
+func heads(t *testing.T, c *client, url string) (early, final http.Header) {
+	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Host = "www.example.com"
-	early := http.Header{}
+	early = http.Header{}
 	trace := &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
 		for name, values := range h {
 			early[name] = append(early[name], values...)
 		}
 		return nil
 	}}
-	if got := c.do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace))); got.body != "ok" {
+	got := c.do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if got.body != "ok" {
 		t.Errorf("%s: %d %q", url, got.StatusCode, got.body)
 	}
-	return early
+	return early, got.Header
+}
+
+// TestInterimResponsesOfOneHop: what an instance says of its connection is not the client's, in interim responses as in final ones, on any engine, in any
+// protocol of either side.
+func TestInterimResponsesOfOneHop(t *testing.T) {
+	const hop = "Connection: keep-alive, X-Hop, Set-Cookie\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authenticate: Basic\r\n" +
+		"Proxy-Authorization: Basic eA==\r\nTE: trailers\r\nTrailer: X-Sum\r\nUpgrade: h2c\r\nSet-Cookie: a=1\r\nLink: </a>\r\n"
+	o := newOrigin(t, answer("HTTP/1.1 103 Early Hints\r\n"+hop+"\r\nHTTP/1.1 200 OK\r\n"+hop+"Content-Length: 2\r\n\r\nok"))
+	cc := bare(inst("i1", o.url))
+	cc.Listeners[0].HTTP2 = true
+	r := newRig(t, cc)
+	three := http3Conf(inst("i1", o.url))
+	three.Clusters = clone(cc).Clusters
+	secured, ca := http3Rig(t, three)
+	h2 := newRig(t, untouchedConf(inst("i1", newRefuser(t, func(f *http2.Framer, stream uint32) {
+		fields := []string{"connection", "keep-alive", "keep-alive", "timeout=5", "proxy-connection", "keep-alive", "proxy-authenticate", "Basic", "te", "trailers",
+			"upgrade", "h2c", "transfer-encoding", "chunked", "set-cookie", "a=1", "link", "</a>"}
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: plainBlock(append([]string{":status", "103"}, fields...)...), EndHeaders: true})
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: plainBlock(append([]string{":status", "200"}, fields...)...), EndHeaders: true})
+		f.WriteData(stream, true, []byte("ok"))
+	}).url)))
+	for _, way := range []struct {
+		name string
+		c    *client
+		url  string
+	}{
+		{"HTTP/1.1, loops", newClient(t), r.url("/a")}, {"HTTP/1.1, net", newClient(t), r.url("/%61")},
+		{"HTTP/2, loops", newHTTP2Client(t), r.url("/a")}, {"HTTP/2, net", newHTTP2Client(t), r.url("/%61")},
+		{"HTTP/3", http3Client(t, ca), secured.secureURL("/a")},
+		{"an instance of HTTP/2", newClient(t), h2.url("/a")},
+	} {
+		early, final := heads(t, way.c, way.url)
+		for which, h := range map[string]http.Header{"interim": early, "final": final} {
+			for _, name := range append([]string{"X-Hop"}, hopByHop...) {
+				if values, ok := h[name]; ok {
+					t.Errorf("%s, %s: %s: %q", way.name, which, name, values)
+				}
+			}
+			if h.Get("Set-Cookie") == "" || h.Get("Link") != "</a>" {
+				t.Errorf("%s, %s: %v", way.name, which, h)
+			}
+		}
+	}
+	for _, path := range []string{"/a", "/%61"} { // the bytes: clients in Go take fields away
+		c := dialRaw(t, r)
+		c.write("GET " + path + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		all, err := io.ReadAll(c.in)
+		interim, _, _ := strings.Cut(string(all), "\r\n\r\n")
+		if err != nil || strings.Count(interim, "\r\n") != 2 || !strings.HasPrefix(interim, "HTTP/1.1 103 ") {
+			t.Errorf("%s: %q %v", path, interim, err)
+		}
+	}
+}
+
+// TestInterimResponsesDoNotNameAnotherHTTP3: what an instance says in Alt-Svc gives way to the listener's own HTTP/3, in every kind of head.
+func TestInterimResponsesDoNotNameAnotherHTTP3(t *testing.T) {
+	o := newOrigin(t, answer("HTTP/1.1 103 Early Hints\r\nAlt-Svc: h3=\":9443\"\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nAlt-Svc: h3=\":9443\"\r\nContent-Length: 2\r\n\r\nok"))
+	cc := http3Conf(inst("i1", o.url))
+	cc.Clusters = bare(inst("i1", o.url)).Clusters
+	r, ca := http3Rig(t, cc)
+	for name, c := range map[string]*client{"HTTP/1.1": tcpClient(t, ca, false), "HTTP/2": tcpClient(t, ca, true), "HTTP/3": http3Client(t, ca)} {
+		for _, path := range []string{"/a", "/%61"} {
+			early, final := heads(t, c, r.secureURL(path))
+			if got := early["Alt-Svc"]; len(got) != 0 || early.Get("Link") == "" {
+				t.Errorf("%s %s: interim %q", name, path, got)
+			}
+			got := strings.Join(final["Alt-Svc"], " and ")
+			if strings.Contains(got, "9443") || strings.HasPrefix(got, "h3=") != (name != "HTTP/3") {
+				t.Errorf("%s %s: final %q", name, path, got)
+			}
+		}
+	}
 }
 
 // TestInterimResponsesDoNotShowInstances on any engine and in any protocol.
@@ -115,19 +200,24 @@ func TestInterimResponsesDoNotShowInstances(t *testing.T) {
 	wantDisguised(t, "HTTP/3", "https", earlyHints(t, http3Client(t, ca), secured.secureURL("/a")))
 }
 
-// TestSwitchesDoNotShowInstances: 101, and what stands for it in HTTP/2.
-func TestSwitchesDoNotShowInstances(t *testing.T) {
-	a := newApp(t, "i1", func(w http.ResponseWriter, r *http.Request) {
+// switching is an instance that takes WebSockets; head gives the first lines of its answer, for its own address.
+func switching(head func(address string) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
 		defer conn.Close()
 		sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-		io.WriteString(conn, ownAddress("101 Switching Protocols", conn.LocalAddr().String())+
+		io.WriteString(conn, head(conn.LocalAddr().String())+
 			"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
 		io.Copy(conn, rw)
-	})
+	}
+}
+
+// TestSwitchesDoNotShowInstances: 101, and what stands for it in HTTP/2.
+func TestSwitchesDoNotShowInstances(t *testing.T) {
+	a := newApp(t, "i1", switching(func(address string) string { return ownAddress("101 Switching Protocols", address) }))
 	cc := bare(of(a)...)
 	cc.Listeners[0].HTTP2 = true
 	r := newRig(t, cc)
@@ -150,6 +240,24 @@ func TestSwitchesDoNotShowInstances(t *testing.T) {
 		h.Set(name, value)
 	}
 	wantDisguised(t, "HTTP/2", "http", h)
+}
+
+// TestSwitchesSayWhatOtherResponsesSay: HSTS and the listener's own HTTP/3, in 101 and in what stands for it.
+func TestSwitchesSayWhatOtherResponsesSay(t *testing.T) {
+	a := newApp(t, "i1", switching(func(string) string { return "HTTP/1.1 101 Switching Protocols\r\nAlt-Svc: h3=\":9443\"\r\n" }))
+	cc := http3Conf(of(a)...)
+	cc.Listeners[0].TLS.HSTS.MaxAge = config.Duration(time.Hour)
+	r, ca := http3Rig(t, cc)
+	c := dialTLS(t, r, ca)
+	defer c.Close()
+	io.WriteString(c, wsRequest)
+	got, err := http.ReadResponse(c.in, nil)
+	if err != nil || got.StatusCode != 101 || got.Header.Get("Strict-Transport-Security") != "max-age=3600" || !strings.HasPrefix(strings.Join(got.Header["Alt-Svc"], ","), "h3=") || strings.Contains(got.Header.Get("Alt-Svc"), "9443") {
+		t.Errorf("%v %v", got, err)
+	}
+	if h := openH3(t, dialQUIC(t, r, ca), connectH3()).head(t); h[":status"] != "200" || h["strict-transport-security"] != "max-age=3600" || h["alt-svc"] != "" {
+		t.Errorf("HTTP/3: %v", h)
+	}
 }
 
 // lateInterim is a client's connection on which an interim response of the instance comes up while Holdfast writes its own answer. Header maps are not

@@ -3,7 +3,6 @@ package lb
 import (
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -24,9 +23,9 @@ func (x *exchange) hideInstances(h http.Header) { x.disguise().hide(h) }
 
 func (d disguise) hide(h http.Header) {
 	for _, name := range [...]string{"Location", "Content-Location"} {
-		if list := h[name]; len(list) == 1 && maybeURL(list[0]) {
-			if shown, ok := d.shownURL(list[0]); ok {
-				list[0] = shown
+		for i, line := range h[name] {
+			if shown, ok := d.shownURL(line); ok {
+				h[name][i] = shown // applications that say it twice are there
 			}
 		}
 	}
@@ -38,32 +37,73 @@ func (d disguise) hide(h http.Header) {
 	}
 }
 
-// maybeURL reports whether the value of Location may name an address.
-func maybeURL(value string) bool { return strings.Contains(value, "//") }
+// maybeURL reports whether a value may name a host: two slashes, or what browsers take for them.
+func maybeURL(value string) bool {
+	for i := 1; i < len(value); i++ {
+		if isSlash(value[i]) && isSlash(value[i-1]) {
+			return true
+		}
+	}
+	return false
+}
 
 // hasDomain reports whether a Set-Cookie line may have a Domain.
 func hasDomain(line string) bool {
 	return strings.Contains(line, "=") && strings.Contains(strings.ToLower(line), "domain")
 }
 
-// shownURL gives the URL by which the client reaches what an instance calls by its own address; false when it is no instance's.
+// shownURL gives the URL by which the client reaches what an instance calls by its own address; false when it is no instance's. It reads what browsers would go to,
+// also where that is no URL by RFC 3986: applications write "100%" into their redirects, and Windows' separators.
 func (d disguise) shownURL(text string) (string, bool) {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || d.host == "" || strings.EqualFold(u.Host, d.host) {
+	scheme, at, rest := splitURL(text)
+	at = at[strings.LastIndexByte(at, '@')+1:]
+	if at == "" || strings.EqualFold(at, d.host) {
 		return "", false
 	}
-	port := u.Port()
+	host, port := at, ""
+	if i := strings.LastIndexByte(at, ':'); i > strings.LastIndexByte(at, ']') {
+		host, port = at[:i], at[i+1:]
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(host, "]"), "["), ".")
+	scheme = strings.ToLower(scheme)
 	if port == "" {
-		port = map[string]string{"": "80", "http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+		port = map[string]string{"": "80", "http": "80", "ws": "80", "https": "443", "wss": "443"}[scheme]
 	}
-	if !d.isInstance(func(e *endpoint) bool { return strings.EqualFold(e.hostPort, net.JoinHostPort(u.Hostname(), port)) }) {
+	hostPort := net.JoinHostPort(host, port)
+	if !d.isInstance(func(e *endpoint) bool { return strings.EqualFold(e.hostPort, hostPort) }) {
 		return "", false
 	}
-	u.Host = d.host
-	if u.Scheme != "" {
-		u.Scheme = d.scheme
+	switch {
+	case d.host == "": // of HTTP/1.0, which knows only where it is connected to
+		if len(rest) > 1 && isSlash(rest[0]) && isSlash(rest[1]) {
+			return "/." + rest, true // two would begin a host
+		}
+		return "/" + strings.TrimLeft(rest, `/\`), true
+	case scheme == "":
+		return "//" + d.host + rest, true
+	case strings.HasPrefix(scheme, "ws"):
+		return map[string]string{"http": "ws", "https": "wss"}[d.scheme] + "://" + d.host + rest, true
 	}
-	return u.String(), true
+	return d.scheme + "://" + d.host + rest, true
+}
+
+func isSlash(c byte) bool { return c == '/' || c == '\\' }
+
+// splitURL finds the authority of a URL as browsers do, who take \ for / and any number of them; it is empty where the URL names none.
+func splitURL(text string) (scheme, authority, rest string) {
+	rest = text
+	if colon := strings.IndexAny(text, `:/\?#`); colon > 0 && text[colon] == ':' {
+		scheme, rest = text[:colon], text[colon+1:]
+	}
+	if len(rest) < 2 || !isSlash(rest[0]) || !isSlash(rest[1]) {
+		return "", "", ""
+	}
+	rest = strings.TrimLeft(rest, `/\`)
+	end := strings.IndexAny(rest, `/\?#`)
+	if end < 0 {
+		end = len(rest)
+	}
+	return scheme, rest[:end], rest[end:]
 }
 
 // shownCookie takes the Domain out of a cookie that is the host of an instance, unless the client goes by that host too: a cookie without one is for the host
@@ -73,7 +113,7 @@ func (d disguise) shownCookie(line string) string {
 	kept := parts[:1]
 	for _, p := range parts[1:] {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		domain := strings.TrimPrefix(strings.TrimSpace(value), ".")
+		domain := strings.Trim(strings.TrimPrefix(strings.TrimSpace(value), "."), "[]")
 		if strings.EqualFold(strings.TrimSpace(name), "domain") && !d.clientGoesBy(domain) && d.isInstance(func(e *endpoint) bool { return isHostOf(e.hostPort, domain) }) {
 			continue
 		}

@@ -9,45 +9,53 @@ import (
 
 // hideInLinks does for the fields that seldom name an address what hideInstances does for Location.
 func (d disguise) hideInLinks(h http.Header) {
-	if list := h["Refresh"]; len(list) == 1 {
-		list[0] = d.shownRefresh(list[0])
+	for i, line := range h["Refresh"] {
+		if maybeURL(line) {
+			h["Refresh"][i] = d.shownRefresh(line)
+		}
 	}
 	for i, line := range h["Link"] {
-		h["Link"][i] = d.shownLinks(line)
+		if maybeURL(line) {
+			h["Link"][i] = d.shownLinks(line)
+		}
 	}
 	if list := h["Alt-Svc"]; len(list) > 0 && slices.ContainsFunc(list, d.namesInstance) {
 		delete(h, "Alt-Svc") // browsers would go there by themselves, past Holdfast
 	}
 }
 
-// shownRefresh puts the URL of "5; url=http://10.0.0.1:8080/" right.
+// shownRefresh puts the URL of "5; url=http://10.0.0.1:8080/" right, which browsers find without url=, too.
 func (d disguise) shownRefresh(line string) string {
-	i := strings.Index(strings.ToLower(line), "url=")
-	if i < 0 || !strings.Contains(line, "//") {
-		return line
+	const space = " \t"
+	at := len(line) - len(strings.TrimLeft(line, space+"0123456789."))
+	at += len(line[at:]) - len(strings.TrimLeft(line[at:], space+";,"))
+	if rest := line[at:]; len(rest) > 3 && strings.EqualFold(rest[:3], "url") {
+		if value, ok := strings.CutPrefix(strings.TrimLeft(rest[3:], space), "="); ok {
+			at = len(line) - len(strings.TrimLeft(value, space))
+		}
 	}
-	i += len("url=")
-	text := strings.Trim(line[i:], " \t'\"")
-	if shown, ok := d.shownURL(text); ok {
-		return line[:i] + shown
+	text := line[at:]
+	if text != "" && (text[0] == '\'' || text[0] == '"') {
+		text, _, _ = strings.Cut(text[1:], text[:1])
+	}
+	if shown, ok := d.shownURL(strings.TrimRight(text, space)); ok {
+		return line[:at] + shown
 	}
 	return line
 }
 
-// shownLinks puts the URLs between < and > right (RFC 8288, 3).
+// shownLinks puts the URLs between < and >, and those of anchors, right (RFC 8288, 3).
 func (d disguise) shownLinks(line string) string {
-	if !strings.Contains(line, "//") {
-		return line
-	}
 	var b strings.Builder
 	for rest := line; ; {
 		from := strings.IndexByte(rest, '<')
 		to := from + strings.IndexByte(rest[max(from, 0):], '>')
 		if from < 0 || to < from {
-			b.WriteString(rest)
+			b.WriteString(d.shownAnchor(rest))
 			return b.String()
 		}
-		b.WriteString(rest[:from+1])
+		b.WriteString(d.shownAnchor(rest[:from]))
+		b.WriteByte('<')
 		if shown, ok := d.shownURL(rest[from+1 : to]); ok {
 			b.WriteString(shown)
 		} else {
@@ -55,6 +63,26 @@ func (d disguise) shownLinks(line string) string {
 		}
 		rest = rest[to:]
 	}
+}
+
+// shownAnchor puts the anchor among the parameters of a link right, which says what it is a link of.
+func (d disguise) shownAnchor(parameters string) string {
+	const space = " \t"
+	name := strings.Index(strings.ToLower(parameters), "anchor")
+	if name < 0 {
+		return parameters
+	}
+	value, ok := strings.CutPrefix(strings.TrimLeft(parameters[name+len("anchor"):], space), "=")
+	value = strings.TrimPrefix(strings.TrimLeft(value, space), `"`)
+	end := strings.IndexAny(value, `"; ,`)
+	if end < 0 {
+		end = len(value)
+	}
+	shown, found := d.shownURL(value[:end])
+	if !ok || !found {
+		return parameters
+	}
+	return parameters[:len(parameters)-len(value)] + shown + value[end:]
 }
 
 // namesInstance reports whether an alternative of Alt-Svc (RFC 7838, 3) is on the host of an instance: h2="10.0.0.1:8443".

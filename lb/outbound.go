@@ -150,6 +150,9 @@ func (i *informational) got(code int, header textproto.MIMEHeader) error {
 	if !i.x.r.ProtoAtLeast(1, 1) { // RFC 9110, 15.2: a client of HTTP/1.0 does not know them
 		return nil
 	}
+	removeHopByHop(http.Header(header), false)
+	delete(header, "Content-Length") // it has none (RFC 9110, 8.6)
+	i.x.dropAltSvc(header)
 	if i.shown.cluster != nil {
 		i.shown.hide(http.Header(header))
 	}

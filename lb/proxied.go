@@ -106,6 +106,11 @@ func (f *front) refuseHeader(conn net.Conn, err error) {
 	if errors.Is(err, errClosed) || errors.As(err, &limit) {
 		return
 	}
+	f.noteHeader(peer, err)
+}
+
+// noteHeader counts what is not taken, and says why.
+func (f *front) noteHeader(peer netip.Addr, err error) {
 	f.b.metrics.violations.WithLabelValues("proxy header").Inc()
 	if f.headerTold.due(time.Now()) {
 		f.b.log.Warn("a connection is refused; more of this listener are not logged for an hour", "listener", f.name(), "peer", peer, "error", err)

@@ -124,11 +124,16 @@ const (
 // nextTry chooses where the request goes. A request that was not handed over goes to another listener of the instance, then to other
 // instances. One that may have reached the instance goes to another instance at once, unless it is assigned: the session stays with its
 // instance for as long as that is available, so other listeners come first, then once more any listener, which also finds out whether the
-// instance lives; only when it is out of service the session fails over. The error is of choosing an instance; nothing is sent then.
+// instance lives; only when it is out of service the session fails over. One that the instance says it has not touched is sent to it once more, whatever
+// it is, because it may only have begun to end a connection; a session stays with an instance that goes on refusing, for it lives. The error is of choosing an
+// instance; nothing is sent then.
 func (x *exchange) nextTry(why failureKind) (nextPlace, error) {
 	d, s := &x.deliver, x.in.state
-	reached := why != whyConnect
+	reached, refusing := why != whyConnect, why == whyConnect && d.untouched
 	switch {
+	case refusing && x.asksAgain():
+		d.listeners = d.listeners[:0]
+		return sameAgain, nil
 	case why == whyStatus:
 	case !reached || x.assigned:
 		if x.otherListener() != nil {
@@ -141,14 +146,14 @@ func (x *exchange) nextTry(why failureKind) (nextPlace, error) {
 			return sameAgain, nil
 		}
 	}
-	if reached && (x.assigned && s.up() || !x.othersLeft()) {
+	if (reached || refusing) && x.assigned && s.up() || reached && !x.othersLeft() {
 		return stay, nil
 	}
 	if !x.retriesLeft() {
 		return stay, nil
 	}
 	d.repeated(reached)
-	d.listeners, d.same = d.listeners[:0], false
+	d.listeners, d.same, d.refusals = d.listeners[:0], false, 0
 	x.tried = append(x.tried, s)
 	x.failed(x.in)
 	x.retries++

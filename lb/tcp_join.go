@@ -56,7 +56,11 @@ func (x *exchange) join(client *streamSocket, instance *net.TCPConn) {
 	<-ends
 	t.close()
 	x.received, x.sent = up.bytes, down.bytes
-	if x.noteStream(first, down); t.expired.Load() {
+	if x.noteStream(first, down); errors.Is(up.readErr, errHeaderForged) {
+		client.who.front.noteHeader(client.source.Addr(), errHeaderForged)
+		x.problem = describe(errHeaderForged) // also when the instance has ended first
+	}
+	if t.expired.Load() {
 		x.problem = "nothing was sent for too long"
 	}
 }

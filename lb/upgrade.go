@@ -42,6 +42,8 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	t.patience = x.edge.tunnel
 	x.hideInstances(resp.Header)
 	x.tellRequestID(resp.Header)
+	x.tellHSTS(resp.Header)
+	x.tellAltSvc(resp.Header)
 	x.status = http.StatusSwitchingProtocols
 	if err := writeSwitch(buffered.Writer, resp.Header); err != nil {
 		t.close()

@@ -6,17 +6,18 @@ import (
 	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
-// maxSet is how many lines of a head can get another value.
-const maxSet = 16
+// usualSets is how many lines of a head can get another value before memory is taken for it.
+const usualSets = 16
 
 // Edits are changes to a head on its way. The zero value changes nothing. Fields of one hop and those of the framing are not passed on in any case,
 // and must not be added: h1 writes its own.
 type Edits struct {
 	drop, set lines
-	sets      [maxSet]setLine
+	sets      [usualSets]setLine
 	n         int
-	text      []byte // values of sets
-	add       []byte // whole lines, each with its CRLF
+	more      []setLine // behind sets
+	text      []byte    // values of sets
+	add       []byte    // whole lines, each with its CRLF
 }
 
 type setLine struct {
@@ -24,9 +25,9 @@ type setLine struct {
 	from, to int // in text
 }
 
-// Reset takes all changes back. Memory is kept.
+// Reset takes all changes back. Memory is kept, but for that of heads with very many changes.
 func (e *Edits) Reset() {
-	e.drop, e.set, e.n = lines{}, lines{}, 0
+	e.drop, e.set, e.n, e.more = lines{}, lines{}, 0, nil
 	e.text, e.add = e.text[:0], e.add[:0]
 }
 
@@ -36,28 +37,33 @@ func (e *Edits) Drop(i int) { e.drop.add(i) }
 // Dropped reports whether line i is left out.
 func (e *Edits) Dropped(i int) bool { return e.drop.has(i) }
 
-// Set gives line i another value, in its place; the name stays. A second call for one line changes it again. It gives false, and changes nothing,
-// when 16 lines have other values already. Control octets in the value become spaces.
-func (e *Edits) Set(i int, value []byte) bool {
+// Set gives line i another value, in its place; the name stays. A second call for one line changes it again. Control octets in the value become spaces.
+func (e *Edits) Set(i int, value []byte) {
 	at := e.setFor(i)
-	if at == nil {
-		if e.n == maxSet {
-			return false
-		}
+	switch {
+	case at != nil:
+	case e.n < usualSets:
 		at = &e.sets[e.n]
 		e.n++
+	default:
+		e.more = append(e.more, setLine{})
+		at = &e.more[len(e.more)-1]
 	}
 	from := len(e.text)
 	e.text = appendValue(e.text, value)
 	*at = setLine{line: i, from: from, to: len(e.text)}
 	e.set.add(i)
-	return true
 }
 
 func (e *Edits) setFor(i int) *setLine {
-	for k := range e.sets[:e.n] {
-		if e.sets[k].line == i {
-			return &e.sets[k]
+	if !e.set.has(i) {
+		return nil
+	}
+	for _, list := range [...][]setLine{e.sets[:e.n], e.more} {
+		for k := range list {
+			if list[k].line == i {
+				return &list[k]
+			}
 		}
 	}
 	return nil

@@ -46,11 +46,34 @@ func TestEdits(t *testing.T) {
 			t.Errorf("%s, after Reset: %q", c.name, got)
 		}
 	}
+}
+
+// TestEditsOfAllLines: as many lines as a head can have get other values, some of them twice.
+func TestEditsOfAllLines(t *testing.T) {
+	var head, want strings.Builder
+	head.WriteString("GET / HTTP/1.1\r\n")
 	var e Edits
-	for i := range 17 {
-		if ok := e.Set(i, nil); ok != (i < 16) {
-			t.Errorf("Set of line %d: %v", i, ok)
+	for i := range 128 {
+		name := fmt.Sprint("X-", i)
+		if i == 77 {
+			name = "Host"
 		}
+		fmt.Fprintf(&head, "%s: %d\r\n", name, i)
+		e.Set(i, []byte("first"))
+		if value := fmt.Sprint("new ", i); i%3 == 0 {
+			e.Set(i, []byte(value))
+			fmt.Fprintf(&want, "%s: %s\r\n", name, value)
+		} else {
+			fmt.Fprintf(&want, "%s: first\r\n", name)
+		}
+	}
+	head.WriteString("\r\n")
+	if got := edited(t, head.String(), &e, lines{}); got != want.String() {
+		t.Errorf("%q", got)
+	}
+	e.Reset()
+	if got := edited(t, head.String(), &e, lines{}); strings.Contains(got, "new") || strings.Contains(got, "first") {
+		t.Errorf("after Reset: %q", got)
 	}
 }
 
