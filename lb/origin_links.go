@@ -65,24 +65,32 @@ func (d disguise) shownLinks(line string) string {
 	}
 }
 
-// shownAnchor puts the anchor among the parameters of a link right, which says what it is a link of.
+// shownAnchor puts the anchors among the parameters of links right, which say what they are links of.
 func (d disguise) shownAnchor(parameters string) string {
-	const space = " \t"
-	name := strings.Index(strings.ToLower(parameters), "anchor")
-	if name < 0 {
-		return parameters
+	const space, name = " \t", "anchor"
+	var b strings.Builder
+	rest := parameters
+	for i := 0; i+len(name) <= len(rest); i++ { // byte by byte: what is no UTF-8 has another length in lower case
+		if !strings.EqualFold(rest[i:i+len(name)], name) {
+			continue
+		}
+		value, ok := strings.CutPrefix(strings.TrimLeft(rest[i+len(name):], space), "=")
+		if !ok {
+			continue
+		}
+		value = strings.TrimPrefix(strings.TrimLeft(value, space), `"`)
+		end := strings.IndexAny(value, `"; ,`)
+		if end < 0 {
+			end = len(value)
+		}
+		if shown, found := d.shownURL(value[:end]); found {
+			b.WriteString(rest[:len(rest)-len(value)])
+			b.WriteString(shown)
+			rest, i = value[end:], -1
+		}
 	}
-	value, ok := strings.CutPrefix(strings.TrimLeft(parameters[name+len("anchor"):], space), "=")
-	value = strings.TrimPrefix(strings.TrimLeft(value, space), `"`)
-	end := strings.IndexAny(value, `"; ,`)
-	if end < 0 {
-		end = len(value)
-	}
-	shown, found := d.shownURL(value[:end])
-	if !ok || !found {
-		return parameters
-	}
-	return parameters[:len(parameters)-len(value)] + shown + value[end:]
+	b.WriteString(rest)
+	return b.String()
 }
 
 // namesInstance reports whether an alternative of Alt-Svc (RFC 7838, 3) is on the host of an instance: h2="10.0.0.1:8443".
