@@ -177,6 +177,40 @@ func TestInterimResponsesDoNotNameAnotherHTTP3(t *testing.T) {
 	}
 }
 
+// TestResponsesThatNoClientCouldRead: names of fields that are none, in a head or in trailers, and a length of what has no content, cost the client nothing but themselves.
+func TestResponsesThatNoClientCouldRead(t *testing.T) {
+	for name, text := range map[string]string{
+		"a name":           "HTTP/1.1 200 OK\r\nX-Odd : 1\r\nX-Plain: 1\r\nContent-Length: 2\r\n\r\nok",
+		"a trailer":        "HTTP/1.1 200 OK\r\nX-Plain: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Odd : 1\r\n\r\n",
+		"a length of 204":  "HTTP/1.1 204 No Content\r\nX-Plain: 1\r\nContent-Length: 2\r\n\r\n",
+		"a length of zero": "HTTP/1.1 204 No Content\r\nX-Plain: 1\r\nContent-Length: 0\r\n\r\n",
+	} {
+		o := newOrigin(t, answer(text))
+		cc := bare(inst("i1", o.url))
+		cc.Listeners[0].HTTP2 = true
+		r := newRig(t, cc)
+		three := http3Conf(inst("i1", o.url))
+		three.Clusters = clone(cc).Clusters
+		secured, ca := http3Rig(t, three)
+		for _, way := range []struct {
+			name string
+			c    *client
+			url  string
+		}{
+			{"HTTP/1.1", newClient(t), r.url("/%61")}, {"HTTP/2", newHTTP2Client(t), r.url("/%61")}, {"HTTP/3", http3Client(t, ca), secured.secureURL("/a")}, // net/http's; the loops refuse some
+		} {
+			got := way.c.get(way.url)
+			body := "ok"
+			if got.StatusCode == 204 {
+				body = ""
+			}
+			if got.body != body || got.Header.Get("X-Plain") != "1" || len(got.Trailer) != 0 {
+				t.Errorf("%s, %s: %d %q %v", name, way.name, got.StatusCode, got.body, got.Trailer)
+			}
+		}
+	}
+}
+
 // TestInterimResponsesDoNotShowInstances on any engine and in any protocol.
 func TestInterimResponsesDoNotShowInstances(t *testing.T) {
 	o := newOrigin(t, func(c *net.TCPConn, q *http.Request, _ int64) bool {

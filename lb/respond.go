@@ -39,6 +39,9 @@ func (x *exchange) respond(resp *http.Response) error {
 	for name, values := range resp.Header {
 		h[name] = values
 	}
+	if resp.StatusCode == http.StatusNoContent {
+		delete(h, "Content-Length") // it has none (RFC 9110, 8.6), and clients of HTTP/2 would wait for so much
+	}
 	x.tellRequestID(h)
 	x.tellHSTS(h)
 	x.tellAltSvc(h)
@@ -83,11 +86,12 @@ func (x *exchange) respond(resp *http.Response) error {
 	return nil
 }
 
-// dropTrailers takes out what a client could merge into the head (RFC 9110 section 6.5.1), and what only Holdfast says, in the head.
+// dropTrailers takes out what a client could merge into the head (RFC 9110 section 6.5.1), what only Holdfast says, in the head, and names that are none: a response of
+// HTTP/2 that had no other trailers would never end.
 func dropTrailers(trailer http.Header) {
 	delete(trailer, lostHeader)
 	for name := range trailer {
-		if wire.ForbiddenTrailer(name) {
+		if wire.ForbiddenTrailer(name) || !isToken(name) {
 			delete(trailer, name)
 		}
 	}

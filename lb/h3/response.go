@@ -12,6 +12,7 @@ import (
 
 	"github.com/quic-go/qpack"
 	"github.com/quic-go/quic-go"
+	"golang.org/x/net/http/httpguts"
 )
 
 // response writes what a handler answers. What is small is kept until it is flushed or the handler has returned. Its lock is for the body of the request, whose reader has the
@@ -90,12 +91,18 @@ func (w *response) section(status int, header http.Header) {
 		e.WriteField(qpack.HeaderField{Name: ":status", Value: strconv.Itoa(status)})
 	}
 	for name, values := range header {
-		if strings.HasPrefix(name, http.TrailerPrefix) || connectionField(name) {
-			continue
+		if strings.HasPrefix(name, http.TrailerPrefix) || connectionField(name) || !httpguts.ValidHeaderFieldName(name) {
+			continue // the client would end the stream for a name that is none, see RFC 9114, section 4.2
 		}
 		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				continue
+			}
 			e.WriteField(qpack.HeaderField{Name: strings.ToLower(name), Value: value})
 		}
+	}
+	if block.Len() == 0 {
+		return // trailers of which nothing is left
 	}
 	w.buf = append(appendFrame(w.buf, frameHeaders, uint64(block.Len())), block.Bytes()...)
 }
