@@ -3,8 +3,8 @@
 # namespaces), a client and router on a fourth. Each must lead clients to the nodes that serve, and away from one that is killed with SIGKILL or evacuated.
 # Needs root. Installs what is missing. Nothing of the machine's own network is touched; exit status 1 when a recipe does not do it.
 #
-#   recipes.sh [keepalived|bird|exabgp ...]   some recipes (default: all); 20 s
-#   HOLDFAST_BIN                              the program (default: built from this tree)
+#   recipes.sh [keepalived|bird|exabgp|holder ...]   some recipes (default: all); half a minute
+#   HOLDFAST_BIN                                     the program (default: built from this tree)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # ExaBGP needs the python3 of the distribution
 recipes=("$@")
-[ $# -gt 0 ] || recipes=(keepalived bird exabgp)
+[ $# -gt 0 ] || recipes=(keepalived bird exabgp holder)
 missing=()
 for program in keepalived bird exabgp; do
 	command -v "$program" >/dev/null || missing+=("${program/#bird/bird2}")
@@ -107,7 +107,7 @@ export HOLDFAST_JOIN_TOKEN
 nodes=()
 node() {
 	begin "n$1" ip netns exec "$lab-$1" "$bin" serve --name "n$1" --data-dir "$dir/n$1" --advertise "192.0.2.1$1:7701" \
-		--bootstrap-expect 3 --join 192.0.2.11:7701,192.0.2.12:7701,192.0.2.13:7701
+		--bootstrap-expect 3 --join 192.0.2.11:7701,192.0.2.12:7701,192.0.2.13:7701 --vip 198.51.100.20/32@lo
 	nodes[$1]=$!
 }
 ready() { on "$1" curl -fsS -m 1 -o /dev/null http://127.0.0.1:7700/readyz 2>/dev/null; }
@@ -129,7 +129,7 @@ kills() { # WHERE ADDRESS: a node that is killed, one that comes back, one that 
 	within 20 "a client is served" served "$at"
 	node "$i"
 	within 30 "n$i is ready again" ready "$i"
-	[ "$where" != routed ] || within 20 "back to n$i" back "$where" "$i"
+	[ "$at" != 198.51.100.10 ] || within 20 "back to n$i" back "$where" "$i"
 	i=$("$where" | cut -c1)
 	on "$i" "$bin" node evacuate "n$i" >/dev/null 2>&1
 	within 20 "away from n$i, which is evacuated" away "$where" "$i"
@@ -157,7 +157,8 @@ keepalived_recipe() {
 }
 
 # routed: the machines by which the router sends packets for the address.
-routed() { on r ip -4 route show 198.51.100.10 | grep -o '192\.0\.2\.1[123]' | cut -c10 | sort | tr -d '\n' || true; }
+anycast=198.51.100.10
+routed() { on r ip -4 route show $anycast | grep -o '192\.0\.2\.1[123]' | cut -c10 | sort | tr -d '\n' || true; }
 router() {
 	cat >"$dir/router.conf" <<'EOF'
 router id 192.0.2.1;
@@ -170,13 +171,16 @@ protocol bgp n3 from node { neighbor 192.0.2.13 as 65011; }
 EOF
 	begin router alone r /run/bird bird -f -c "$dir/router.conf"
 	routers=($!)
-	for i in 1 2 3; do ip -n "$lab-$i" address replace 198.51.100.10/32 dev lo; done
 }
 all() { [ "$(routed)" = 123 ]; }
 none() { [ -z "$(routed)" ]; }
 announced() {
+	for i in 1 2 3; do ip -n "$lab-$i" address replace $anycast/32 dev lo; done
 	within 30 'routes to all three' all
-	kills routed 198.51.100.10
+	kills routed $anycast
+	stopped
+}
+stopped() {
 	kill "${routers[@]}"
 	within 20 'no routes any more' none
 }
@@ -198,6 +202,19 @@ exabgp_recipe() {
 		routers+=($!)
 	done
 	announced
+}
+holder_recipe() {
+	router
+	anycast=198.51.100.20
+	for i in 1 2 3; do
+		block '**BIRD, the holder' 1 | sed "s/192\.0\.2\.11/192.0.2.1$i/" >"$dir/holder$i.conf"
+		begin holder$i alone $i /run/bird bird -f -c "$dir/holder$i.conf"
+		routers+=($!)
+	done
+	holder() { [[ $(routed) =~ ^.$ ]]; }
+	within 30 'a route to the holder' holder
+	kills routed $anycast
+	stopped
 }
 
 for r in "${recipes[@]}"; do
