@@ -55,7 +55,7 @@ test-http3: ## HTTP/3 with clients of others: ngtcp2's, curl and Chromium (insta
 test-h2spec: build ## h2spec in strict mode against a real node
 	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast ./scripts/h2spec.sh
 
-test-vip: build ## the virtual address in network namespaces: every fault, judged (needs root)
+test-vip: build ## the virtual address in network namespaces: every fault, judged; the recipes for other programs (needs root)
 	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast ./scripts/vip.sh test
 
 test-steady: build ## certificates rotated and programs replaced under 2,000 requests a second; prints what was sent, and what failed: nothing
