@@ -125,7 +125,7 @@ func (l *Ledger) mayBePinned(e *Entry, last time.Time) bool {
 }
 
 // noticed is how long after the fact it may be known that no node leads.
-const noticed = 2 * time.Second
+const noticed = 3 * time.Second
 
 // suspect is a move that is a violation unless it turns out that there was doubt at that time.
 type suspect struct {

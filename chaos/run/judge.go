@@ -140,7 +140,7 @@ func (p *player) comeBack(ctx context.Context) error {
 func (p *player) occasions() {
 	const (
 		late    = 10 * time.Second // as the ledger has it: checks of instances have to come round
-		noticed = 2 * time.Second  // and how long it takes to notice that a node is alone
+		noticed = 3 * time.Second  // and how long it takes to notice that a node is alone
 		pins    = 4                // each node sends a session that it cannot ask about where it thinks best, and then it goes home
 	)
 	spells := p.load.Ledger.Spells()
