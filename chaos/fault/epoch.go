@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,22 +144,23 @@ func aside(n *group.Node) string { return n.DataDir + ".old" }
 
 // putAside kills nodes at once and puts their disks aside. It tells when the last of them had ended.
 func putAside(f *Field, nodes ...*group.Node) (ended time.Time, err error) {
-	killed := map[string]bool{}
-	for _, n := range nodes {
-		killed[n.Name] = true
-	}
-	_ = f.Stage.Group.Each(func(n *group.Node) error {
-		if killed[n.Name] {
-			n.Kill()
-		}
-		return nil
-	})
+	killAtOnce(f, nodes...)
 	ended = time.Now()
 	var errs []error
 	for _, n := range nodes {
 		errs = append(errs, os.RemoveAll(aside(n)), os.Rename(n.DataDir, aside(n)))
 	}
 	return ended, errors.Join(errs...)
+}
+
+// killAtOnce ends nodes by SIGKILL.
+func killAtOnce(f *Field, nodes ...*group.Node) {
+	_ = f.Stage.Group.Each(func(n *group.Node) error {
+		if slices.Contains(nodes, n) {
+			n.Kill()
+		}
+		return nil
+	})
 }
 
 // goOn starts the first node of a new epoch. One of the others comes back from the disk that it had: it is to hear of the new epoch and to end, with the exit status for that (docs/OPERATING.md). Then all others begin
