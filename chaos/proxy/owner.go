@@ -19,7 +19,7 @@ import (
 // needed. The zero value is ready, and all methods may be called at once.
 //
 // Reading all descriptors for each connection would cost the square of their number: a process that has stood still for a minute takes hundreds at once when it goes on. So those who ask while somebody reads are
-// answered together by the next reading, and readings take half of one processor's time at most.
+// answered together by the next reading, and readings take half of one processor's time.
 type Owners struct {
 	mu      sync.Mutex
 	waiting *reading   // has not begun; nil: nobody waits
@@ -68,11 +68,14 @@ func (o *Owners) Of(local, remote net.Addr, pids []int) int {
 	return 0
 }
 
-// read does a reading when the one before has ended, and has rested as long as it took. Until it begins, others may still join it: their sockets are there by then.
+// mostRest bounds how long a reading rests for the one before, which may have taken long because the machine is busy.
+const mostRest = 50 * time.Millisecond
+
+// read does a reading when the one before has ended, and has rested as long as that took. Until it begins, others may still join it: their sockets are there by then.
 func (o *Owners) read(r *reading) {
 	o.one.Lock()
 	defer o.one.Unlock()
-	time.Sleep(time.Until(o.ended.Add(o.took)))
+	time.Sleep(time.Until(o.ended.Add(min(o.took, mostRest))))
 	o.mu.Lock()
 	o.waiting = nil
 	o.mu.Unlock()
