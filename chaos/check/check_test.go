@@ -202,6 +202,20 @@ var lies = map[string]map[string]func(w *world) (want string){
 			return "there is no node"
 		},
 	},
+	"losses-told": {
+		"no time": func(w *world) string {
+			w.Losses.Told(Loss{How: "promote", Ended: time.Now()})
+			return "promote does not say up to when the group has everything"
+		},
+		"after the end": func(w *world) string {
+			w.Losses.Told(Loss{How: "promote", After: time.Now().Add(time.Second), Ended: time.Now()})
+			return "everything up to 1.00 s after its end"
+		},
+		"long ago": func(w *world) string {
+			w.Losses.Told(Loss{How: "promote", After: time.Now().Add(-3 * time.Second), Ended: time.Now(), Bound: 2 * time.Second})
+			return "everything up to 3.00 s before its end, documented are 2.00 s at most"
+		},
+	},
 	"requests-answered": {
 		"one fails": func(w *world) string {
 			w.fails(w.user, 0)

@@ -23,6 +23,7 @@ func atEnd() []Check {
 		of("assignments-linearizable", "All answers about a session could have come from one table on one machine.", linearizable("session",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Assignments(ctx) })),
 		of("epochs-rise", "A promotion begins a later epoch than any before, and every node is in it.", epochs),
+		of("losses-told", "A group that goes on from an older state says up to when it has everything, and that is no longer ago than is documented.", losses),
 		of("revisions-kept", "Every change of the configuration that was acknowledged is a revision that the group has.", revisions),
 		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Revisions(ctx, e.First) })),

@@ -32,6 +32,7 @@ type Evidence struct {
 	Quiesces *Quiesces
 	Backups  *Backups
 	Epochs   *Epochs
+	Losses   *Losses
 	Watch    *Watch
 	Group    Group
 
@@ -61,7 +62,7 @@ type Evidence struct {
 // New gives the evidence of a run that has not begun. The ledger is that of its load.
 func New(r *record.Recorder, l *ledger.Ledger, g Group) *Evidence {
 	return &Evidence{
-		Recorder: r, Ledger: l, History: history.New(), Quiesces: NewQuiesces(), Backups: &Backups{}, Epochs: &Epochs{}, Watch: NewWatch(), Group: g, Patience: 30 * time.Second,
+		Recorder: r, Ledger: l, History: history.New(), Quiesces: NewQuiesces(), Backups: &Backups{}, Epochs: &Epochs{}, Losses: &Losses{}, Watch: NewWatch(), Group: g, Patience: 30 * time.Second,
 		falls: map[ledger.Place]int{},
 	}
 }

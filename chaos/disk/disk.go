@@ -32,11 +32,15 @@ type Disk struct {
 
 	server *fuse.Server
 
-	mu     sync.Mutex
-	fault  Fault
-	change chan struct{} // closed when the fault changes
-	failed atomic.Int64  // syncs that failed as told
-	held   atomic.Int64  // operations that wait now
+	power sync.RWMutex // held while something is written, and for off
+	off   bool
+
+	mu      sync.Mutex
+	fault   Fault
+	changes map[*node][]change // what no sync has followed
+	change  chan struct{}      // closed when the fault changes
+	failed  atomic.Int64       // syncs that failed as told
+	held    atomic.Int64       // operations that wait now
 }
 
 // Missing says why there can be no such disk here; nil: there can.

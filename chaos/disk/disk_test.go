@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,5 +102,62 @@ func TestDisk(t *testing.T) {
 	var a, b syscall.Stat_t
 	if err := errors.Join(syscall.Stat(d.Path, &a), syscall.Stat(dir, &b)); err != nil || a.Dev != b.Dev {
 		t.Errorf("it is still mounted: %v", err)
+	}
+}
+
+// TestPowerCut: what was synced is there, of what was not some oldest part and no more, in whole sectors; lengths, too. Without power nothing is written, and with it again everything is.
+func TestPowerCut(t *testing.T) {
+	if Missing() != nil {
+		return // TestDisk says what a machine lacks
+	}
+	for seed := range uint64(12) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		dir := t.TempDir()
+		d, err := Mount(dir, "n1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(d.Path, "log")
+		// A user of its own, which ends: in this process, which is the disk, a system call could wait for itself.
+		sh := func(script string, want bool) {
+			t.Helper()
+			if out, err := exec.Command("sh", "-c", "cd "+d.Path+" && "+script).CombinedOutput(); (err == nil) != want {
+				t.Errorf("%s: %v, %s", script, err, out)
+			}
+		}
+		sh("head -c 4096 /dev/zero | tr '\\0' a | dd of=log bs=4096 conv=fsync", true)
+		if _, err := d.PowerCut(random); err != nil {
+			t.Fatal(err)
+		}
+		sh("echo x >>log", false)
+		d.PowerOn()
+		sh("head -c 8192 /dev/zero | tr '\\0' b | dd of=log bs=2048 seek=1 conv=notrunc", true) // four writes, the first of which replaces something
+		if lost, err := d.PowerCut(random); err != nil || lost > 4 {
+			t.Errorf("seed %d: %d writes are lost, %v", seed, lost, err)
+		}
+		d.PowerOn()
+		got, err := exec.Command("cat", path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := bytes.Count(got, []byte("b"))
+		want := append(bytes.Repeat([]byte("a"), 2048), bytes.Repeat([]byte("b"), n)...)
+		if missing := 4096 - len(want); missing > 0 {
+			want = append(want, bytes.Repeat([]byte("a"), missing)...)
+		}
+		if n%sector != 0 || !bytes.Equal(got, want) {
+			t.Errorf("seed %d: %d bytes, of which %d are new", seed, len(got), n)
+		}
+		sh("truncate -s 100 log", true)
+		if _, err := d.PowerCut(rand.New(rand.NewPCG(1, 1))); err != nil {
+			t.Fatal(err)
+		}
+		d.PowerOn()
+		if after, err := exec.Command("cat", path).Output(); err != nil || !bytes.Equal(after, got) && !bytes.Equal(after, got[:100]) {
+			t.Errorf("seed %d: a file that was cut has %d bytes, %v", seed, len(after), err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

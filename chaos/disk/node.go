@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"path/filepath"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fs"
@@ -22,6 +23,7 @@ var (
 	_ = (fs.NodeMkdirer)((*node)(nil))
 	_ = (fs.NodeWriter)((*node)(nil))
 	_ = (fs.NodeFsyncer)((*node)(nil))
+	_ = (fs.NodeSetattrer)((*node)(nil))
 )
 
 func (n *node) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
@@ -52,6 +54,12 @@ func (n *node) Write(ctx context.Context, f fs.FileHandle, data []byte, off int6
 	if errno := n.disk.room(); errno != 0 && !has(f, off, len(data)) {
 		return 0, errno
 	}
+	n.disk.power.RLock()
+	defer n.disk.power.RUnlock()
+	if n.disk.off {
+		return 0, syscall.EIO
+	}
+	n.unsynced(off, len(data), -1)
 	return f.(fs.FileWriter).Write(ctx, data, off)
 }
 
@@ -73,8 +81,20 @@ func has(f fs.FileHandle, off int64, length int) bool {
 	return err == nil && hole >= off+int64(length)
 }
 
-// Fsync does not sync: the data is with this process' kernel, and this machine does not fail.
-func (n *node) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno { return n.disk.sync() }
+// Fsync does not sync: the data is with this process' kernel, and this machine does not fail. What was written before is safe from a power cut from now on.
+func (n *node) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
+	begun := n.begun()
+	errno := n.disk.sync()
+	if errno == 0 {
+		n.synced(begun)
+	}
+	return errno
+}
+
+// below is where the file is kept.
+func (n *node) below() string {
+	return filepath.Join(n.RootData.Path, n.Path(n.RootData.RootNode.EmbeddedInode()))
+}
 
 // OpendirHandle gives a handle that can only be read, so that syncs of directories are asked of the node, too.
 func (n *node) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {

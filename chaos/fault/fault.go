@@ -122,7 +122,7 @@ func (f *Fault) Subject(target string) string {
 // All lists every fault, by kind and name.
 func All() []*Fault {
 	var list []*Fault
-	for _, part := range [][]*Fault{processFaults(), networkFaults(), linkFaults(), clockFaults(), resourceFaults(), diskFaults(), memberFaults(), instanceFaults(), groupFaults()} {
+	for _, part := range [][]*Fault{processFaults(), networkFaults(), linkFaults(), clockFaults(), resourceFaults(), diskFaults(), powerFaults(), memberFaults(), instanceFaults(), groupFaults()} {
 		list = append(list, part...)
 	}
 	slices.SortStableFunc(list, func(a, b *Fault) int { return strings.Compare(string(a.Kind)+a.Name, string(b.Kind)+b.Name) })

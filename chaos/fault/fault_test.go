@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/chaos/disk"
 	"github.com/holdfast-lb/holdfast/chaos/group"
@@ -378,5 +381,55 @@ func TestWhatABackupIsBlamedFor(t *testing.T) {
 	}
 	if damaged(t.Context(), errors.New("no such program")) {
 		t.Error("a program that is not there has found damage")
+	}
+}
+
+// TestWhatAProcessHas: the memory that counts for the limit grows with what is taken, and a process that is gone has none to tell of.
+func TestWhatAProcessHas(t *testing.T) {
+	before, err := dataOf(os.Getpid())
+	if err != nil || before == 0 {
+		t.Fatalf("%d, %v", before, err)
+	}
+	taken, err := unix.Mmap(-1, 0, 64*mebibyte, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := dataOf(os.Getpid())
+	if err := errors.Join(err, unix.Munmap(taken)); err != nil || after < before+60*mebibyte {
+		t.Errorf("%d after %d, %v", after, before, err)
+	}
+	if n, err := dataOf(1 << 30); err == nil {
+		t.Errorf("nobody has %d", n)
+	}
+}
+
+// TestHowACommandEnded: by its status, also through what was made of its error; what has not ended has none.
+func TestHowACommandEnded(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want int
+	}{
+		"refused": {fmt.Errorf("recover: %w", exec.Command("sh", "-c", "exit 3").Run()), 3},
+		"killed":  {exec.Command("sh", "-c", "kill -9 $$").Run(), -1},
+		"well":    {nil, -1},
+		"never":   {errors.New("no such program"), -1},
+	} {
+		if got := status(c.err); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestAGroupOfOneHasNoMajorityToLose, and says so as what a scenario can mend.
+func TestAGroupOfOneHasNoMajorityToLose(t *testing.T) {
+	f, err := ByName("lost-majority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Available(Place{Substrate: Loopback, Nodes: 1}); !errors.Is(err, ErrLacks) {
+		t.Errorf("a group of one: %v", err)
+	}
+	if err := f.Available(Place{Substrate: Loopback, Nodes: 3}); err != nil {
+		t.Error(err)
 	}
 }

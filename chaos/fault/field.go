@@ -28,8 +28,20 @@ type Witness interface {
 	Enabling(cluster, instance string)
 	// BackedUp is told of each backup that was taken and read back, and what was found wrong with it, nil for nothing.
 	BackedUp(problem error)
-	// Promoting is told that a promotion is about to end the epoch that the group is in.
+	// Promoting is told that a promotion, or a recovery from one node, is about to end the epoch that the group is in.
 	Promoting(epoch uint32)
+	// Lost is told that the group goes on from a state that, by the product's word, has everything which was acknowledged up to a time, and what was left of the group until it ended. No node serves yet.
+	Lost(l Loss)
+}
+
+// Loss is what the product says of a group that goes on from an older state.
+type Loss struct {
+	// How is the command that has it go on.
+	How string
+	// After is the time up to which everything that was acknowledged is there, Ended when the last node that had more ended.
+	After, Ended time.Time
+	// Bound is how much earlier After may be than Ended, by what is documented; 0: nothing is.
+	Bound time.Duration
 }
 
 // Field is a stage while a run plays on it.

@@ -27,6 +27,12 @@ func groupFaults() []*Fault {
 		{Name: "backup", Kind: OnGroup, Rows: []int{49}, About: "an operator takes a backup of the whole state, which is verified", inject: backup},
 		{Name: "switch-over", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true,
 			About: "a standby follows the group; healed by stopping all nodes, whose disks are lost, and promoting the standby", inject: switchOver},
+		{Name: "disaster", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true,
+			About: "the same without a plan: all nodes are killed at once, and the standby is promoted; an old node that comes back from its disk has to end", inject: disaster},
+		{Name: "disaster-behind", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true, Measure: Duration, Amounts: []Amount{0.3, 1},
+			About: "the same, and the standby had died so long before: what came then is lost, and that is said", inject: disaster},
+		{Name: "lost-majority", Kind: OnGroup, Rows: []int{24}, Holds: true, Takes: true, Needs: needsOthers,
+			About: "all nodes but one are killed, and do not come back; healed by 'recover' of that one; an old node that comes back from its disk has to end", inject: lostMajority},
 	}
 }
 
@@ -190,13 +196,9 @@ func damaged(ctx context.Context, err error) bool {
 
 // run runs the program; what it prints on standard output is decoded as JSON into out, if that is not nil.
 func (f *Field) run(ctx context.Context, out any, arguments ...string) error {
-	cmd := exec.CommandContext(ctx, f.Stage.Binary(), arguments...)
-	cmd.Env = append(os.Environ(), f.Stage.Env()...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	text, err := cmd.Output()
+	text, said, err := f.output(ctx, arguments...)
 	if err != nil {
-		return fmt.Errorf("holdfast %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(stderr.String()))
+		return fmt.Errorf("holdfast %s: %w: %s", strings.Join(arguments, " "), err, said)
 	}
 	if out == nil {
 		return nil
@@ -204,30 +206,49 @@ func (f *Field) run(ctx context.Context, out any, arguments ...string) error {
 	return json.Unmarshal(text, out)
 }
 
+// output runs the program, and gives what it prints and what it says on standard error.
+func (f *Field) output(ctx context.Context, arguments ...string) (text []byte, said string, err error) {
+	cmd := exec.CommandContext(ctx, f.Stage.Binary(), arguments...)
+	cmd.Env = append(os.Environ(), f.Stage.Env()...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	text, err = cmd.Output()
+	return text, strings.TrimSpace(stderr.String()), err
+}
+
 // switchOver starts a standby. Its heal is the planned promotion: the nodes stop one after the other, the last one gives the standby everything, and the new epoch begins with an empty
 // disk on each of them.
 func switchOver(ctx context.Context, f *Field, _ Order) (Heal, error) {
-	archive := filepath.Join(f.Stage.Dir, fmt.Sprintf("archive-%d", time.Now().UnixNano()))
-	var admins []string
-	for _, n := range f.Stage.Group.Nodes {
-		admins = append(admins, n.Admin)
-	}
-	standby, err := f.Stage.Start(proc.Spec{
-		Name: "standby", Path: f.Stage.Binary(), Args: []string{"standby", "run", "--from", strings.Join(admins, ","), "--archive", archive}, Log: filepath.Join(f.Stage.Dir, "standby.log"),
-		Env: f.Stage.Env(),
-	})
+	archive, standby, err := f.follow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.standby(ctx, archive, func(s standbyStatus) bool { return s.Following && !s.Proven.IsZero() }); err != nil {
-		standby.Kill()
-		return nil, err
-	}
-	f.Witness.Say("standby", "a standby follows the group")
 	return func(ctx context.Context) error {
 		defer standby.Kill()
 		return f.promote(ctx, archive, standby)
 	}, nil
+}
+
+// follow starts a standby, and waits until it follows the group.
+func (f *Field) follow(ctx context.Context) (archive string, standby *proc.Process, err error) {
+	archive = filepath.Join(f.Stage.Dir, fmt.Sprintf("archive-%d", time.Now().UnixNano()))
+	var admins []string
+	for _, n := range f.Stage.Group.Nodes {
+		admins = append(admins, n.Admin)
+	}
+	standby, err = f.Stage.Start(proc.Spec{
+		Name: "standby", Path: f.Stage.Binary(), Args: []string{"standby", "run", "--from", strings.Join(admins, ","), "--archive", archive}, Log: filepath.Join(f.Stage.Dir, "standby.log"),
+		Env: f.Stage.Env(),
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	if err := f.standby(ctx, archive, func(s standbyStatus) bool { return s.Following && !s.Proven.IsZero() }); err != nil {
+		standby.Kill()
+		return "", nil, err
+	}
+	f.Witness.Say("standby", "a standby follows the group")
+	return archive, standby, nil
 }
 
 // standbyStatus is what 'standby status -o json' prints.
@@ -255,17 +276,9 @@ func (f *Field) standby(ctx context.Context, archive string, want func(standbySt
 func (f *Field) promote(ctx context.Context, archive string, standby *proc.Process) error {
 	defer f.Ledger.Doubt()()
 	nodes := f.Stage.Group.Nodes
-	var epoch uint32
-	if err := f.asked(ctx, func(ctx context.Context, c *client.Client) error {
-		status, err := c.Status(ctx)
-		if err == nil {
-			epoch = status.Group.Epoch
-		}
-		return err
-	}); err != nil {
+	if err := f.ends(ctx); err != nil {
 		return err
 	}
-	f.Witness.Promoting(epoch)
 	for _, n := range nodes {
 		defer f.Absent(n.Name)()
 	}
@@ -286,22 +299,63 @@ func (f *Field) promote(ctx context.Context, archive string, standby *proc.Proce
 	if err := standby.Stop(ctx); err != nil {
 		return err
 	}
-	var promoted struct{ Epoch, Index uint64 }
-	limited, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	// It is refused as long as somebody takes connections where the old nodes were; a relay may need a moment to see that nobody does.
-	if err := proc.Poll(limited, 200*time.Millisecond, func() error {
-		return f.run(ctx, &promoted, "promote", "--archive", archive, "--data-dir", nodes[0].DataDir, "--name", nodes[0].Name, "-o", "json")
-	}); err != nil {
+	if _, err := f.begin(ctx, archive, nodes[0]); err != nil {
 		return err
 	}
-	f.Witness.Say("", fmt.Sprintf("epoch %d begins after index %d", promoted.Epoch, promoted.Index))
+	return f.grow(ctx, nodes[0])
+}
+
+// ends tells the witness which epoch is about to end.
+func (f *Field) ends(ctx context.Context) error {
+	return f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		status, err := c.Status(ctx)
+		if err == nil {
+			f.Witness.Promoting(status.Group.Epoch)
+		}
+		return err
+	})
+}
+
+// promotion is what 'promote -o json' prints.
+type promotion struct {
+	Epoch, Index   uint64
+	Sessions       int
+	Proven, Silent time.Time
+}
+
+// begin makes the first node's data directory of an archive.
+func (f *Field) begin(ctx context.Context, archive string, first *group.Node) (p promotion, err error) {
+	err = f.unanswered(ctx, func() error {
+		return f.run(ctx, &p, "promote", "--archive", archive, "--data-dir", first.DataDir, "--name", first.Name, "-o", "json")
+	})
+	if err == nil {
+		f.Witness.Say("", fmt.Sprintf("epoch %d begins after index %d", p.Epoch, p.Index))
+	}
+	return p, err
+}
+
+// unanswered does what is refused as long as somebody takes connections where the old nodes were; a relay may need a moment to see that nobody does.
+func (f *Field) unanswered(ctx context.Context, do func() error) error {
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return proc.Poll(limited, 200*time.Millisecond, do)
+}
+
+// grow starts the first node of a new epoch, and the others with the empty disks that they have by now, until all vote.
+func (f *Field) grow(ctx context.Context, first *group.Node) error {
+	nodes := append([]*group.Node{first}, f.Stage.Group.Nodes...)
 	for _, n := range nodes {
+		if n.Alive() {
+			continue
+		}
 		if err := n.Start(); err != nil {
 			return err
 		}
 	}
 	for _, n := range nodes[1:] {
+		if n == first {
+			continue
+		}
 		if err := votes(ctx, f, n); err != nil {
 			return err
 		}

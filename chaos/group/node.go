@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type Node struct {
 	Client *client.Client
 	// Program is what the next start starts instead of the group's program; empty: that.
 	Program string
+	// Env is added to the environment of the next start, before what the group adds.
+	Env []string
 
 	adminAddress string // host:port
 	group        *Group
@@ -44,7 +47,7 @@ func (n *Node) Start() error {
 	}
 	spec := proc.Spec{
 		Name: n.Name, Path: program, Args: n.arguments(), Log: filepath.Join(o.Dir, n.Name+".log"),
-		Env: append([]string{"HOLDFAST_JOIN_TOKEN=" + n.group.initString}, o.Env...),
+		Env: slices.Concat(n.Env, []string{"HOLDFAST_JOIN_TOKEN=" + n.group.initString}, o.Env),
 	}
 	if o.Place != nil {
 		spec = o.Place.Spec(n.Name, spec)

@@ -121,7 +121,7 @@ func (v *view) telling(ops []op) []op {
 	if slices.ContainsFunc(ops, func(o op) bool { return o.what == looked }) {
 		most = 1
 		for _, c := range v.occasions {
-			if c.place.cluster == v.known[ops[0].session].cluster {
+			if v.concerns(c, ops) {
 				most++
 			}
 		}
@@ -152,9 +152,8 @@ func (v *view) steps(ops []op) (steps []porcupine.Operation, problem string) {
 		s := step{what: o.what, at: bit[o.place], all: all, text: v.text(o)}
 		steps = append(steps, porcupine.Operation{ClientId: int(o.client), Input: s, Call: o.call, Return: o.back})
 	}
-	cluster := v.known[ops[0].session].cluster
 	for _, c := range v.occasions {
-		if c.place.cluster != cluster {
+		if !v.concerns(c, ops) {
 			continue
 		}
 		at := uint64(0)
@@ -169,6 +168,18 @@ func (v *view) steps(ops []op) (steps []porcupine.Operation, problem string) {
 		}
 	}
 	return steps, ""
+}
+
+// concerns says whether an occasion is one of the session that the operations are of: of its cluster, and, where it is a loss, of what was answered after it.
+func (v *view) concerns(c occasion, ops []op) bool {
+	if c.place.cluster != v.known[ops[0].session].cluster {
+		return false
+	}
+	if c.since == 0 {
+		return true
+	}
+	first := slices.IndexFunc(ops, func(o op) bool { return o.what == answered }) // they are sorted by their ends
+	return first >= 0 && ops[first].back > c.since
 }
 
 // judge lets porcupine search for an order.

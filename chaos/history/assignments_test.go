@@ -112,6 +112,33 @@ func TestAnotherClusterIsNotConcerned(t *testing.T) {
 	}
 }
 
+// TestWhatIsLost: a session that was first answered after what the group has may be nowhere after the loss, and then anywhere; one from before may not.
+func TestWhatIsLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		play func(script)
+		want bool
+	}{
+		"begun after it":         {func(s script) { s.answer(5, 6, "a"); s.answer(11, 12, "b") }, true},
+		"seen to be nowhere":     {func(s script) { s.answer(5, 6, "a"); s.look(11, 12, ""); s.answer(13, 14, "b") }, true},
+		"lost twice":             {func(s script) { s.answer(5, 6, "a"); s.answer(11, 12, "b"); s.answer(13, 14, "a") }, false},
+		"begun before it":        {func(s script) { s.answer(1, 2, "a"); s.answer(11, 12, "b") }, false},
+		"begun before, kept":     {func(s script) { s.answer(1, 2, "a"); s.answer(11, 12, "a") }, true},
+		"nowhere, from before":   {func(s script) { s.answer(1, 2, "a"); s.look(11, 12, "") }, false},
+		"begun after the loss":   {func(s script) { s.answer(11, 12, "a"); s.answer(13, 14, "b") }, false},
+		"moved before it was so": {func(s script) { s.answer(4, 5, "a"); s.answer(6, 7, "b") }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript()
+			s.Lost("plain", "the group went on from an older state", s.ms(3), s.ms(8), s.ms(10))
+			s.Lost("learn", "another cluster", s.ms(0), s.ms(0), s.ms(20))
+			c.play(s)
+			if j := s.Assignments(t.Context()); j.OK() != c.want {
+				t.Errorf("%+v", j)
+			}
+		})
+	}
+}
+
 // TestRealTablesHaveAnOrder: histories that a real table made pass, whatever the delays; with one answer of another instance they do not.
 func TestRealTablesHaveAnOrder(t *testing.T) {
 	for seed := range uint64(300) {

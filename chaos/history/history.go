@@ -36,6 +36,7 @@ type occasion struct {
 	place    place // without an instance: all of the cluster
 	why      string
 	from, to int64
+	since    int64 // of sessions that were first answered later alone; 0: of all
 }
 
 // session is what is known of one apart from its operations.
@@ -131,6 +132,13 @@ func (h *History) MayLeave(cluster, instance, why string, from, to time.Time) (n
 	}
 	h.occasions = append(h.occasions, o)
 	return len(h.occasions) - 1
+}
+
+// Lost records that the group lost, between the two times, what it had recorded after an earlier one: sessions of the cluster that were first answered later may be nowhere then.
+func (h *History) Lost(cluster, why string, after, from, to time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.occasions = append(h.occasions, occasion{place: place{cluster: cluster}, why: why, from: h.at(from), to: max(h.at(to), h.at(from)), since: max(h.at(after), 1)})
 }
 
 // Ends records the end of an open occasion to leave.

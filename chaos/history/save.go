@@ -17,6 +17,7 @@ type line struct {
 	Why      string `json:"why,omitempty"`
 	Revision uint64 `json:"revision,omitempty"`
 	Expect   uint64 `json:"expect,omitempty"`
+	Since    int64  `json:"sinceNs,omitempty"` // of an occasion of those sessions alone that were first answered later
 	From     int64  `json:"fromNs"`
 	To       *int64 `json:"toNs,omitempty"`
 }
@@ -46,7 +47,7 @@ func (h *History) Save(w io.Writer) error {
 		}
 	}
 	for _, c := range v.occasions {
-		if err := write(line{Cluster: c.place.cluster, Did: "may leave", Instance: c.place.instance, Why: c.why, From: c.from}, c.to); err != nil {
+		if err := write(line{Cluster: c.place.cluster, Did: "may leave", Instance: c.place.instance, Why: c.why, Since: c.since, From: c.from}, c.to); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package lan
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/holdfast-lb/holdfast/chaos/proxy"
 	"github.com/holdfast-lb/holdfast/internal/netlab"
@@ -46,6 +47,34 @@ func (l *LAN) Impose(from, to string, e proxy.Effect) (lift func(), err error) {
 		return nil, fmt.Errorf("from %s to %s: there are no such machines", from, to)
 	}
 	return lift, nil
+}
+
+// ports is the range from which a machine's kernel takes the ports of outgoing connections, as proc(5) has it, seen by a thread that is on the machine.
+const ports = "/proc/sys/net/ipv4/ip_local_port_range"
+
+// FewPorts leaves a machine so many ports for connections that it makes from now on, for each address that it connects to; those that it has stay. The heal gives back what it had.
+func (l *LAN) FewPorts(machine string, n int) (heal func() error, err error) {
+	m := l.machines[machine]
+	if m == nil {
+		return nil, errors.New("there is no machine " + machine)
+	}
+	set := func(text []byte) (failed error) {
+		return errors.Join(l.scope.Try(func() { m.Do(func() { failed = os.WriteFile(ports, text, 0o644) }) }), failed)
+	}
+	var before []byte
+	var failed error
+	if err := l.scope.Try(func() { m.Do(func() { before, failed = os.ReadFile(ports) }) }); errors.Join(err, failed) != nil {
+		return nil, errors.Join(err, failed)
+	}
+	var first, last int
+	if _, err := fmt.Sscan(string(before), &first, &last); err != nil {
+		return nil, fmt.Errorf("the range of ports %q: %w", before, err)
+	}
+	// The last ones: a machine that has been up for a moment has hardly used them.
+	if err := set(fmt.Appendf(nil, "%d %d", max(first, last-n+1), last)); err != nil {
+		return nil, err
+	}
+	return func() error { return set(before) }, nil
 }
 
 // Unplug pulls a machine's cable: its interface has no carrier any more. The heal puts it back in.

@@ -4,10 +4,12 @@ package lan
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +77,7 @@ func TestNetwork(t *testing.T) {
 			}
 		}
 	}
+	fewPorts(t, l, all)
 	for _, e := range []proxy.Effect{{Delay: time.Second}, {Hold: true, Garble: 1}} {
 		if _, err := l.Impose("n1", "n2", e); err == nil {
 			t.Errorf("a switch did %+v", e)
@@ -98,5 +101,43 @@ func TestNetwork(t *testing.T) {
 		if strings.HasPrefix(e.Name(), prefix) {
 			t.Errorf("left behind: %s", e.Name())
 		}
+	}
+}
+
+// fewPorts: a machine with one port for new connections makes one to each address, says what it lacks for the second, and makes them again afterwards; another machine does not notice.
+func fewPorts(t *testing.T, l *LAN, all map[[2]string]bool) {
+	t.Helper()
+	heal, err := l.FewPorts("n1", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(from, to string) error {
+		c, err := l.Dial(from)(t.Context(), "tcp", net.JoinHostPort(l.IP(to), "9000"))
+		if err == nil {
+			t.Cleanup(func() { _ = c.Close() })
+		}
+		return err
+	}
+	for _, to := range []string{"n2", "instance1"} {
+		if err := dial("n1", to); err != nil {
+			t.Errorf("the first connection to %s: %v", to, err)
+		}
+		if err := dial("n1", to); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("the second connection to %s: %v", to, err)
+		}
+		if err := errors.Join(dial("n2", "instance1"), dial("n2", "instance1")); err != nil {
+			t.Errorf("of another machine: %v", err)
+		}
+	}
+	if err := heal(); err != nil {
+		t.Fatal(err)
+	}
+	for pair := range all {
+		if err := dial(pair[0], pair[1]); err != nil {
+			t.Errorf("healed, from %s to %s: %v", pair[0], pair[1], err)
+		}
+	}
+	if _, err := l.FewPorts("n9", 1); err == nil {
+		t.Error("nobody is short of ports")
 	}
 }

@@ -59,6 +59,7 @@ type Ledger struct {
 	suspects   []suspect
 	running    bool // see Running
 	spells     []Spell
+	losses     []loss
 	members    map[string]map[string]bool // of clusters, where that was said
 	violations []Violation
 	broken     map[Rule]int // all violations, also those beyond maxKept
@@ -108,7 +109,7 @@ func (l *Ledger) Repeated(e *Entry, a Answer) bool {
 		return l.total == before
 	}
 	switch {
-	case l.mayBeNew(e, last): // the instance is back, without what it knew
+	case l.mayBeNew(e, last) || l.mayBeLost(e, last): // the instance is back without what it knew, or the group, which may have placed the session anew meanwhile
 		e.Session, e.count = a.Session, 0
 	case a.New || a.Session != e.Session:
 		l.violate(Reset, e, a.At, fmt.Sprintf("instance %s does not know the session any more (asked through node %s)", a.Instance, a.Node))
@@ -126,7 +127,7 @@ const maxReordered = 8
 
 func (l *Ledger) move(e *Entry, a Answer, last time.Time) {
 	l.judge(false)
-	hurt := l.mayLeave(e, last)
+	hurt := l.mayLeave(e, last) || l.mayBeLost(e, last)
 	switch {
 	case l.mayBePinned(e, last):
 	case !hurt:

@@ -111,11 +111,11 @@ func (l *Ledger) mayLeave(e *Entry, last time.Time) bool {
 	return l.hurt[Place{"", e.Instance}].since(last, moveGrace) || l.hurt[Place{e.Kind, e.Instance}].since(last, moveGrace)
 }
 
-// Settled says whether the session has never moved and nothing lets it leave its instance now: then the group must have it there, or its client has been told something wrong.
+// Settled says whether the session has never moved, nothing lets it leave its instance now, and the group cannot have lost it: then the group must have it there, or its client has been told something wrong.
 func (l *Ledger) Settled(e *Entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return e.left.IsZero() && !l.fallen[e.Instance] && !l.mayLeave(e, time.Now())
+	return e.left.IsZero() && !l.fallen[e.Instance] && !l.mayLeave(e, time.Now()) && !l.mayBeLost(e, e.Last)
 }
 
 // mayBePinned says whether a move is one that a node makes without the others: the session's home is hurt, or was when its last such move was made, and each node sends it where it thinks
@@ -125,7 +125,7 @@ func (l *Ledger) mayBePinned(e *Entry, last time.Time) bool {
 }
 
 // noticed is how long after the fact it may be known that no node leads.
-const noticed = 2 * time.Second
+const noticed = 3 * time.Second
 
 // suspect is a move that is a violation unless it turns out that there was doubt at that time.
 type suspect struct {

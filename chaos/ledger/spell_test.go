@@ -176,3 +176,49 @@ func TestSettled(t *testing.T) {
 		t.Error("fallen")
 	}
 }
+
+// TestWhatAGroupMayLose: a group that goes on from an older state may have forgotten sessions that were first answered after that, once each, until their clients have come back; all others are where they were.
+func TestWhatAGroupMayLose(t *testing.T) {
+	now := time.Now()
+	told := func(instance, session string, count int, at time.Time) Answer {
+		return Answer{At: at, Node: "n1", Instance: instance, Session: session, Count: count}
+	}
+	for name, c := range map[string]struct {
+		began time.Duration // after the time that the group has everything up to
+		play  func(l *Ledger, e *Entry, at func(time.Duration) time.Time)
+		want  int
+	}{
+		"forgotten, at another instance": {time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) { l.Repeated(e, told("b", "T", 1, at(0))) }, 0},
+		"forgotten, at its own instance": {time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) { l.Repeated(e, told("a", "T", 1, at(0))) }, 0},
+		"not forgotten":                  {time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) { l.Repeated(e, told("a", "S", 2, at(0))) }, 0},
+		"forgotten, in no table": {time.Second, func(l *Ledger, e *Entry, _ func(time.Duration) time.Time) {
+			l.SetKey(e, "k")
+			if l.CheckTable("n1", map[string]Place{}) != 1 || l.Lacks(map[string]Place{}) != 0 || l.Settled(e) || l.LostAtMost() != 1 {
+				l.Violate(Missing, e, "it is taken for one that must be there")
+			}
+		}, 0},
+		"forgotten twice": {time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) {
+			l.Repeated(e, told("b", "T", 1, at(0)))
+			l.Repeated(e, told("a", "U", 1, at(time.Minute)))
+		}, 1},
+		"from before, at another instance": {-time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) { l.Repeated(e, told("b", "T", 1, at(0))) }, 1},
+		"from before, forgotten":           {-time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) { l.Repeated(e, told("a", "T", 1, at(0))) }, 1},
+		"from before, in no table": {-time.Second, func(l *Ledger, e *Entry, _ func(time.Duration) time.Time) {
+			l.SetKey(e, "k")
+			l.CheckTable("n1", map[string]Place{})
+		}, 1},
+		"begun since": {2 * time.Hour, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) {
+			l.Repeated(e, told("b", "T", 1, at(3*time.Hour)))
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := New()
+			e := l.Told("plain", told("a", "S", 1, now.Add(c.began-time.Minute)))
+			l.Lost(now.Add(-time.Minute))
+			c.play(l, e, func(later time.Duration) time.Time { return time.Now().Add(later + time.Second) })
+			if kept, n := l.Violations(); n != c.want {
+				t.Errorf("%d violations, want %d: %v", n, c.want, kept)
+			}
+		})
+	}
+}

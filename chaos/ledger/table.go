@@ -25,7 +25,7 @@ func (l *Ledger) CheckTable(node string, table map[string]Place) int {
 		}
 		owner[e.Key] = e
 		switch place, ok := table[e.Key]; {
-		case !ok && e.provisional, ok && place.Cluster == e.Kind && (l.mayLeave(e, e.Last) || l.mayBePinned(e, e.Last)):
+		case !ok && (e.provisional || l.mayBeLost(e, e.Last)), ok && place.Cluster == e.Kind && (l.mayLeave(e, e.Last) || l.mayBePinned(e, e.Last)):
 			found++
 		case e.Key == "" || !ok:
 			l.violate(Missing, e, e.Last, "told "+e.Instance+" by node "+e.Node+", not in the table of node "+node)
@@ -44,7 +44,7 @@ func (l *Ledger) Lacks(table map[string]Place) int {
 	defer l.mu.Unlock()
 	lacks := 0
 	for _, e := range l.entries {
-		if _, ok := table[e.Key]; !ok && !e.provisional {
+		if _, ok := table[e.Key]; !ok && !e.provisional && !l.mayBeLost(e, e.Last) {
 			lacks++
 		}
 	}

@@ -410,17 +410,66 @@ func TestOwner(t *testing.T) {
 	}
 	defer func() { _ = ours.Close() }()
 	pids := []int{1 << 30, os.Getpid(), child.Process.Pid}
-	if got := Owner(theirs.RemoteAddr(), theirs.LocalAddr(), pids); got != child.Process.Pid {
+	var owners Owners
+	if got := owners.Of(theirs.RemoteAddr(), theirs.LocalAddr(), pids); got != child.Process.Pid {
 		t.Errorf("the child's connection is of process %d", got)
 	}
-	if got := Owner(ours.LocalAddr(), ours.RemoteAddr(), pids); got != os.Getpid() {
+	if got := owners.Of(ours.LocalAddr(), ours.RemoteAddr(), pids); got != os.Getpid() {
 		t.Errorf("our connection is of process %d", got)
 	}
-	if got := Owner(theirs.RemoteAddr(), theirs.LocalAddr(), pids[:2]); got != 0 {
+	if got := owners.Of(theirs.RemoteAddr(), theirs.LocalAddr(), pids[:2]); got != 0 {
 		t.Errorf("the connection of somebody else is of process %d", got)
 	}
-	if got := Owner(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, ours.RemoteAddr(), pids); got != 0 {
+	if got := owners.Of(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, ours.RemoteAddr(), pids); got != 0 {
 		t.Errorf("a connection that is not there is of process %d", got)
+	}
+}
+
+// TestOwnersAreFoundTogether: of many that ask at once each has its own answer, and the descriptors are read a few times, not once for each.
+func TestOwnersAreFoundTogether(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	const many = 300
+	var conns []net.Conn
+	for range many {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		conns = append(conns, c)
+	}
+	var owners Owners
+	owners.one.Lock() // somebody reads
+	var all sync.WaitGroup
+	for i, c := range conns {
+		all.Go(func() {
+			pids, want := []int{os.Getpid()}, os.Getpid()
+			if i%3 == 0 {
+				pids, want = []int{os.Getppid()}, 0
+			}
+			if got := owners.Of(c.LocalAddr(), c.RemoteAddr(), pids); got != want {
+				t.Errorf("connection %d is of process %d, not %d", i, got, want)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	waiting := proc.Poll(ctx, time.Millisecond, func() error {
+		owners.mu.Lock()
+		defer owners.mu.Unlock()
+		if owners.waiting == nil || len(owners.waiting.want) < many {
+			return errors.New("not all wait yet")
+		}
+		return nil
+	})
+	owners.one.Unlock()
+	all.Wait()
+	if waiting != nil || owners.count != 1 {
+		t.Errorf("%d readings for %d connections; %v", owners.count, many, waiting)
 	}
 }
 

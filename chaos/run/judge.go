@@ -140,7 +140,7 @@ func (p *player) comeBack(ctx context.Context) error {
 func (p *player) occasions() {
 	const (
 		late    = 10 * time.Second // as the ledger has it: checks of instances have to come round
-		noticed = 2 * time.Second  // and how long it takes to notice that a node is alone
+		noticed = 3 * time.Second  // and how long it takes to notice that a node is alone
 		pins    = 4                // each node sends a session that it cannot ask about where it thinks best, and then it goes home
 	)
 	spells := p.load.Ledger.Spells()
@@ -150,14 +150,8 @@ func (p *player) occasions() {
 		}
 		return s.To.Add(late)
 	}
-	var clusters []string
-	for _, k := range kinds {
-		if !slices.Contains(clusters, k.Name) {
-			clusters = append(clusters, k.Name)
-		}
-	}
 	for _, s := range spells {
-		for _, cluster := range clusters {
+		for _, cluster := range clusters() {
 			switch {
 			case s.Instance == "" && cluster != stage.Insert.Name: // no cookie of the balancer leads these
 				p.evidence.History.MayLeave(cluster, "", "a node that was alone may not have heard of it", s.From, end(s))
@@ -172,6 +166,16 @@ func (p *player) occasions() {
 			}
 		}
 	}
+}
+
+// clusters are those that the sessions are of.
+func clusters() (names []string) {
+	for _, k := range kinds {
+		if !slices.Contains(names, k.Name) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
 }
 
 // live judges what no check sees.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/chaos/check"
+	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/history"
 	"github.com/holdfast-lb/holdfast/chaos/operate"
 )
@@ -56,6 +58,16 @@ func (p *player) Enabling(cluster, instance string) { p.evidence.Quiesces.Over(c
 
 // BackedUp notes what a backup was.
 func (p *player) BackedUp(problem error) { p.evidence.Backups.Read(problem) }
+
+// Lost notes what the group may have lost.
+func (p *player) Lost(l fault.Loss) {
+	now := time.Now()
+	p.load.Ledger.Lost(l.After)
+	for _, cluster := range clusters() {
+		p.evidence.History.Lost(cluster, "the group went on from an older state", l.After, l.Ended, now)
+	}
+	p.evidence.Losses.Told(check.Loss(l))
+}
 
 // Promoting notes that an epoch ends.
 func (p *player) Promoting(epoch uint32) { p.evidence.Epochs.Ends(epoch) }

@@ -15,6 +15,8 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/built"
 	"github.com/holdfast-lb/holdfast/chaos/check"
 	"github.com/holdfast-lb/holdfast/chaos/fault"
+	"github.com/holdfast-lb/holdfast/chaos/load"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
@@ -276,5 +278,25 @@ func TestAGroupThatDoesNotStart(t *testing.T) {
 	r := play(t, t.Context(), options(t, func() (string, error) { return "/bin/false", nil }, "name: x\nabout: y\n"))
 	if r.Verdict != record.Errored || !strings.Contains(r.Problem, "start the group") {
 		t.Errorf("%s: %s", r.Verdict, r.Problem)
+	}
+}
+
+// TestWhoHasWaitedLongEnoughAsksOnce: a request that no client was free for as long as its patience fails with its first attempt.
+func TestWhoHasWaitedLongEnoughAsksOnce(t *testing.T) {
+	ports, err := proc.Ports(1, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []load.Request
+	l := load.New(load.Options{
+		Targets: []load.Target{{Node: "n1", Addr: fmt.Sprintf("127.0.0.1:%d", ports[0])}}, Attempt: time.Second, Patience: time.Hour, Seen: func(r load.Request) { seen = append(seen, r) },
+	})
+	w := l.Worker()
+	defer w.Close()
+	clients := traffic{p: &player{Options: Options{Scenario: &scenario.Scenario{Load: scenario.Load{Patience: time.Minute}}}, load: l}}
+	due := time.Now().Add(-2 * time.Minute)
+	clients.ask(w, job{due, true})
+	if len(seen) != 1 || seen[0].Err == nil || !seen[0].Due.Equal(due) || seen[0].Ended.Sub(due) > 3*time.Minute {
+		t.Errorf("%+v", seen)
 	}
 }

@@ -96,7 +96,9 @@ func (t *traffic) schedule(ctx context.Context, rate float64, fresh bool) {
 
 // ask makes one request. What becomes of it is in the ledger and the record.
 func (t *traffic) ask(w *load.Worker, j job) {
-	ctx := context.Background() // patience ends it
+	// Patience begins when a request is due: of thousands that wait because nobody answers, each would take its own otherwise, and a run with a group that is dead for good would go on for an hour.
+	ctx, cancel := context.WithDeadline(context.Background(), j.at.Add(t.p.Scenario.Load.Patience))
+	defer cancel()
 	s, forge := t.take(j.fresh)
 	w.Due(j.at)
 	if s == nil {

@@ -16,8 +16,12 @@ import (
 const (
 	// lookEvery is how often each node is asked what it sees, and what they said is looked at.
 	lookEvery = 250 * time.Millisecond
+	// wordTime is how long a node has for it: while another one stands still, it waits a second for that one before it answers.
+	wordTime = 3 * time.Second
 	// wordLasts is how long the word of a node counts.
-	wordLasts = time.Second
+	wordLasts = 2 * time.Second
+	// eventTime is how long the leader has to tell what happened.
+	eventTime = time.Second / 2
 )
 
 // watch follows what the nodes say, and which process ends without having been told to, until ctx ends.
@@ -51,7 +55,7 @@ func (w *words) ask(ctx context.Context, i int) {
 		if !w.nodes[i].Alive() {
 			continue
 		}
-		limited, cancel := context.WithTimeout(ctx, wordLasts)
+		limited, cancel := context.WithTimeout(ctx, wordTime)
 		view := w.Nodes[i : i+1].Look(limited)[0]
 		cancel()
 		w.mu.Lock()
@@ -78,7 +82,7 @@ func (w *words) Happened(ctx context.Context, after uint64) ([]client.Event, err
 	leader := w.leads()
 	for i, n := range w.nodes {
 		if n.Name == leader {
-			limited, cancel := context.WithTimeout(ctx, wordLasts/2)
+			limited, cancel := context.WithTimeout(ctx, eventTime)
 			defer cancel()
 			return w.Nodes[i:i+1].Happened(limited, after)
 		}

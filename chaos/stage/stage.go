@@ -84,6 +84,7 @@ type Stage struct {
 	Fabric *proxy.Fabric
 
 	set     proc.Set
+	owners  proxy.Owners
 	nodes   atomic.Pointer[[]*group.Node]
 	options Options
 	disks   []Disk
@@ -257,7 +258,7 @@ func (s *Stage) dialler(client, server net.Addr) string {
 			pids = append(pids, p.Pid())
 		}
 	}
-	return names[proxy.Owner(client, server, pids)]
+	return names[s.owners.Of(client, server, pids)]
 }
 
 // StartInstance starts an instance, the first time or after its process was ended.
