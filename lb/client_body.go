@@ -203,22 +203,53 @@ func (c *clientBody) again() (io.ReadCloser, error) {
 	return a, nil
 }
 
-// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, the
-// connection is ended: nothing that follows on it may be read as a request. The rest must not be left to net/http, whose own
-// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read).
-func (c *clientBody) finish(conn bodyEnder) {
-	last := c.take()
+// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, or the connection is not to be used
+// again anyway, it is ended: nothing that follows on it may be read as a request, and nobody waits for it. The rest must not be left to net/http, whose own
+// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read), and knows no end in time.
+func (c *clientBody) finish(conn bodyEnder, last bool) {
+	rest := c.take()
 	defer c.release()
 	select {
 	case <-c.ended:
+		if c.failure() != nil {
+			conn.end()
+		}
 		return
 	default:
 	}
+	if last {
+		conn.end()
+		return
+	}
 	late := time.AfterFunc(lingerTime, conn.end)
 	defer late.Stop()
-	if _, err := io.Copy(io.Discard, last); err != nil {
+	if _, err := io.Copy(io.Discard, rest); err != nil {
 		conn.end()
 	}
+}
+
+// hasCome reports whether all of the body is here, or can be read without waiting for the client; length is what it is said to have. waits tells it of what has
+// not been read, and is asked while nobody reads.
+func (c *clientBody) hasCome(length int64, waits func() bool) bool {
+	over, whole := c.progress(length)
+	if over || whole {
+		return whole
+	}
+	if !c.turn.TryLock() {
+		return false // an attempt waits for the client
+	}
+	defer c.turn.Unlock()
+	if over, whole = c.progress(length); over {
+		return whole
+	}
+	return waits()
+}
+
+// progress tells whether nothing more is read, and whether all has been.
+func (c *clientBody) progress(length int64) (over, whole bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over, c.err == nil && (c.over || c.n == length)
 }
 
 // take ends every attempt; what is left of the body is in the result and kept no more.
