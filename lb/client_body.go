@@ -29,7 +29,9 @@ type clientBody struct {
 	patience time.Duration // how long the client may take for a piece; 0: no bound
 	conn     bodyEnder     // by which the wait for one that takes longer is ended
 
-	turn sync.Mutex // held by whoever reads, also while the client is waited for
+	turn   sync.Mutex    // held by whoever reads, also while the client is waited for
+	invite func() bool   // tells the client that it may send, false: too late; nil: it does not wait for that, or has been told. Guarded by turn
+	gone   chan struct{} // closed when no attempt is to have it any more
 
 	mu     sync.Mutex
 	kept   pieces // what another attempt is given at once, also while one before still waits for the client
@@ -51,7 +53,7 @@ type bodyAttempt struct {
 }
 
 func newClientBody(src io.ReadCloser, limit int64, wait *headWait) *clientBody {
-	c := &clientBody{src: src, limit: limit, wait: wait, ended: make(chan struct{})}
+	c := &clientBody{src: src, limit: limit, wait: wait, ended: make(chan struct{}), gone: make(chan struct{})}
 	c.first.body = c
 	c.current.Store(&c.first)
 	return c
@@ -104,6 +106,13 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 	p, keep, err := c.beginRead(a, p)
 	if err != nil || len(p) == 0 {
 		return 0, err
+	}
+	if c.invite != nil {
+		if !c.invite() {
+			<-c.gone
+			return 0, errBodyTaken
+		}
+		c.invite = nil
 	}
 	c.wait.pause()
 	n, err := c.readInTime(p)
@@ -252,8 +261,9 @@ func (c *clientBody) progress(length int64) (over, whole bool) {
 	return c.over, c.err == nil && (c.over || c.n == length)
 }
 
-// take ends every attempt; what is left of the body is in the result and kept no more.
+// take ends every attempt; what is left of the body is in the result and kept no more. It is called once.
 func (c *clientBody) take() io.Reader {
+	close(c.gone)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = 0

@@ -28,6 +28,9 @@ func (x *exchange) outbound() *http.Request {
 		}
 		x.body = newClientBody(r.Body, x.keeps(), &d.wait)
 		x.body.most, x.body.patience, x.body.conn = x.maxBody, x.edge.requestBody, x.bodyEnder()
+		if x.awaitsInvitation() {
+			x.body.invite = x.info.invite
+		}
 		out.Body, out.GetBody = x.bodyFor(&x.body.first), x.bodyAgain
 	}
 	upgrade := x.upgradeWanted()
