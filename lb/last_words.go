@@ -8,6 +8,11 @@ import "net/http"
 // sayLast marks an answer as the last one of its connection where it has to be.
 func (x *exchange) sayLast(h http.Header) {
 	clientConnOf(x.r.Context()).sayClose(h)
+	x.sayUnread(h)
+}
+
+// sayUnread does so where the client may still be sending: an instance, too, may answer before it has seen the whole body.
+func (x *exchange) sayUnread(h http.Header) {
 	if !x.bodyHasCome() {
 		x.unread = true
 		h["Connection"] = []string{"close"} // it also keeps net/http from reading the body first

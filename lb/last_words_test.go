@@ -3,6 +3,7 @@ package lb
 import (
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,5 +107,38 @@ func TestOwnAnswersKeepTheConnection(t *testing.T) {
 				t.Errorf("%q: %d, last %v, %v", body, got.StatusCode, got.Close, err)
 			}
 		}
+	}
+}
+
+// TestEarlyAnswersSurviveTheUpload: an instance that answers before it has read the body has its answer reach a client who goes on sending, in whichever framing and whether the
+// body is kept to be sent again or not; and the client is told that the connection ends.
+func TestEarlyAnswersSurviveTheUpload(t *testing.T) {
+	url, _ := rawInstance(t, "HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\nlogin")
+	r := newRig(t, bare(inst("i1", url)))
+	for i, head := range []string{
+		"Idempotency-Key: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+		"Idempotency-Key: a\r\nContent-Length: 200000\r\n\r\na", "Content-Length: 200000\r\n\r\na", "Idempotency-Key: a\r\nContent-Length: 2000000\r\n\r\na",
+	} {
+		c := dialRaw(t, r)
+		c.write("POST / HTTP/1.1\r\nHost: h\r\n" + head)
+		r.wait("it has been answered", func() bool { return strings.Count(r.access.String(), `"status":401`) == i+1 })
+		tick := time.NewTicker(5 * time.Millisecond)
+		for range 5 {
+			<-tick.C
+			c.Conn.Write([]byte("1\r\nb\r\n"))
+		}
+		tick.Stop()
+		got, err := http.ReadResponse(c.in, nil)
+		if err != nil {
+			t.Errorf("%q: the answer was lost: %v", head, err)
+			continue
+		}
+		if body, err := io.ReadAll(got.Body); got.StatusCode != 401 || !got.Close || err != nil || string(body) != "login" {
+			t.Errorf("%q: %d, last %v, %q %v", head, got.StatusCode, got.Close, body, err)
+		}
+		if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil {
+			t.Errorf("%q: behind the answer: %q %v", head, rest, err)
+		}
+		c.Close()
 	}
 }
