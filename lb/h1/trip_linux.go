@@ -126,7 +126,11 @@ func (l *loop) account(c *Conn) {
 		return
 	}
 	x.counted = false
-	x.Sent = max(x.response.moved-int64(len(c.out)-c.at), 0)
+	waits := len(c.out) - c.at
+	if p := x.response.pipe; p != nil {
+		waits += p.n
+	}
+	x.Sent = max(x.response.moved-int64(waits), 0)
 	l.e.director.Done(&x.Trip)
 }
 
