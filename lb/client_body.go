@@ -65,6 +65,8 @@ var (
 	errBodyLate     = errors.New("the request body did not come in time")
 	// errBodyUsed says that the body cannot be sent again.
 	errBodyUsed = errors.New("more of the request body has been read than was kept")
+	// errBodyNotKept says so to an attempt that has begun all the same.
+	errBodyNotKept = errors.New("some of the request body was not kept, for want of memory")
 	// errBodyTaken ends an attempt that another one has replaced.
 	errBodyTaken = errors.New("the request body is no longer for this attempt")
 )
@@ -80,9 +82,7 @@ func (a *bodyAttempt) Read(p []byte) (int, error) {
 	if n := a.readKept(p); n > 0 { // the attempt before has read it meanwhile
 		return n, nil
 	}
-	n, err := c.read(a, p)
-	a.at += int64(n)
-	return n, err
+	return c.read(a, p)
 }
 
 // readKept gives what is kept and the attempt has not had.
@@ -119,14 +119,16 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 	c.wait.resume()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if keep {
-		c.kept.add(p[:n])
-	}
+	keep = keep && !c.lost && (n == 0 || c.kept.add(p[:n]))
 	c.n += int64(n)
 	if c.most > 0 && c.n > c.most {
 		n, err = 0, errBodyTooLarge
 	}
 	c.lost, c.direct = c.lost || !keep && n > 0, false
+	a.at += int64(n)
+	if c.lost && c.current.Load() == a {
+		c.kept.release() // it has had all of it, and there will be no other
+	}
 	if err != nil {
 		c.over = true
 		if err != io.EOF {
@@ -161,6 +163,8 @@ func (c *clientBody) beginRead(a *bodyAttempt, p []byte) (_ []byte, keep bool, e
 		return nil, false, io.EOF
 	case c.current.Load() != a:
 		return nil, false, errBodyTaken
+	case a.at < c.n:
+		return nil, false, errBodyNotKept // it began while there was still memory to keep what was read meanwhile
 	}
 	room := c.limit - c.n
 	if keep = room > 0 && !c.lost; keep {
@@ -188,6 +192,10 @@ func (c *clientBody) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = 0
+	if c.current.Load().at >= c.kept.n && c.kept.n > 0 {
+		c.lost = true
+		c.kept.release()
+	}
 }
 
 // repeatable reports whether the body is sound and can be sent from its beginning; whole asks that it has been read to its end, too.

@@ -27,6 +27,7 @@ func (x *exchange) outbound() *http.Request {
 			d.EnableFullDuplex() // an instance may answer before it has read everything
 		}
 		x.body = newClientBody(r.Body, x.keeps(), &d.wait)
+		x.body.kept.of = x.b.keeping
 		x.body.most, x.body.patience, x.body.conn = x.maxBody, x.edge.requestBody, x.bodyEnder()
 		if x.awaitsInvitation() {
 			x.body.invite = x.info.invite
