@@ -104,7 +104,7 @@ func (x *exchange) answersChallenge() bool {
 	}
 	h := x.w.Header()
 	h["Content-Type"], h["Content-Length"], h["Cache-Control"] = []string{"application/octet-stream"}, []string{strconv.Itoa(len(answer))}, []string{"no-store"}
-	clientConnOf(x.r.Context()).sayClose(h)
+	x.sayLast(h)
 	x.tellRequestID(h)
 	x.status, x.head = http.StatusOK, true
 	x.w.WriteHeader(x.status)

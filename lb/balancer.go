@@ -34,6 +34,7 @@ type Balancer struct {
 	contact  *contact
 	short    *shortage
 	encoders *encoders
+	keeping  *keeping
 	trace    *tracing // nil: nothing is traced
 	once     sync.Once
 	engine   *h1.Engine // set before the first front; nil where net/http does everything
@@ -89,7 +90,7 @@ func New(o Options) *Balancer {
 		clusters: make(map[string]*clusterState), modules: make(map[moduleKey]*moduleState), turns: make(map[string]*atomic.Uint32), fronts: make(map[string]*front),
 		packets: make(map[string]*packetFront),
 	}
-	b.short, b.encoders, b.trace = newShortage(b.log), newEncoders(), newTracing(o.Tracing)
+	b.short, b.encoders, b.keeping, b.trace = newShortage(b.log), newEncoders(), newKeeping(), newTracing(o.Tracing)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.routing.Store(&routing{clusters: map[string]*cluster{}})
 	b.settings = newSettings(&config.Empty().Proxy)

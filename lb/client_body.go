@@ -29,7 +29,9 @@ type clientBody struct {
 	patience time.Duration // how long the client may take for a piece; 0: no bound
 	conn     bodyEnder     // by which the wait for one that takes longer is ended
 
-	turn sync.Mutex // held by whoever reads, also while the client is waited for
+	turn   sync.Mutex    // held by whoever reads, also while the client is waited for
+	invite func() bool   // tells the client that it may send, false: too late; nil: it does not wait for that, or has been told. Guarded by turn
+	gone   chan struct{} // closed when no attempt is to have it any more
 
 	mu     sync.Mutex
 	kept   pieces // what another attempt is given at once, also while one before still waits for the client
@@ -51,7 +53,7 @@ type bodyAttempt struct {
 }
 
 func newClientBody(src io.ReadCloser, limit int64, wait *headWait) *clientBody {
-	c := &clientBody{src: src, limit: limit, wait: wait, ended: make(chan struct{})}
+	c := &clientBody{src: src, limit: limit, wait: wait, ended: make(chan struct{}), gone: make(chan struct{})}
 	c.first.body = c
 	c.current.Store(&c.first)
 	return c
@@ -63,6 +65,8 @@ var (
 	errBodyLate     = errors.New("the request body did not come in time")
 	// errBodyUsed says that the body cannot be sent again.
 	errBodyUsed = errors.New("more of the request body has been read than was kept")
+	// errBodyNotKept says so to an attempt that has begun all the same.
+	errBodyNotKept = errors.New("some of the request body was not kept, for want of memory")
 	// errBodyTaken ends an attempt that another one has replaced.
 	errBodyTaken = errors.New("the request body is no longer for this attempt")
 )
@@ -78,9 +82,7 @@ func (a *bodyAttempt) Read(p []byte) (int, error) {
 	if n := a.readKept(p); n > 0 { // the attempt before has read it meanwhile
 		return n, nil
 	}
-	n, err := c.read(a, p)
-	a.at += int64(n)
-	return n, err
+	return c.read(a, p)
 }
 
 // readKept gives what is kept and the attempt has not had.
@@ -105,19 +107,28 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 	if err != nil || len(p) == 0 {
 		return 0, err
 	}
+	if c.invite != nil {
+		if !c.invite() {
+			<-c.gone
+			return 0, errBodyTaken
+		}
+		c.invite = nil
+	}
 	c.wait.pause()
 	n, err := c.readInTime(p)
 	c.wait.resume()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if keep {
-		c.kept.add(p[:n])
-	}
+	keep = keep && !c.lost && (n == 0 || c.kept.add(p[:n]))
 	c.n += int64(n)
 	if c.most > 0 && c.n > c.most {
 		n, err = 0, errBodyTooLarge
 	}
 	c.lost, c.direct = c.lost || !keep && n > 0, false
+	a.at += int64(n)
+	if c.lost && c.current.Load() == a {
+		c.kept.release() // it has had all of it, and there will be no other
+	}
 	if err != nil {
 		c.over = true
 		if err != io.EOF {
@@ -152,6 +163,8 @@ func (c *clientBody) beginRead(a *bodyAttempt, p []byte) (_ []byte, keep bool, e
 		return nil, false, io.EOF
 	case c.current.Load() != a:
 		return nil, false, errBodyTaken
+	case a.at < c.n:
+		return nil, false, errBodyNotKept // it began while there was still memory to keep what was read meanwhile
 	}
 	room := c.limit - c.n
 	if keep = room > 0 && !c.lost; keep {
@@ -179,6 +192,10 @@ func (c *clientBody) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = 0
+	if c.current.Load().at >= c.kept.n && c.kept.n > 0 {
+		c.lost = true
+		c.kept.release()
+	}
 }
 
 // repeatable reports whether the body is sound and can be sent from its beginning; whole asks that it has been read to its end, too.
@@ -203,26 +220,58 @@ func (c *clientBody) again() (io.ReadCloser, error) {
 	return a, nil
 }
 
-// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, the
-// connection is ended: nothing that follows on it may be read as a request. The rest must not be left to net/http, whose own
-// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read).
-func (c *clientBody) finish(conn bodyEnder) {
-	last := c.take()
+// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, or the connection is not to be used
+// again anyway, it is ended: nothing that follows on it may be read as a request, and nobody waits for it. The rest must not be left to net/http, whose own
+// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read), and knows no end in time.
+func (c *clientBody) finish(conn bodyEnder, last bool) {
+	rest := c.take()
 	defer c.release()
 	select {
 	case <-c.ended:
+		if c.failure() != nil {
+			conn.end()
+		}
 		return
 	default:
 	}
+	if last {
+		conn.end()
+		return
+	}
 	late := time.AfterFunc(lingerTime, conn.end)
 	defer late.Stop()
-	if _, err := io.Copy(io.Discard, last); err != nil {
+	if _, err := io.Copy(io.Discard, rest); err != nil {
 		conn.end()
 	}
 }
 
-// take ends every attempt; what is left of the body is in the result and kept no more.
+// hasCome reports whether all of the body is here, or can be read without waiting for the client; length is what it is said to have. waits tells it of what has
+// not been read, and is asked while nobody reads.
+func (c *clientBody) hasCome(length int64, waits func() bool) bool {
+	over, whole := c.progress(length)
+	if over || whole {
+		return whole
+	}
+	if !c.turn.TryLock() {
+		return false // an attempt waits for the client
+	}
+	defer c.turn.Unlock()
+	if over, whole = c.progress(length); over {
+		return whole
+	}
+	return waits()
+}
+
+// progress tells whether nothing more is read, and whether all has been.
+func (c *clientBody) progress(length int64) (over, whole bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over, c.err == nil && (c.over || c.n == length)
+}
+
+// take ends every attempt; what is left of the body is in the result and kept no more. It is called once.
 func (c *clientBody) take() io.Reader {
+	close(c.gone)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = 0

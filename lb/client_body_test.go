@@ -3,8 +3,11 @@ package lb
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -190,6 +193,89 @@ func TestReadOfUnkeptBytesForbidsAnotherAttempt(t *testing.T) {
 	if got, err := io.ReadAll(again); err != nil || string(got) != "ab" {
 		t.Fatal(string(got), err)
 	}
+}
+
+// TestKeptBodiesOfAllAreBounded: when those that are kept take all the memory that they may, others are not kept, and what comes of them is whole all the same.
+func TestKeptBodiesOfAllAreBounded(t *testing.T) {
+	k := newKeeping()
+	k.most = 3 * pieceLen
+	text := strings.Repeat("0123456789abcdef", 2*pieceLen/16)
+	make := func() *clientBody {
+		c := bodyOf(text, 1<<20)
+		c.kept.of = k
+		return c
+	}
+	first, second, third := make(), make(), make()
+	for i, c := range []*clientBody{first, second} {
+		if got, err := io.ReadAll(&c.first); err != nil || string(got) != text {
+			t.Fatal(i, len(got), err)
+		}
+		if again := c.repeatable(true); again != (i == 0) {
+			t.Errorf("body %d can be sent again: %v", i, again)
+		}
+	}
+	if _, err := second.again(); !errors.Is(err, errBodyUsed) {
+		t.Error(err)
+	}
+	if n := k.held.Load(); n != 2*pieceLen {
+		t.Errorf("%d bytes are held: one that is kept no more gives back what it had", n)
+	}
+	// An attempt that began while a read was under way whose bytes could not be kept must not go on without them.
+	third.src = io.NopCloser(io.MultiReader(strings.NewReader(text[:pieceLen]), readerFunc(func(p []byte) (int, error) {
+		if third.current.Load() == &third.first {
+			if _, err := third.again(); err != nil {
+				t.Error(err)
+			}
+		}
+		return copy(p, text[pieceLen:]), io.EOF
+	})))
+	if got, err := io.ReadAll(io.LimitReader(&third.first, pieceLen)); err != nil || string(got) != text[:pieceLen] {
+		t.Fatal(len(got), err)
+	}
+	if _, err := third.first.Read([]byte{0}); err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(third.current.Load()); !errors.Is(err, errBodyNotKept) || string(got) != text[:len(got)] {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	for _, c := range []*clientBody{first, second, third} {
+		c.release()
+	}
+	if n := k.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held by nobody", n)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestSlowBodiesInBoundedMemory: clients that stop in the middle of what is kept for them take no more together than they may, and lose nothing but the second attempt.
+func TestSlowBodiesInBoundedMemory(t *testing.T) {
+	const clients, half = 20, 20 << 10
+	r := newRig(t, bare(inst("i1", newOrigin(t, func(c *net.TCPConn, q *http.Request, _ int64) bool {
+		n, _ := io.Copy(io.Discard, q.Body)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nX-Length: %d\r\nContent-Length: 0\r\n\r\n", n)
+		return true
+	}).url)))
+	r.b.keeping.most = 5 * half
+	var all []*rawConn
+	for range clients {
+		c := dialRaw(t, r)
+		c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\nContent-Length: %d\r\n\r\n%s", 2*half, strings.Repeat("x", half)))
+		all = append(all, c)
+	}
+	r.wait("most are not kept", func() bool { return metric(t, r, "holdfast_request_bodies_not_kept_total") >= clients-6 })
+	if n := r.b.keeping.held.Load(); n > 5*half {
+		t.Errorf("%d bytes are held", n)
+	}
+	for _, c := range all {
+		c.write(strings.Repeat("y", half))
+		if got := c.response(); got.StatusCode != 200 || got.Header.Get("X-Length") != fmt.Sprint(2*half) {
+			t.Errorf("%d, %s bytes reached the instance", got.StatusCode, got.Header.Get("X-Length"))
+		}
+	}
+	r.wait("nothing is held", func() bool { return r.b.keeping.held.Load() == 0 })
 }
 
 func FuzzPieces(f *testing.F) {

@@ -78,7 +78,8 @@ func (l *clientListener) Accept() (net.Conn, error) {
 	}
 }
 
-// clientConn is a client's connection that can be ended: whatever was not read by then is never read.
+// clientConn is a client's connection that can be ended: whatever was not read by then never reaches a handler. What the client still sends is dropped for a
+// moment when the connection is closed, so that no reset takes the response from it.
 type clientConn struct {
 	net.Conn
 	guard  *wire.Conn
@@ -98,6 +99,9 @@ func (c *clientConn) end() {
 		return // after a broken body the guard itself gives nothing any more, and takes no answer to what is left of it
 	}
 	c.ended.Store(true)
+	if c.guard != nil {
+		c.guard.Unread()
+	}
 	c.Conn.SetReadDeadline(longAgo) // an error means that it is closed already
 }
 

@@ -2,10 +2,12 @@ package lb
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/lb/wire"
 )
@@ -23,6 +25,34 @@ type clientSocket struct {
 	cut    atomic.Bool // a response has broken off: what ends now must not look like an end that was meant
 	resets atomic.Bool // and nothing but the end of the connection would have told where it ends
 	closed atomic.Bool
+
+	// Of a whole request that a loop has sent already: whether the client has ended its stream, which net/http takes for the end of the client, is not heard until
+	// the request has been answered.
+	silent net.Conn // what is heard instead; nil of any other request
+	hears  net.Conn // its other side, to which nobody writes
+}
+
+// hush has net/http hear nothing of the end of the stream until tell. It comes before anybody reads.
+func (s *clientSocket) hush() { s.silent, s.hears = net.Pipe() }
+
+// tell ends that.
+func (s *clientSocket) tell() {
+	if s.hears != nil {
+		s.hears.Close()
+	}
+}
+
+// SetReadDeadline implements net.Conn.
+func (s *clientSocket) SetReadDeadline(t time.Time) error {
+	if s.silent != nil {
+		s.silent.SetReadDeadline(t) // an error means that it is closed already
+	}
+	return s.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (s *clientSocket) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
 func localAddr(conn net.Conn) netip.Addr {
@@ -55,7 +85,11 @@ func (s *clientSocket) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return s.Conn.Read(p)
+	n, err := s.Conn.Read(p)
+	if err == io.EOF && s.silent != nil {
+		return s.silent.Read(p)
+	}
+	return n, err
 }
 
 // RemoteAddr is the client's.
@@ -81,6 +115,10 @@ func (s *clientSocket) stay()   { s.guard.Stay() }
 func (s *clientSocket) Close() error {
 	if s.closed.Swap(true) {
 		return net.ErrClosed
+	}
+	if s.silent != nil {
+		s.silent.Close()
+		s.hears.Close()
 	}
 	if tcp, ok := s.Conn.(*net.TCPConn); ok && s.resets.Load() {
 		tcp.SetLinger(0) // an error means that it is broken already

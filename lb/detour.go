@@ -124,6 +124,9 @@ func (c *onLoop) Close() error { (*h1.Conn)(c).Close(); return nil }
 func (c *clientConn) served(fit bool) {
 	if c != nil {
 		c.back.fit = fit
+		if c.socket != nil {
+			c.socket.tell()
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type afterwards struct {
 	why      failureKind
 	err      error
 	heard    bool // something of an answer has come
+	whole    bool // all of the request has
 }
 
 // Failed implements h1.Director.
@@ -42,10 +43,14 @@ func (d *director) Failed(t *h1.Trip, kind h1.Failure, err error) h1.Verdict {
 		}
 	}
 	err = failureError(t, kind, err)
-	if kind == h1.FailTimeout && t.Conn.Ended() {
+	why := whyReset
+	switch ended := t.Conn.Ended(); {
+	case ended && kind == h1.FailTimeout:
 		return r.refuse(err) // as likely as not the client has given up
+	case ended && kind == h1.FailReset: // nor is the instance blamed for a connection on which it may have heard of that
+	default:
+		why = r.noteFailure(r.to, r.handed(), err)
 	}
-	why := r.noteFailure(r.to, r.handed(), err)
 	if why == whyOwn {
 		return r.refuse(&shortError{err})
 	}
@@ -117,6 +122,7 @@ var errNoAnswer = errors.New("no valid response")
 func (r *direct) goAway(a *afterwards) {
 	r.away = true
 	if a != nil {
+		a.whole = r.t.Whole
 		a.rt, a.mod, a.in, a.s, a.assigned, a.rejected = r.rt, r.mod, r.in, r.s, r.assigned, r.rejected
 		if a.why != whyNone || a.err != nil {
 			a.to = r.to

@@ -109,7 +109,7 @@ func describe(err error) string {
 func (x *exchange) write(f failure) int64 {
 	h := x.w.Header()
 	clear(h)
-	clientConnOf(x.r.Context()).sayClose(h)
+	x.sayLast(h)
 	if x.grpc {
 		return x.writeStatus(f)
 	}

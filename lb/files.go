@@ -116,7 +116,7 @@ func (x *exchange) sendFile(f *servedFile) {
 	x.tellRequestID(h)
 	x.tellHSTS(h)
 	x.tellAltSvc(h)
-	clientConnOf(x.r.Context()).sayClose(h)
+	x.sayLast(h)
 	h.Set("Content-Type", f.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-cache") // asked for again, and answered by 304 while it is the same

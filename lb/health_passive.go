@@ -17,6 +17,9 @@ func (x *exchange) noteResult(e *endpoint, sent time.Time, resp *http.Response, 
 	if err != nil && (x.r.Context().Err() != nil || x.body.failure() != nil) {
 		return whyNone
 	}
+	if errors.Is(err, errBodyNotKept) {
+		return whyOwn
+	}
 	if err != nil && x.atDeadline(err) {
 		return whyNone // the client's own, however short
 	}

@@ -72,7 +72,7 @@ func (c *clientConn) speaksHTTP2() bool {
 func (f *front) serveHTTP2(conn net.Conn, before []byte, who *caller) {
 	e := f.edge.Load()
 	c := &http2Conn{who: who}
-	c.conn = h2.NewConn(conn, before, h2.Options{HeadTimeout: e.guard.HeadTimeout, Refused: f.b.metrics.http2Refused})
+	c.conn = h2.NewConn(conn, before, h2.Options{Latest: func() time.Duration { return f.edge.Load().guard.HeadTimeout }, Refused: f.b.metrics.http2Refused})
 	if t, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		state := t.ConnectionState()
 		c.secure = &state

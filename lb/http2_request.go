@@ -90,7 +90,13 @@ func (x *exchange) bodyEnder() bodyEnder {
 
 // endBody comes when the response has been sent. In HTTP/2 and HTTP/3 what is left of the body is in nobody's way: the client is told that it is not wanted.
 func (x *exchange) endBody() {
-	if x.multiplexed() {
+	switch {
+	case x.body == nil: // Holdfast has answered by itself
+		if x.unread {
+			clientConnOf(x.r.Context()).end()
+		}
+		return
+	case x.multiplexed():
 		x.r.Body.Close()
 		x.body.take()
 		x.body.release()
@@ -99,7 +105,7 @@ func (x *exchange) endBody() {
 	if flusher, ok := x.w.(http.Flusher); ok && x.head {
 		flusher.Flush() // in HTTP/2 it would part the head from the end of the stream, which belong together when nothing is between them
 	}
-	x.body.finish(x.bodyEnder())
+	x.body.finish(x.bodyEnder(), x.unread)
 }
 
 // http2Refused counts a client that was cut off.

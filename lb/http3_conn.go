@@ -133,9 +133,12 @@ func (c *http3Conn) begin(conn *quic.Conn) {
 		}
 		c.who.held = held
 	}
-	e := h.edge.Load()
 	c.conn = h3.NewConn(conn, h3.Options{
-		Handler: b.http3Handler(), Head: e.guard.Head, Lines: e.guard.Lines, HeadTimeout: e.guard.HeadTimeout, Idle: e.guard.Idle, Refused: b.metrics.http3Refused, Log: b.log,
+		Handler: b.http3Handler(), Refused: b.metrics.http3Refused, Log: b.log,
+		Latest: func() h3.Options {
+			guard := &h.edge.Load().guard
+			return h3.Options{Head: guard.Head, Lines: guard.Lines, HeadTimeout: guard.HeadTimeout, Idle: guard.Idle}
+		},
 	})
 	c.mu.Unlock()
 	c.who.local = plainAddr(addrPortOfUDP(conn.LocalAddr()).Addr())

@@ -252,3 +252,39 @@ func TestHTTP3AtAnotherNode(t *testing.T) {
 		stop()
 	}
 }
+
+// TestHTTP3ConnectionsObeyWhatIsInForce: a connection that is there keeps to other limits and times from its next request on.
+func TestHTTP3ConnectionsObeyWhatIsInForce(t *testing.T) {
+	cc := http3Conf(of(newApp(t, "i1", nil))...)
+	cc.Proxy.Limits.Lines = 16
+	r, ca := http3Rig(t, cc)
+	c := http3Client(t, ca)
+	ask := func() int {
+		req, err := http.NewRequest("GET", r.secureURL("/"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			req.Header.Set(fmt.Sprintf("X-Field-%d", i), "x")
+		}
+		return c.do(req).StatusCode
+	}
+	accepted := func() float64 { return metric(t, r, "holdfast_tls_handshakes_total", "result=full") }
+	if got := ask(); got != 431 {
+		t.Errorf("%d", got)
+	}
+	before := accepted()
+	cc = clone(cc)
+	cc.Proxy.Limits.Lines = 100
+	r.apply(cc)
+	if got := ask(); got != 200 {
+		t.Errorf("with a higher limit: %d", got)
+	}
+	cc = clone(cc)
+	cc.Proxy.Timeouts.Idle = soon
+	r.apply(cc)
+	if got := ask(); got != 200 || accepted() != before {
+		t.Errorf("%d, %v connections", got, accepted())
+	}
+	r.wait("it has been idle for long enough", func() bool { return r.b.countOpen() == 0 })
+}

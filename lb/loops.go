@@ -107,6 +107,7 @@ func (d *director) Away(c *h1.Conn, fd int, rest []byte) {
 		d.b.conns.leave(who)
 		who.detour.begin()
 	}
+	sent := ok && who.tls == nil && who.after != nil && who.after.to != nil && who.after.whole
 	d.b.relays.Go(func() {
 		conn, err := socketOn(fd)
 		switch {
@@ -117,7 +118,11 @@ func (d *director) Away(c *h1.Conn, fd int, rest []byte) {
 				d.b.conns.remove(who)
 			}
 		case ok:
-			who.front.relay.give(who.over(conn, rest))
+			over := who.over(conn, rest)
+			if s, plain := over.(*clientSocket); plain && sent {
+				s.hush()
+			}
+			who.front.relay.give(over)
 		default:
 			d.turnOut(c.Tag, conn, rest)
 		}

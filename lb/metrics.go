@@ -63,7 +63,7 @@ func newMetrics(b *Balancer, r prometheus.Registerer) (*metrics, error) {
 	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "holdfast_access_log_skipped_total",
 		Help: "Lines of the access log that were given up because those before them had not been taken."}, func() float64 { return float64(b.access.lost.Load()) })
 	for _, c := range []prometheus.Collector{lost, m.requests, m.requestSeconds, m.sessions, m.retries, m.requestRetries, m.commitSeconds,
-		m.cookiesRejected, m.strays, m.violations, m.engines, b.short.total, &instanceCollector{b}, &listenerCollector{b}, &frontCollector{b}} {
+		m.cookiesRejected, m.strays, m.violations, m.engines, b.short.total, b.keeping.missed, &instanceCollector{b}, &listenerCollector{b}, &frontCollector{b}} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -27,7 +27,11 @@ func (x *exchange) outbound() *http.Request {
 			d.EnableFullDuplex() // an instance may answer before it has read everything
 		}
 		x.body = newClientBody(r.Body, x.keeps(), &d.wait)
+		x.body.kept.of = x.b.keeping
 		x.body.most, x.body.patience, x.body.conn = x.maxBody, x.edge.requestBody, x.bodyEnder()
+		if x.awaitsInvitation() {
+			x.body.invite = x.info.invite
+		}
 		out.Body, out.GetBody = x.bodyFor(&x.body.first), x.bodyAgain
 	}
 	upgrade := x.upgradeWanted()

@@ -28,7 +28,8 @@ type exchange struct {
 	opens    *commit     // a record of this request that others may wait for
 	rounds   int         // decisions that were overtaken by a change of what is in force
 	lost     bool        // the session began anew because the old one was lost
-	body     *clientBody // nil without a request body
+	body     *clientBody // nil without a request body, and until it is on its way to an instance
+	unread   bool        // the response has said that it is the last, because the request's body has not come
 	info     informational
 	deliver  delivery
 	out      flushWriter
@@ -69,6 +70,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.endTrace() // the last of all: what has become of the request is known
 	if !b.tasks.enter() {
 		x.write(failureOf(r.Context(), errClosed, nil))
+		x.endBody()
 		return
 	}
 	defer b.tasks.leave()
@@ -207,7 +209,7 @@ func (x *exchange) fail(err error) {
 func (x *exchange) done() {
 	x.info.close()
 	x.deliver.wait.close()
-	if x.body != nil && x.status != http.StatusSwitchingProtocols {
+	if x.status != http.StatusSwitchingProtocols {
 		x.endBody()
 	}
 	x.leave()

@@ -60,6 +60,7 @@ func (x *exchange) respond(resp *http.Response) error {
 	if x.b.conns.ending.Load() > 0 {
 		clientConnOf(x.r.Context()).sayClose(h)
 	}
+	x.sayUnread(h)
 	x.status, x.head = resp.StatusCode, true
 	x.w.WriteHeader(resp.StatusCode)
 	if err := x.sendBody(resp, enc); err != nil {

@@ -70,7 +70,7 @@ func (x *exchange) leadsAway() bool {
 	h := x.w.Header()
 	h["Location"], h["Cache-Control"], h["Content-Length"] = []string{"https://" + host + target}, []string{"no-store"}, []string{"0"}
 	h["Content-Type"] = nil
-	clientConnOf(x.r.Context()).sayClose(h)
+	x.sayLast(h)
 	x.tellRequestID(h)
 	x.status, x.head = r.Status, true
 	x.w.WriteHeader(r.Status)

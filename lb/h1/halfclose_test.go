@@ -122,3 +122,43 @@ func TestHalfClosedClientsGetAllResponses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHalfClosedClientsAreSentAgain: an instance that was closing a kept connection for idleness when the request came has not given up because of the client, who gets what any other
+// does.
+func TestHalfClosedClientsAreSentAgain(t *testing.T) {
+	idle := make(chan *originConn, 10)
+	r := newRig(t, func(c *originConn) {
+		for c.request() != nil {
+			c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+			idle <- c
+		}
+	}, func(o *h1.Options) { o.Loops = 1 })
+	kept := r.dial()
+	kept.say(get("/"))
+	kept.answer("GET")
+	var failed counter
+	r.d.set(func() {
+		r.d.direct = func(*h1.Trip) h1.Verdict {
+			select {
+			case c := <-idle: // the loop is here, and hears nothing of it before it sends
+				c.Conn.(*net.TCPConn).CloseWrite()
+			default:
+			}
+			return h1.Forward
+		}
+		r.d.failed = func(t *h1.Trip, kind h1.Failure, err error) h1.Verdict {
+			failed.add(1)
+			if kind != h1.FailReset || !t.Reused || t.Heard {
+				r.t.Errorf("%v %v", kind, err)
+			}
+			return h1.Forward
+		}
+	})
+	c := r.dial()
+	c.say(get("/"))
+	c.CloseWrite()
+	if resp, body := c.answer("GET"); resp.StatusCode != 200 || body != "hello" || failed.get() != 1 {
+		t.Errorf("%d %q after %d failures", resp.StatusCode, body, failed.get())
+	}
+	c.ends()
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -55,6 +56,40 @@ func TestLargeBodiesAreSpliced(t *testing.T) {
 				t.Errorf("%d bytes were spliced, want %d to %d", n, rounds*c.least, rounds*c.most)
 			}
 		})
+	}
+}
+
+// TestWhatTheClientWasNotGivenIsNotCounted: of a spliced response that is ended on its way, what had only got as far as the pipe does not count as sent.
+func TestWhatTheClientWasNotGivenIsNotCounted(t *testing.T) {
+	var spliced atomic.Int64
+	t.Cleanup(h1.CountSplices(&spliced))
+	response := "HTTP/1.1 200 OK\r\n" + withLength(strings.Repeat("x", 16<<20))
+	r := newRig(t, func(o *originConn) {
+		if o.request() != nil {
+			o.say(response)
+		}
+	})
+	c := r.dial()
+	c.say(get("/")) // and reads nothing
+	last, same := int64(0), 0
+	eventually(t, "nothing moves any more", func() bool {
+		if n := spliced.Load(); n == 0 || n != last {
+			last, same = n, 0
+		}
+		same++
+		return same > 100
+	})
+	if n, err := r.e.End(func(*h1.Trip) bool { return true }); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := io.Copy(io.Discard, resp.Body)
+	r.wait("it is over", func() bool { return len(r.d.done) == 1 })
+	if sent := r.d.done[0].sent; sent != got {
+		t.Errorf("%d bytes count as sent, the client has got %d", sent, got)
 	}
 }
 

@@ -35,6 +35,12 @@ func rawEnded(fd int) bool {
 	return e == 0 && n == 0
 }
 
+// rawHeard reports whether the other side has got all that was sent to it, and the end of the stream behind that.
+func rawHeard(fd int) bool {
+	waits, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	return err == nil && waits == 0
+}
+
 // rawSend does not raise SIGPIPE.
 func rawSend(fd int, b []byte) (int, syscall.Errno) {
 	for {

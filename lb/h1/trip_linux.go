@@ -81,7 +81,7 @@ func (l *loop) attempt(c *Conn) (Failure, error) {
 // attemptFailed asks the director what to do after an attempt that gave no response.
 func (l *loop) attemptFailed(c *Conn, kind Failure, err error) {
 	x := c.x
-	if x.hung && kind == FailReset {
+	if x.hung && kind == FailReset && rawHeard(x.up.fd) {
 		l.fail(c, FailClient, errGone)
 		return
 	}
@@ -126,7 +126,11 @@ func (l *loop) account(c *Conn) {
 		return
 	}
 	x.counted = false
-	x.Sent = max(x.response.moved-int64(len(c.out)-c.at), 0)
+	waits := len(c.out) - c.at
+	if p := x.response.pipe; p != nil {
+		waits += p.n
+	}
+	x.Sent = max(x.response.moved-int64(waits), 0)
 	l.e.director.Done(&x.Trip)
 }
 
@@ -169,11 +173,14 @@ func (l *loop) relay(c *Conn) {
 }
 
 // passEnd tells the instance that the client has ended its stream behind this request. Nobody can tell a client that has closed its socket from one that only has nothing more
-// to say and waits for the response: so the instance decides, as it would if the client had come to it. One that gives up then has not failed (see attemptFailed). Over TLS
-// the end below it counts, which no client that waits for something sends.
+// to say and waits for the response: so the instance decides, as it would if the client had come to it. One that gives up then has not failed (see attemptFailed); one that
+// has closed its own side before it heard of that has done so for another reason. Over TLS the end below it counts, which no client that waits for something sends.
 func (l *loop) passEnd(c *Conn) {
 	x := c.x
 	if x.hung || x.cut || !x.request.done || x.up.blocked() || x.request.pipe != nil || c.ahead != nil || c.start+x.used < len(c.in) || c.tls == nil && !rawEnded(c.fd) {
+		return
+	}
+	if rawEnded(x.up.fd) {
 		return
 	}
 	x.hung = rawShutdown(x.up.fd) == 0

@@ -25,6 +25,8 @@ const (
 type Options struct {
 	// HeadTimeout is how long a header block may take from its first byte to its last; 0: no bound.
 	HeadTimeout time.Duration
+	// Latest gives HeadTimeout as it is to hold from the next header block on; nil: it stays.
+	Latest func() time.Duration
 	// Refused is told once why the client is cut off; nil: nobody is.
 	Refused func(*Violation)
 	// Now is the clock, time.Now when nil.
@@ -115,8 +117,15 @@ func (c *Conn) receive() error {
 
 // timeHead bounds the time of a header block. Nobody else sets a deadline for reading.
 func (c *Conn) timeHead() error {
-	switch in := c.watch.block || c.in.within(typeHeaders) || c.in.within(typeContinuation); {
-	case in == c.timed || c.opts.HeadTimeout <= 0:
+	in := c.watch.block || c.in.within(typeHeaders) || c.in.within(typeContinuation)
+	if in == c.timed {
+		return nil
+	}
+	if in && c.opts.Latest != nil {
+		c.opts.HeadTimeout = c.opts.Latest()
+	}
+	switch {
+	case in && c.opts.HeadTimeout <= 0:
 		return nil
 	case in:
 		c.timed = true

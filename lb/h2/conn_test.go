@@ -287,9 +287,15 @@ func typesOf(kinds []http2.FrameType) (b []byte) {
 
 // TestHeaderBlockInTime: one that does not end is given up; one that does leaves no deadline behind.
 func TestHeaderBlockInTime(t *testing.T) {
+	const most = 30 * time.Millisecond
+	testHeaderBlockInTime(t, Options{HeadTimeout: most})
+	testHeaderBlockInTime(t, Options{HeadTimeout: time.Hour, Latest: func() time.Duration { return most }})
+}
+
+func testHeaderBlockInTime(t *testing.T, o Options) {
 	ours, theirs := net.Pipe()
 	defer ours.Close()
-	c := NewConn(theirs, []byte(preface), Options{HeadTimeout: 30 * time.Millisecond})
+	c := NewConn(theirs, []byte(preface), o)
 	go io.Copy(io.Discard, ours)
 	c.Write(frames(func(f *http2.Framer) { f.WriteSettings() }))
 	buffer := make([]byte, 1<<10)

@@ -99,11 +99,12 @@ func (b *body) data(length uint64) error {
 // trailers takes those in that were announced; of others nothing is known, as in HTTP/2.
 func (b *body) trailers(length uint64) error {
 	b.late = true
-	block, err := readBlock(b.in, length, b.c.o.Head, func(int) error { return nil })
+	o := b.c.bounds()
+	block, err := readBlock(b.in, length, o.Head, func(int) error { return nil })
 	if err != nil {
 		return b.trailerError(err)
 	}
-	s, err := decodeSection(block, b.c.o.Head, b.c.o.Lines)
+	s, err := decodeSection(block, o.Head, o.Lines)
 	switch {
 	case err != nil:
 		return b.trailerError(err)

@@ -21,6 +21,8 @@ type Options struct {
 	HeadTimeout time.Duration
 	// Idle is how long a connection without requests is kept (0: 75 s).
 	Idle time.Duration
+	// Latest gives the four above as they are to hold from now on: it is asked for each request, and when the last of those that are open has ended. nil: they stay.
+	Latest func() Options
 	// Refused is told in a few words, of a small fixed set, what a client was refused, or cut off, for.
 	Refused func(reason string)
 	// Log takes panics of the handler; nil: slog.Default.
@@ -66,6 +68,18 @@ type Conn struct {
 
 // NewConn makes a Conn of a connection whose handshake is done.
 func NewConn(q *quic.Conn, o Options) *Conn {
+	o.complete()
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Refused == nil {
+		o.Refused = func(string) {}
+	}
+	return &Conn{quic: q, o: o, frames: newBudget(mostWasted, wastedPerSecond), resets: newBudget(mostResets, resetsPerSecond)}
+}
+
+// complete puts the defaults of the bounds where none are said.
+func (o *Options) complete() {
 	if o.Head <= 0 {
 		o.Head = 32 << 10
 	}
@@ -78,13 +92,16 @@ func NewConn(q *quic.Conn, o Options) *Conn {
 	if o.Idle <= 0 {
 		o.Idle = 75 * time.Second
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
+}
+
+// bounds are those that hold now.
+func (c *Conn) bounds() Options {
+	if c.o.Latest == nil {
+		return c.o
 	}
-	if o.Refused == nil {
-		o.Refused = func(string) {}
-	}
-	return &Conn{quic: q, o: o, frames: newBudget(mostWasted, wastedPerSecond), resets: newBudget(mostResets, resetsPerSecond)}
+	o := c.o.Latest()
+	o.complete()
+	return o
 }
 
 // Serve returns when the connection has ended, and every handler has returned.
@@ -95,12 +112,12 @@ func (c *Conn) Serve() {
 	if err != nil {
 		return // it has ended, or its client allows no streams that HTTP/3 needs
 	}
-	if _, err := control.Write(ourSettings(c.o.Head)); err != nil {
+	if _, err := control.Write(ourSettings(c.bounds().Head)); err != nil {
 		return
 	}
 	c.mu.Lock()
 	c.control, c.last = control, time.Now()
-	c.idle = time.AfterFunc(c.o.Idle, c.rest)
+	c.idle = time.AfterFunc(c.bounds().Idle, c.rest)
 	c.mu.Unlock()
 	defer c.over()
 	c.work.Go(c.acceptOneWay)
@@ -160,14 +177,14 @@ func (c *Conn) waits() {
 	if c.stopped {
 		c.idle.Reset(max(0, linger-time.Since(c.last)))
 	} else {
-		c.idle.Reset(c.o.Idle)
+		c.idle.Reset(c.bounds().Idle)
 	}
 }
 
 // rest ends a connection that has had nothing to do for long enough.
 func (c *Conn) rest() {
 	c.mu.Lock()
-	wait := c.o.Idle
+	wait := c.bounds().Idle
 	if c.stopped {
 		wait = linger
 	}

@@ -26,7 +26,7 @@ func Protocol(ctx context.Context) string {
 // serve reads one request and has it answered.
 func (c *Conn) serve(s *quic.Stream) {
 	in := bufio.NewReaderSize(s, 1<<10)
-	s.SetReadDeadline(time.Now().Add(c.o.HeadTimeout))
+	s.SetReadDeadline(time.Now().Add(c.bounds().HeadTimeout))
 	r, protocol, err := c.readRequest(in)
 	if err != nil {
 		c.refuse(s, err)
@@ -72,8 +72,9 @@ func takenBack(ctx context.Context) bool {
 func (c *Conn) readRequest(in *bufio.Reader) (*http.Request, string, error) {
 	var held int64
 	defer func() { c.reading.Add(-held) }()
-	most := max(heads, int64(4*c.o.Head))
-	block, err := readHead(in, c.o.Head, func(n int) error {
+	o := c.bounds()
+	most := max(heads, int64(4*o.Head))
+	block, err := readHead(in, o.Head, func(n int) error {
 		held += int64(n)
 		if c.reading.Add(int64(n)) > most {
 			return errHeads
@@ -83,7 +84,7 @@ func (c *Conn) readRequest(in *bufio.Reader) (*http.Request, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	fields, err := decodeSection(block, c.o.Head, c.o.Lines)
+	fields, err := decodeSection(block, o.Head, o.Lines)
 	if err != nil {
 		return nil, "", err
 	}
@@ -133,7 +134,7 @@ func (c *Conn) giveBody(r *http.Request, w *response, s *quic.Stream, in *bufio.
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodConnect:
 	default:
 		if r.ContentLength < 0 {
-			by = time.Now().Add(c.o.HeadTimeout)
+			by = time.Now().Add(c.bounds().HeadTimeout)
 		}
 	}
 	if r.ContentLength == 0 || b.isOver(by) {

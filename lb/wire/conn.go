@@ -44,6 +44,7 @@ type Conn struct {
 
 	retired atomic.Pointer[retirement] // nil: the connection stays
 	nudged  atomic.Bool                // the deadline that passes next is no one's
+	unread  atomic.Bool                // the client may be sending what nobody reads any more
 
 	mu      sync.Mutex // guards what follows
 	wake    sync.Cond  // outcome, server deadline or closed changed
@@ -90,18 +91,20 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.under.Write(p)
 }
 
-// Close ends the connection. After a violation inside a body the client may
-// still be sending: the socket then lingers without its owner, for at most
-// Limits.Linger, because a close with unread data would make the kernel send a
-// reset that can destroy the handler's answer (RFC 9112 section 9.6). So does
-// one that is retired: its client may just be sending another request.
+// Close ends the connection. After a violation inside a body, and after Unread,
+// the client may still be sending: the socket then lingers without its owner,
+// for at most Limits.Linger, because a close with unread data would make the
+// kernel send a reset that can destroy the handler's answer (RFC 9112 section
+// 9.6). So does one that is retired: its client may just be sending another
+// request.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
 	c.wake.Broadcast()
 	c.mu.Unlock()
-	if first && (c.body.Load() != nil || c.Retired() && watchState(c.watch.Load()) != watchSwitched) {
+	unread := c.unread.Load() || c.Retired()
+	if first && (c.body.Load() != nil || unread && watchState(c.watch.Load()) != watchSwitched) {
 		go func() {
 			c.linger()
 			_ = c.under.Close() // the owner has gone
@@ -109,6 +112,27 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	return c.under.Close()
+}
+
+// Unread says that the client may go on sending a body that nobody reads, so
+// that Close has to linger. Any goroutine may call it.
+func (c *Conn) Unread() { c.unread.Store(true) }
+
+// BodyHasCome reports whether the body of the request that is being handled has
+// been read to its end, or can be without waiting for the client. Only who may
+// call Read may call it.
+func (c *Conn) BodyHasCome() bool {
+	switch c.state {
+	case inLength:
+		return int64(c.waiting()) >= c.left
+	case inChunked:
+		all := c.chunks
+		_, done, _ := all.Feed(c.buf[c.at:])
+		return done
+	case inBroken:
+		return false
+	}
+	return true
 }
 
 // NetConn gives the connection below.

@@ -14,6 +14,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	defer c.mu.Unlock()
 	c.server = t
 	c.wake.Broadcast()
+	if c.lingers {
+		return nil
+	}
 	return c.under.SetReadDeadline(earlier(c.server, c.guard))
 }
 
