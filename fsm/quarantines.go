@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -108,20 +107,24 @@ func (s *State) InQuarantine() map[string]bool {
 func (s *State) Silent() map[string]bool { return s.during(EventSilent, EventAnswers) }
 
 func (s *State) during(begun, over string) map[string]bool {
-	return during(*s.cur.Load().events.Load(), begun, over)
-}
-
-func during(list []Event, begun, over string) map[string]bool {
 	out := map[string]bool{}
-	for _, e := range list {
-		switch e.Kind {
-		case begun:
-			out[e.Actor] = true
-		case over:
-			delete(out, e.Actor)
-		}
+	for _, node := range absent(*s.cur.Load().events.Load(), begun, over) {
+		out[node] = true
 	}
 	return out
+}
+
+// absent lists the nodes, in their order, of which the events say that something has begun and not that it is over.
+func absent(list []Event, begun, over string) (nodes []string) {
+	for _, e := range list {
+		switch i, known := slices.BinarySearch(nodes, e.Actor); {
+		case e.Kind == begun && !known:
+			nodes = slices.Insert(nodes, i, e.Actor)
+		case e.Kind == over && known:
+			nodes = slices.Delete(nodes, i, i+1)
+		}
+	}
+	return nodes
 }
 
 // endAbsences adds the events that end what others say of nodes of an epoch that is over. Without them the first leader of the next one would say it of the nodes that have the names now: that they answer again, or are back in service.
@@ -129,7 +132,7 @@ func (r *replica) endAbsences(epoch uint32) {
 	for _, absence := range []struct{ begun, over, text string }{
 		{EventSilent, EventAnswers, "did not answer"}, {EventQuarantined, EventQuarantineOver, "was out of service"},
 	} {
-		for _, node := range slices.Sorted(maps.Keys(during(*r.events.Load(), absence.begun, absence.over))) {
+		for _, node := range absent(*r.events.Load(), absence.begun, absence.over) {
 			r.emit(r.applied.Load(), Event{Kind: absence.over, Actor: node, Text: fmt.Sprintf("Node %s of epoch %d %s when that epoch ended", node, epoch, absence.text)})
 		}
 	}
