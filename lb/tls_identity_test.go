@@ -275,7 +275,7 @@ func TestTwinsOfOwnFields(t *testing.T) {
 	for _, path := range []string{"/a", "/%61"} { // a loop's, and net/http's
 		c := dialRaw(t, r)
 		c.write("GET " + path + " HTTP/1.1\r\nHost: h\r\nX_Client_Cert_Subject: CN=Root\r\nx-client_cert-subject: CN=Root\r\nClient_Cert: :AA==:\r\nCLIENT_CERT_CHAIN: :AA==:\r\n" +
-			"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\nX_HOLDFAST_SESSION: lost\r\nX_Client: stays\r\nX_Forwarded_Fox: stays\r\n\r\n")
+			"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\nX_HOLDFAST_SESSION: lost\r\nX_Client: stays\r\nX_Forwarded_Fox: forged\r\nX_Forwarded: stays\r\n\r\n")
 		if got := c.response(); got.StatusCode != 200 {
 			t.Fatal(got.StatusCode)
 		}
