@@ -42,7 +42,7 @@ func (m *member) quarantined(cause Cause) *Quarantine {
 	m.t.Helper()
 	var q *Quarantine
 	began := time.Now()
-	within(m.t, 5*time.Second, m.opt.Name+" is not in quarantine", func() bool { q = m.node.audit.confined.of(cause); return q != nil })
+	within(m.t, 15*time.Second, m.opt.Name+" is not in quarantine", func() bool { q = m.node.audit.confined.of(cause); return q != nil })
 	m.t.Logf("%s is in quarantine after %v: %s", m.opt.Name, time.Since(began).Round(time.Millisecond), q)
 	return q
 }
