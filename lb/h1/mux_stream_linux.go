@@ -246,6 +246,9 @@ func (l *loop) takeTrailers(m *mux) {
 		block := l.head[:0]
 		block = appendHpackLines(block, l.fields, nil)
 		m.bridge.block(l, st.farID, block, true)
+		if st.said {
+			l.forgetFar(s)
+		}
 		return
 	}
 	l.takeBody(s, nil)
