@@ -42,6 +42,7 @@ func (l *loop) open(m *mux) {
 	m.c.served = true
 	if bad := b.wrong(); bad != nil {
 		l.e.stats.Violation(bad)
+		m.broken()
 		m.word(l, frameReset, b.id, codeProtocol)
 		return
 	}
@@ -140,12 +141,17 @@ func (l *loop) dropStream(s *Conn, kind Failure, why error) {
 	}
 }
 
+// broken counts a stream that is reset because of what its client does. Where the reset is sent, the frame in work is the last when that was one too many.
+func (m *mux) broken() {
+	if v := m.watch.Broken(); v != nil {
+		m.cut = broke(codeCalm, v.Reason)
+	}
+}
+
 // resetStream ends a stream because of what its client does.
 func (l *loop) resetStream(s *Conn, code uint32, why error) {
 	st := s.stream
-	if v := st.m.watch.Broken(); v != nil {
-		st.m.cut = broke(codeCalm, v.Reason)
-	}
+	st.m.broken()
 	if st.said = true; st.far {
 		st.m.bridge.word(l, frameReset, st.farID, codeCancel)
 		st.m.word(l, frameReset, st.id, code)
