@@ -22,6 +22,9 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBufferLen]byte) }}
 // errBadStatus is a status code that HTTP does not have.
 var errBadStatus = errors.New("the instance's status code is below 100")
 
+// errOptions is a response of which the loops, too, pass nothing on: see wire.MaxOptions.
+var errOptions = errors.New("the instance's response has too many options in Connection")
+
 // errClientWrite says that the client no longer takes the response.
 var errClientWrite = errors.New("write to the client")
 
