@@ -109,6 +109,8 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 	if x.edge.send > 0 {
 		out.bound = x.boundSend
 	}
+	shut := x.newShut()
+	defer shut.end()
 	defer out.end()
 	stall := newStall(body, x.edge.responseBody)
 	defer stall.stop()
@@ -123,7 +125,9 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 		stall.stop()
 		if n > 0 {
 			x.sent += int64(n)
-			if werr := out.write(buffer[:n], x.sent == length); werr != nil {
+			shut.begin()
+			werr := out.write(buffer[:n], x.sent == length)
+			if shut.stop(); werr != nil {
 				return fmt.Errorf("%w: %w", errClientWrite, werr)
 			}
 		}

@@ -20,6 +20,7 @@ var (
 	errBlock      = broke(codeCompression, "invalid header block")
 	errBomb       = broke(codeCalm, "header block that unpacks to far more than is taken")
 	errBlockLong  = broke(codeProtocol, "header block too large")
+	errShut       = broke(codeCalm, "window shut for too long")
 	errHeadSlow   = broke(codeCalm, h2.ErrHeadTimeout.Reason)
 )
 
