@@ -160,7 +160,7 @@ func (b *Balancer) Shutdown(ctx context.Context) error {
 		all.Go(f.end)
 	}
 	for _, f := range fronts {
-		all.Go(func() { f.close(ctx) })
+		all.Go(func() { f.end(ctx) })
 	}
 	all.Wait()
 	if first {

@@ -165,7 +165,13 @@ func (c *clientConns) upgrade(s *caller) {
 
 // leftLocked: one connection less that the front waits for when it closes.
 func (f *front) leftLocked() {
-	if f.open--; f.open > 0 || !f.closing {
+	f.open--
+	f.emptyLocked()
+}
+
+// emptyLocked looks whether it waits for none any more.
+func (f *front) emptyLocked() {
+	if f.open+f.coming > 0 || !f.closing {
 		return
 	}
 	select {
@@ -249,12 +255,30 @@ func (c *clientConns) isOpenLocked(s *caller) bool {
 	return ok
 }
 
+// drainBehind is drain for a front to which connections may come until done is closed: whose handshake was under way when it stopped listening. Those that are there need not wait for that.
+func (c *clientConns) drainBehind(ctx context.Context, f *front, done <-chan struct{}) error {
+	c.mu.Lock()
+	f.coming++
+	c.mu.Unlock()
+	var last sync.WaitGroup
+	last.Go(func() {
+		<-done
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		f.coming--
+		f.emptyLocked()
+	})
+	err := c.drain(ctx, f)
+	last.Wait()
+	return err
+}
+
 // drain has the front's connections end, and waits until they have; the error of ctx says that it was over first. Upgraded ones go on.
 func (c *clientConns) drain(ctx context.Context, f *front) error {
 	c.sweep(func() {
 		if !f.closing {
 			f.closing, f.empty = true, make(chan struct{})
-			if f.open == 0 {
+			if f.open+f.coming == 0 {
 				close(f.empty)
 			}
 		}

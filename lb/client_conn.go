@@ -65,15 +65,18 @@ func (l *clientListener) Accept() (net.Conn, error) {
 				l.front.accepted.Add(1)
 			}
 		}
-		if c.socket.fresh {
+		http2 := c.tls != nil && c.tls.NegotiatedProtocol == "h2"
+		switch {
+		case c.socket.fresh && http2: // it ends by frames, not by a time for the next request: see serveHTTP2
+			conns.add(c.socket.who, nil)
+		case c.socket.fresh:
 			conns.add(c.socket.who, c.socket)
-		} else { // it has been taken in before, by the loop
+		case !http2: // it has been taken in before, by the loop
 			conns.arrive(c.socket.who, c.socket)
 		}
-		if c.tls == nil || c.tls.NegotiatedProtocol != "h2" {
+		if !http2 {
 			return c, nil
 		}
-		conns.leave(c.socket.who)
 		l.front.b.relays.Go(func() { l.front.serveHTTP2(secured, nil, c.socket.who) })
 	}
 }

@@ -103,6 +103,8 @@ func (x *exchange) copyCompressed(body io.Reader, e *encoder) error {
 	e.Reset(c)
 	c.owing = true // the head, whose body may be late
 	alarm := newAlarm(c, compressDelay)
+	shut := x.newShut()
+	defer shut.end()
 	defer c.finish()
 	defer alarm.end()
 	stall := newStall(body, x.edge.responseBody)
@@ -112,8 +114,9 @@ func (x *exchange) copyCompressed(body io.Reader, e *encoder) error {
 		n, err := body.Read(buffer[:])
 		stall.stop()
 		if n > 0 {
+			shut.begin()
 			wake, werr := c.take(buffer[:n])
-			if werr != nil {
+			if shut.stop(); werr != nil {
 				return fmt.Errorf("%w: %w", errClientWrite, werr)
 			}
 			if wake {
@@ -127,6 +130,8 @@ func (x *exchange) copyCompressed(body io.Reader, e *encoder) error {
 			return fmt.Errorf("read response: %w", stall.cause(err))
 		}
 	}
+	shut.begin()
+	defer shut.stop()
 	if err := c.close(); err != nil {
 		return fmt.Errorf("%w: %w", errClientWrite, err)
 	}

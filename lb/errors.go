@@ -73,7 +73,7 @@ func failureOf(ctx context.Context, err, bodyErr error) failure {
 // describe is what the access log says about an error. Errors of net/http may quote what an instance sent, session ids included,
 // so that only those of known kinds are shown as they are.
 func describe(err error) string {
-	for _, known := range []error{errOutOfService, errNoModule, errRefused, errBusy, errFull, errSessionLost, errNoVersion, errUncertain, errStray, errOutcast, errMaintenance, errEnded, errNoFile, errFileMethod, errBodyTooLarge, errUnavailable, errNoGroup, errClosed, errBadUpgrade, errBadStatus,
+	for _, known := range []error{errOutOfService, errNoModule, errRefused, errBusy, errFull, errSessionLost, errNoVersion, errUncertain, errStray, errOutcast, errMaintenance, errEnded, errNoFile, errFileMethod, errBodyTooLarge, errUnavailable, errNoGroup, errClosed, errBadUpgrade, errBadStatus, errOptions,
 		errTooManyInterim, errHeaderForged,
 		io.ErrUnexpectedEOF, io.EOF} {
 		if errors.Is(err, known) {

@@ -269,6 +269,44 @@ func TestHTTP2BodyAndLength(t *testing.T) {
 	}
 }
 
+// TestHTTP2LengthAndTrailers: a body that says how long it is may have trailers, whichever engine serves it. One that is not as long as it says is none, trailers or not.
+func TestHTTP2LengthAndTrailers(t *testing.T) {
+	a := newApp(t, "i1", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("X-Body", string(body))
+	})
+	r := newRig(t, http2Conf(of(a)...))
+	for name, announced := range map[string][]string{"announced": {"trailer", "x-sum"}, "not announced": nil} {
+		for path, of := range map[string]string{"/": "the loops", "/%61": "net/http"} {
+			t.Run(name+", of "+of, func(t *testing.T) {
+				f := dialFramed(t, r)
+				post := func(id uint32, pieces ...string) string {
+					f.ask(id, false, append([]string{":method", "POST", ":scheme", "http", ":path", path, ":authority", "h", "content-length", "5"}, announced...)...)
+					for _, p := range pieces {
+						f.WriteDataPadded(id, false, []byte(p), make([]byte, 7))
+					}
+					f.ask(id, true, "x-sum", "1")
+					return f.outcomeOf(id)
+				}
+				for i := range 3 {
+					if got := post(uint32(4*i+1), "ab", "cde"); got != "200" {
+						t.Errorf("a body of the length: %s", got)
+					}
+					if got := post(uint32(4*i+3), "ab"); got != "reset PROTOCOL_ERROR" && got != "400" {
+						t.Errorf("a shorter one: %s", got)
+					}
+				}
+				if got := post(13, "ab", "cdef"); got != "reset PROTOCOL_ERROR" && got != "400" { // and x/net ends the connection at the trailers
+					t.Errorf("a longer one: %s", got)
+				}
+			})
+		}
+	}
+}
+
 // TestHTTP2Streams: bodies go both ways as they come, with trailers, while both sides are still talking.
 func TestHTTP2Streams(t *testing.T) {
 	a := newApp(t, "i1", func(w http.ResponseWriter, r *http.Request) {

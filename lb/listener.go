@@ -53,18 +53,20 @@ type front struct {
 
 	// Guarded by b.conns.mu.
 	open    int           // connections, without upgraded ones
+	coming  int           // stands for those that may come yet while it closes, see drainBehind
 	closing bool          // they are to end
 	empty   chan struct{} // made when closing begins, closed when open is 0
 
 	stop sync.Once // closes stopped
 
 	mu    sync.Mutex
-	ln    net.Listener   // nil until bound
-	taken *h1.Listener   // what the loops accept from; nil while they do not
-	wire  *wire.Listener // that with the parser for net/http in front; nil before there is one
-	away  *wire.Listener // the same of the relay
-	err   error          // why it is not bound
-	over  bool           // it never listens again
+	ln    net.Listener    // nil until bound
+	taken *h1.Listener    // what the loops accept from; nil while they do not
+	wire  *wire.Listener  // that with the parser for net/http in front; nil before there is one
+	away  *wire.Listener  // the same of the relay
+	err   error           // why it is not bound
+	over  bool            // it never listens again
+	until context.Context // as long as it lives, handshakes may go on that were under way when the front stopped; nil: for lastShakes
 }
 
 // frontAddress is the address that a listener binds to on this node.
@@ -246,13 +248,20 @@ func (f *front) fits(e *edge) bool {
 
 func (f *front) name() string { return f.edge.Load().listener }
 
+// end is close for a front whose clients are to lose nothing: handshakes that are under way have as long as they have anyway, if that is no longer than ctx. Then they are served once.
+func (f *front) end(ctx context.Context) {
+	f.mu.Lock()
+	f.until = ctx
+	f.mu.Unlock()
+	f.close(ctx)
+}
+
 // close stops listening as soon as nobody is in the middle of connecting. The connections end in an orderly way (see Balancer.DrainAddresses) until ctx ends,
 // then they are closed; upgraded ones go on.
 func (f *front) close(ctx context.Context) error {
 	other := f.http3.closes(ctx)
 	f.finishListening(ctx)
-	<-f.done // whatever has been accepted is known now
-	err := errors.Join(f.b.conns.drain(ctx, f), <-other)
+	err := errors.Join(f.b.conns.drainBehind(ctx, f, f.done), <-other) // whatever has been accepted is known now
 	if err != nil {
 		f.b.conns.cutAll(func(s *caller) bool { return s.front == f && !s.upgraded })
 	}

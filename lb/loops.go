@@ -18,7 +18,7 @@ func (b *Balancer) startLoops() {
 		if b.opts.NetOnly {
 			return
 		}
-		engine, err := h1.New(h1.Options{Director: &director{b}, Loops: b.opts.Loops, Stats: b.metrics, Log: b.log, Files: filesForClients, Short: b.short.note, Own: []string{lostHeader}})
+		engine, err := h1.New(h1.Options{Director: &director{b}, Loops: b.opts.Loops, Stats: b.metrics, Log: b.log, Files: filesForClients, Short: b.short.note, Own: []string{lostHeader}, Shut: b.opts.shut, ShutMany: b.opts.shutMany})
 		switch {
 		case err == nil:
 			b.engine = engine

@@ -87,6 +87,8 @@ type Options struct {
 	Tracing *Tracing
 	// Registerer takes the metrics; nil means that nobody sees them.
 	Registerer prometheus.Registerer
+
+	shut, shutMany time.Duration // for tests: see shutTime and h1.Options
 }
 
 func (o Options) withDefaults() Options {
@@ -101,6 +103,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
+	}
+	if o.shut == 0 {
+		o.shut = shutTime
 	}
 	return o
 }

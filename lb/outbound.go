@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
 // outbound makes the request for the instance out of the client's. The header map is the client's own: nobody reads it after
@@ -86,6 +88,15 @@ func removeHopByHop(h http.Header, switching bool) {
 		}
 		delete(h, name)
 	}
+}
+
+// tooManyOptions reports whether a Connection has more options than wire.MaxOptions.
+func tooManyOptions(lines []string) bool {
+	n := len(lines)
+	for _, line := range lines {
+		n += strings.Count(line, ",")
+	}
+	return n > wire.MaxOptions
 }
 
 // endToEnd are fields that Connection must not make disappear, or a client could hide from the instance what it relies on.

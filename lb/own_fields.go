@@ -30,19 +30,37 @@ func isOwn(name string) bool {
 	return false
 }
 
-// sameVariable reports whether a field is that of the name own, or one that applications take for it: many get fields as variables, in whose names - and _ are the same (CGI, WSGI, Rack).
+// sameVariable reports whether a field is that of the name own, or one that applications take for it: many get fields as variables, in whose names - and _ are the same (CGI, WSGI, Rack),
+// and some of them all that is neither a letter nor a digit. A name is a token.
 func sameVariable(name, own string) bool {
 	if len(name) != len(own) {
 		return false
 	}
 	for i := range len(name) {
 		switch c, o := name[i], own[i]; {
-		case o == '-' && (c == '-' || c == '_'):
-		case o == '-' || c|0x20 != o|0x20: // o is a letter
+		case !alphanumeric(o):
+			if alphanumeric(c) {
+				return false
+			}
+		case c|0x20 != o|0x20: // of a token, what differs in this bit from a letter or a digit alone is the same letter
 			return false
 		}
 	}
 	return true
+}
+
+func alphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// isOdd reports whether a field has another name as a variable than its words make.
+func isOdd(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '-' && !alphanumeric(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // dropOwn takes them out, but for those with which setForwarded and setIdentity deal one by one: what a trusted proxy has set of them may be believed.
@@ -51,7 +69,7 @@ func (x *exchange) dropOwn(h http.Header) {
 	id := x.edge.requestID.header
 	for name := range h {
 		switch {
-		case strings.IndexByte(name, '_') >= 0:
+		case isOdd(name):
 			if isOwn(name) || id != "" && name != id && sameVariable(name, id) {
 				delete(h, name)
 			}

@@ -148,6 +148,10 @@ func (x *exchange) answer() (*http.Response, error) {
 			resp.Body.Close()
 			return nil, errBadStatus
 		}
+		if tooManyOptions(resp.Header["Connection"]) {
+			resp.Body.Close()
+			return nil, errOptions
+		}
 		removeHopByHop(resp.Header, resp.StatusCode == http.StatusSwitchingProtocols)
 		if err = x.settle(resp.Header); err == nil {
 			x.tellClient(resp.Header)

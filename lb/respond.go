@@ -22,6 +22,9 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBufferLen]byte) }}
 // errBadStatus is a status code that HTTP does not have.
 var errBadStatus = errors.New("the instance's status code is below 100")
 
+// errOptions is a response of which the loops, too, pass nothing on: see wire.MaxOptions.
+var errOptions = errors.New("the instance's response has too many options in Connection")
+
 // errClientWrite says that the client no longer takes the response.
 var errClientWrite = errors.New("write to the client")
 
@@ -111,6 +114,8 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 	if x.edge.send > 0 {
 		out.bound = x.boundSend
 	}
+	shut := x.newShut()
+	defer shut.end()
 	defer out.end()
 	stall := newStall(body, x.edge.responseBody)
 	defer stall.stop()
@@ -125,7 +130,9 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 		stall.stop()
 		if n > 0 {
 			x.sent += int64(n)
-			if werr := out.write(buffer[:n], x.sent == length); werr != nil {
+			shut.begin()
+			werr := out.write(buffer[:n], x.sent == length)
+			if shut.stop(); werr != nil {
 				return fmt.Errorf("%w: %w", errClientWrite, werr)
 			}
 		}

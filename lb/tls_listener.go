@@ -31,7 +31,7 @@ type accepted struct {
 	err  error
 }
 
-// lastShakes is how long handshakes may go on that are under way when a listener ends.
+// lastShakes is how long handshakes may go on that are under way when a listener is removed.
 const lastShakes = lastHandshakes
 
 func newTLSListener(ln net.Listener, f *front) *tlsListener {
@@ -70,8 +70,16 @@ func (l *tlsListener) run() {
 		}
 		l.begin(conn)
 	}
-	last := time.AfterFunc(lastShakes, l.hurry)
-	defer last.Stop()
+	l.front.mu.Lock()
+	until := l.front.until
+	l.front.mu.Unlock()
+	if until == nil {
+		var stop context.CancelFunc
+		until, stop = context.WithTimeout(l.ctx, lastShakes)
+		defer stop()
+	}
+	stop := context.AfterFunc(until, l.hurry)
+	defer stop()
 	l.under.Wait()
 }
 

@@ -9,6 +9,9 @@ import (
 // deadline gives when c has waited too long for what it waits for, and for what.
 func (l *loop) deadline(c *Conn) (time.Duration, waitsFor) {
 	m := c.limits
+	if st := c.stream; st != nil && st.shut != 0 && c.x != nil {
+		return min(l.shutDue(st), after(c.x.progress, m.Write)), waitWindow
+	}
 	switch c.phase {
 	case phaseIdle:
 		return l.idleDeadline(c)
@@ -55,6 +58,7 @@ const (
 	waitHead                     // the rest of a head
 	waitBody                     // more of a request's body
 	waitClient                   // the client to take something
+	waitWindow                   // the client to open a window
 	waitConnect                  // a connection to an instance
 	waitInstance                 // the instance to take or to send something
 )
@@ -94,6 +98,8 @@ func (l *loop) connExpired(c *Conn) {
 		l.refuseBody(c, wire.BodyTimeout)
 	case waitClient:
 		l.fail(c, FailClient, errStuck)
+	case waitWindow:
+		l.shutExpired(c)
 	case waitConnect:
 		l.attemptFailed(c, FailConnect, errConnect)
 	case waitInstance:

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/lb/wire"
 )
@@ -27,6 +28,8 @@ type core struct {
 	short    func(error)
 	loops    []*loop
 
+	shut, shutMany time.Duration // see Options
+
 	mu     sync.Mutex
 	closed bool
 }
@@ -45,6 +48,12 @@ func newEngine(o Options) (*Engine, error) {
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.shut = o.Shut; e.shut <= 0 {
+		e.shut = windowShut
+	}
+	if e.shutMany = o.ShutMany; e.shutMany <= 0 {
+		e.shutMany = windowsShut
 	}
 	for _, name := range o.Own {
 		e.own = append(e.own, strings.ToLower(name))

@@ -60,7 +60,7 @@ func (l *loop) pump(f *flow, from, to *sock, ahead *Conn) (pumpState, syscall.Er
 				limit = min(limit, f.left)
 			}
 			if to.stream != nil {
-				if limit = min(limit, int64(to.stream.allowed())); limit == 0 {
+				if limit = min(limit, int64(to.stream.allowed(l))); limit == 0 {
 					return pumpWaitTarget, 0, nil
 				}
 			}

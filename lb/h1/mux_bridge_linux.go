@@ -330,6 +330,7 @@ func (l *loop) passBack(b *bridge, s *Conn, unit []byte) {
 		m.out = append(m.out, p...)
 		m.window -= int64(len(p))
 		st.window -= int64(len(p))
+		m.flowed = l.now
 		b.repay(l, len(p))
 	case frameReset:
 		m.frame(l, frameReset, 0, st.id, len(p))

@@ -20,6 +20,7 @@ var (
 	errBlock      = broke(codeCompression, "invalid header block")
 	errBomb       = broke(codeCalm, "header block that unpacks to far more than is taken")
 	errBlockLong  = broke(codeProtocol, "header block too large")
+	errShut       = broke(codeCalm, "window shut for too long")
 	errHeadSlow   = broke(codeCalm, h2.ErrHeadTimeout.Reason)
 )
 
@@ -271,8 +272,14 @@ func (l *loop) takeData(m *mux, flags byte, id uint32, p []byte) *connError {
 		l.resetStream(s, codeFlow, errGone)
 		return nil
 	}
+	st.got += int64(len(data))
+	st.ended = flags&flagEndStream != 0
+	if st.declared >= 0 && (st.got > st.declared || st.ended && st.got != st.declared) {
+		m.refund(l, len(p))
+		l.resetStream(s, codeProtocol, errGone)
+		return nil
+	}
 	if st.far {
-		st.ended = flags&flagEndStream != 0
 		m.bridge.untold += int64(len(p))
 		m.bridge.pass(l, frameData, flags, id, p) // the other engine says when the client may send more
 		if st.ended && st.said {
@@ -284,13 +291,6 @@ func (l *loop) takeData(m *mux, flags byte, id uint32, p []byte) *connError {
 	st.takes += int64(len(p) - len(data))
 	if len(p) > len(data) {
 		m.credit(l, id, int64(len(p)-len(data)))
-	}
-	st.got += int64(len(data))
-	st.ended = flags&flagEndStream != 0
-	if st.declared >= 0 && (st.got > st.declared || st.ended && st.got != st.declared) {
-		m.refund(l, len(data))
-		l.resetStream(s, codeProtocol, errGone)
-		return nil
 	}
 	l.takeBody(s, data)
 	return nil

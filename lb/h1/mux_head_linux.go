@@ -88,6 +88,7 @@ func (l *loop) takeHeaders(m *mux, flags byte, id uint32, p []byte) *connError {
 		m.block.dead = true
 	case s == nil && itself:
 		m.last = id
+		m.broken()
 		m.word(l, frameReset, id, codeProtocol)
 		m.block.dead = true
 	case s == nil && m.final: // it has heard that this one is not served
@@ -98,6 +99,7 @@ func (l *loop) takeHeaders(m *mux, flags byte, id uint32, p []byte) *connError {
 		if m.confirmed {
 			code = codeProtocol // it should know better
 		}
+		m.broken()
 		m.word(l, frameReset, id, code)
 		m.block.dead = true
 	case s == nil:

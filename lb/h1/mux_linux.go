@@ -45,6 +45,7 @@ type mux struct {
 	finalDue       time.Duration // when it is to hear that
 	asked          time.Duration // when a PING went out that has no answer, never: none
 	heard          time.Duration // when a byte came last
+	flowed         time.Duration // when DATA left last
 	taken          time.Duration // when the client took something last, or nothing was to be taken
 
 	bridge *bridge // to the other engine; nil without
@@ -80,7 +81,13 @@ const (
 	// muxRest is how long a connection without requests keeps the room of those that it has had.
 	muxRest = 2 * time.Second
 	// muxStuck is how long a client may take not one byte of what is sent to it.
-	muxStuck    = time.Minute
+	muxStuck = time.Minute
+	// windowShut is how long a response may wait for its client to open a window: who has paused a download may mean to go on. windowsShut is for those beyond shutFew of a connection:
+	// each of them keeps a connection to an instance busy.
+	windowShut, windowsShut = 5 * time.Minute, time.Minute
+	shutFew                 = 10
+	// shutRead is how much of an answer is read at once, beyond what the windows allow: what of it is a body has to be kept.
+	shutRead    = 2 << 10
 	everyStream = 1<<31 - 1
 	// stringMost is how long a string of a header block may be that is unpacked at all: it is more than any head has, so that its client hears what is wrong.
 	stringMost   = 128 << 10
@@ -93,7 +100,7 @@ func (l *loop) beginMux(c *Conn) {
 	m.decoder = hpack.NewDecoder(4096, m.field)
 	most := m.listMost()
 	m.decoder.SetMaxStringLength(stringMost)
-	m.heard, m.taken = l.now, l.now
+	m.heard, m.taken, m.flowed = l.now, l.now, l.now
 	if c.x != nil {
 		l.recycle(c.x)
 		c.x = nil

@@ -3,6 +3,7 @@ package h1
 import (
 	"net/http"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,9 @@ type stream struct {
 	held   int    // frames of it that wait for the window of the connection
 	window int64  // bytes of DATA that the client takes
 	takes  int64  // bytes that the client may still send
+
+	shut   time.Duration // since when the response waits for a window; 0: it does not
+	spared bool          // it may wait for longer than many
 
 	declared, got int64 // bytes of its body: as it says, -1 when it does not, and so far
 	consumed      int64 // of them, not told of yet
@@ -42,6 +46,7 @@ func (l *loop) open(m *mux) {
 	m.c.served = true
 	if bad := b.wrong(); bad != nil {
 		l.e.stats.Violation(bad)
+		m.broken()
 		m.word(l, frameReset, b.id, codeProtocol)
 		return
 	}
@@ -140,12 +145,17 @@ func (l *loop) dropStream(s *Conn, kind Failure, why error) {
 	}
 }
 
+// broken counts a stream that is reset because of what its client does. Where the reset is sent, the frame in work is the last when that was one too many.
+func (m *mux) broken() {
+	if v := m.watch.Broken(); v != nil {
+		m.cut = broke(codeCalm, v.Reason)
+	}
+}
+
 // resetStream ends a stream because of what its client does.
 func (l *loop) resetStream(s *Conn, code uint32, why error) {
 	st := s.stream
-	if v := st.m.watch.Broken(); v != nil {
-		st.m.cut = broke(codeCalm, v.Reason)
-	}
+	st.m.broken()
 	if st.said = true; st.far {
 		st.m.bridge.word(l, frameReset, st.farID, codeCancel)
 		st.m.word(l, frameReset, st.id, code)
@@ -246,20 +256,33 @@ func (l *loop) takeTrailers(m *mux) {
 		block := l.head[:0]
 		block = appendHpackLines(block, l.fields, nil)
 		m.bridge.block(l, st.farID, block, true)
+		if st.said {
+			l.forgetFar(s)
+		}
 		return
 	}
 	l.takeBody(s, nil)
 }
 
-// allowed is how many bytes of a body the client takes at the moment.
-func (st *stream) allowed() int {
-	m := st.m
-	room := m.room()
-	if m.window <= 0 || room <= 0 {
+// open is how many bytes of a body the client takes at the moment.
+func (st *stream) open() int {
+	return int(max(min(st.window, st.m.window, int64(st.m.room())), 0))
+}
+
+// allowed is open for a body that is there: it notes what waits for more.
+func (st *stream) allowed(l *loop) int {
+	n := st.open()
+	switch m := st.m; {
+	case n > 0:
+		st.shut, st.spared = 0, false
+		return n
+	case m.window <= 0 || m.room() <= 0:
 		m.starved = true
-		return 0
 	}
-	return int(max(min(st.window, m.window, int64(room)), 0))
+	if st.shut == 0 {
+		st.shut = l.now
+	}
+	return 0
 }
 
 // data sends a piece of a body, as much of it as is allowed.
@@ -276,6 +299,7 @@ func (l *loop) data(st *stream, p []byte, end bool) {
 		p = p[n:]
 		st.window -= int64(n)
 		m.window -= int64(n)
+		m.flowed = l.now
 	}
 }
 
@@ -297,7 +321,7 @@ func (s *Conn) ends() (whole bool, trailers []byte) {
 func (l *loop) flushStream(s *Conn) bool {
 	whole, trailers := s.ends()
 	for len(s.out) > s.at {
-		n := min(s.stream.allowed(), len(s.out)-s.at)
+		n := min(s.stream.allowed(l), len(s.out)-s.at)
 		if n == 0 {
 			return false
 		}
@@ -318,7 +342,9 @@ func (l *loop) sendStream(s *Conn) {
 	l.parts = l.parts[:0]
 	whole, trailers := s.ends()
 	for i, p := range parts {
-		if n := min(s.stream.allowed(), len(p)); n > 0 && !s.blocked() {
+		if s.blocked() || len(p) == 0 {
+			// behind what waits
+		} else if n := min(s.stream.allowed(l), len(p)); n > 0 {
 			l.data(s.stream, p[:n], whole && len(trailers) == 0 && i == len(parts)-1 && n == len(p))
 			p = p[n:]
 		}

@@ -86,3 +86,38 @@ func (l *loop) muxExpired(c *Conn) {
 		m.out = append(m.out, "holdfast"...)
 	}
 }
+
+// shutDue gives when a response has waited too long for its client to open a window. Where only the connection is in its way it has its turn some time, as long as anything moves there.
+func (l *loop) shutDue(st *stream) time.Duration {
+	since := st.shut
+	if st.window > 0 {
+		since = max(since, st.m.flowed)
+	}
+	if st.spared {
+		return since + l.e.shut
+	}
+	return since + l.e.shutMany
+}
+
+// shutExpired ends a response that has waited too long, unless it is one of few on its connection and may wait for longer.
+func (l *loop) shutExpired(s *Conn) {
+	st := s.stream
+	if st.spared || l.now >= after(s.x.progress, s.limits.Write) {
+		l.endShut(s)
+		return
+	}
+	waiting := 0
+	for _, other := range st.m.streams {
+		if o := other.stream; o.shut != 0 && (o.spared || l.shutDue(o) <= l.now) {
+			waiting++
+		}
+	}
+	if st.spared = waiting <= shutFew; !st.spared {
+		l.endShut(s)
+	}
+}
+
+func (l *loop) endShut(s *Conn) {
+	l.e.stats.Violation(errShut.why)
+	l.fail(s, FailClient, errStuck)
+}

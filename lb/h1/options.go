@@ -18,7 +18,9 @@ type Options struct {
 	// that as well; it may be nil. Both are called from the loops and must not block.
 	Files func() int
 	Short func(error)
-	Own   []string // fields in lower case that only the director adds: interim responses and trailers lose them
+	// Shut is how long a client of HTTP/2 may keep the window of a response shut that waits for it: 5 min. ShutMany is the same where more than a few do so on its connection: 1 min.
+	Shut, ShutMany time.Duration
+	Own            []string // fields in lower case that only the director adds: interim responses and trailers lose them
 }
 
 // Limits bounds what a connection may do. A zero field means its default, a negative duration switches that bound off.

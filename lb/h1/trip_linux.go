@@ -268,7 +268,11 @@ func (l *loop) readAnswer(c *Conn) bool {
 	var e syscall.Errno
 	var b []byte
 	if x.early == nil {
-		n, e = u.read(l.scratch[:firstRead])
+		most := firstRead
+		if c.stream != nil {
+			most = min(most, max(c.stream.open(), shutRead))
+		}
+		n, e = u.read(l.scratch[:most])
 		b = l.scratch[:n]
 	} else {
 		if len(x.early) == cap(x.early) {

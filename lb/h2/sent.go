@@ -17,11 +17,8 @@ type sent struct {
 	next uint8          // which of them is the next to be forgotten
 }
 
-// Codes of resets that are not for what the client has done (RFC 9113, section 7).
-const (
-	internalError = 0x2
-	refusedStream = 0x7
-)
+// internalError is the code of resets that are not for what the client has done (RFC 9113, section 7).
+const internalError = 0x2
 
 func (s *sent) add(f frame) {
 	if f.kind == typeData {
@@ -52,7 +49,7 @@ func (s *sent) reset(stream, code uint32) {
 	over := s.isOver(stream)
 	switch {
 	case code == noError || code == internalError:
-	case over || code == refusedStream:
+	case over:
 		s.beside.Add(1)
 	default:
 		s.broken.Add(1)

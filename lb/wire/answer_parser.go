@@ -21,6 +21,7 @@ type AnswerParser struct {
 	done          bool
 	length, coded bool // the field was there
 	closes, keeps bool // connection options
+	listed        int  // how many there are so far
 }
 
 // Violations in responses. 502 is what the client gets where it can still be told.
@@ -34,6 +35,7 @@ var (
 	errAnswerLength  = refuse(502, "the instance's response has an invalid or a second Content-Length")
 	errAnswerBoth    = refuse(502, "the instance's response has both Content-Length and Transfer-Encoding")
 	errAnswerCoding  = refuse(502, "the instance's response has an unusable Transfer-Encoding")
+	errAnswerOptions = refuse(502, "the instance's response has too many options in Connection")
 	errAnswerEmpty   = refuse(502, "the instance's response may have no content but announces some")
 )
 
@@ -50,7 +52,7 @@ func (p *AnswerParser) Limit(head int) { p.head, p.lines = bounded(head, maxHead
 // Reset makes the parser ready for another head. toHead says that the request is HEAD: no response to it has a body.
 func (p *AnswerParser) Reset(toHead bool) {
 	p.toHead, p.inFields, p.pos, p.scan, p.err, p.done = toHead, false, 0, 0, nil, false
-	p.length, p.coded, p.closes, p.keeps = false, false, false, false
+	p.length, p.coded, p.closes, p.keeps, p.listed = false, false, false, false, 0
 	a := &p.Answer
 	a.End, a.Status, a.Reason, a.Minor, a.Framing, a.Length = 0, 0, Span{}, 0, FramingNone, -1
 	a.Coded, a.KeepAlive, a.Switched, a.count = false, false, false, 0
@@ -169,7 +171,7 @@ func (p *AnswerParser) field(b []byte, from, to int) *Error {
 	case n == 17 && Fold(name, "transfer-encoding"):
 		return p.transferEncoding(b[first:last])
 	case n == 10 && Fold(name, "connection"):
-		p.connection(b[first:last])
+		return p.connection(b[first:last])
 	}
 	return nil
 }
@@ -201,10 +203,13 @@ func (p *AnswerParser) transferEncoding(value []byte) *Error {
 	return nil
 }
 
-func (p *AnswerParser) connection(list []byte) {
+func (p *AnswerParser) connection(list []byte) *Error {
 	for list != nil {
 		var one []byte
 		one, list = element(list)
+		if p.listed++; p.listed > MaxOptions {
+			return errAnswerOptions
+		}
 		switch {
 		case Fold(one, "close"):
 			p.closes = true
@@ -212,6 +217,7 @@ func (p *AnswerParser) connection(list []byte) {
 			p.keeps = true
 		}
 	}
+	return nil
 }
 
 // finish is RFC 9112 section 6.3 for responses.

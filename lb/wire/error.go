@@ -40,6 +40,7 @@ var (
 	errFold       = refuse(400, "folded header line")
 	errFieldName  = refuse(400, "invalid header field name")
 	errFieldValue = refuse(400, "invalid byte in a header field value")
+	errOptions    = refuse(400, "too many options in Connection")
 	errHostNone   = refuse(400, "Host is missing")
 	errHostTwice  = refuse(400, "more than one Host")
 	errHost       = refuse(400, "invalid Host")

@@ -64,7 +64,7 @@ func TestTrailersThatAreAnnounced(t *testing.T) {
 	if bad := CheckTrailers(map[string][]string{"X-Sum": nil, "Grpc-Status": nil}); bad != nil {
 		t.Error(bad)
 	}
-	for _, name := range []string{"X-Forwarded-For", "content-length", "a b", "", " X", "x_forwarded-for", "X-Holdfast-Session", "X_HOLDFAST_" + strings.Repeat("x", 100), "Client_Cert"} {
+	for _, name := range []string{"X-Forwarded-For", "content-length", "a b", "", " X", "x_forwarded-for", "X-Holdfast-Session", "X_HOLDFAST_" + strings.Repeat("x", 100), "Client_Cert", "client.cert", "X!Forwarded*For", "Content`Length"} {
 		if CheckTrailers(map[string][]string{name: nil}) == nil {
 			t.Errorf("%q is taken", name)
 		}

@@ -20,7 +20,7 @@ func (p *Parser) meaning(name []byte, at Span, b []byte) *Error {
 	case Fold(name, "transfer-encoding"):
 		return p.transferEncoding(value)
 	case Fold(name, "connection"):
-		p.connection(value)
+		return p.connection(value)
 	case Fold(name, "upgrade"):
 		p.upgrade = p.upgrade || len(value) > 0
 	case Fold(name, "expect"):
@@ -84,10 +84,14 @@ func (p *Parser) transferEncoding(value []byte) *Error {
 	return errCoding
 }
 
-func (p *Parser) connection(list []byte) {
+// connection reads the options. They are few: each may name a field, and whoever takes those out compares it with all that there are.
+func (p *Parser) connection(list []byte) *Error {
 	for list != nil {
 		var one []byte
 		one, list = element(list)
+		if p.listed++; p.listed > MaxOptions {
+			return errOptions
+		}
 		switch {
 		case Fold(one, "close"):
 			p.closes = true
@@ -97,6 +101,7 @@ func (p *Parser) connection(list []byte) {
 			p.wantsSwitch = true
 		}
 	}
+	return nil
 }
 
 // finish judges what only the whole head can tell.

@@ -26,9 +26,11 @@ type Limits struct {
 }
 
 const (
-	maxHead   = 1<<16 - 1 // Span keeps offsets in 16 bits
-	maxLines  = 128       // fields of a Head
-	maxMethod = 32        // longest registered method has 17 bytes (UPDATEREDIRECTREF)
+	maxHead = 1<<16 - 1 // Span keeps offsets in 16 bits
+	// MaxOptions is how many options Connection may have in one head, in all of its lines: there are three that everybody knows, and each other one names a field.
+	MaxOptions = 64
+	maxLines   = 128 // fields of a Head
+	maxMethod  = 32  // longest registered method has 17 bytes (UPDATEREDIRECTREF)
 )
 
 func (l Limits) withDefaults() Limits {

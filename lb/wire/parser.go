@@ -25,6 +25,7 @@ type Parser struct {
 	host, length, coding       bool // the field was there
 	closes, keeps, wantsSwitch bool // connection options
 	upgrade, chunked           bool
+	listed                     int // connection options so far
 }
 
 type phase uint8
@@ -50,7 +51,7 @@ func (p *Parser) Reset() {
 	p.options, p.connect, p.isHead, p.authority = false, false, false, Span{}
 	p.host, p.length, p.coding = false, false, false
 	p.closes, p.keeps, p.wantsSwitch = false, false, false
-	p.upgrade, p.chunked = false, false
+	p.upgrade, p.chunked, p.listed = false, false, 0
 	p.Head.reset()
 }
 

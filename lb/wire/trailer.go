@@ -81,10 +81,11 @@ func ForbiddenTrailer(name string) bool {
 // forgedTrailer reports whether a trailer field of a request is forbidden, or
 // could be taken for a field that only Holdfast sends. first are the first bytes
 // of its name, in lower case, of n: up to maxForbidden. It is changed, since many
-// applications get fields as variables, in whose names - and _ are the same.
+// applications get fields as variables, in whose names all that is neither a
+// letter nor a digit is the same.
 func forgedTrailer(first []byte, n int) bool {
 	for i, c := range first {
-		if c == '_' {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') {
 			first[i] = '-'
 		}
 	}
