@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The virtual address with real kernels, in network namespaces (chaos/vip says what is checked). Needs root. Installs keepalived, HAProxy and three DNS servers when they are
 # missing: with them the tests show that they can fail, and the comparison has somebody to compare with. Nothing of the machine's own network is touched.
+# The recipes of docs/ADDRESS.md for other programs come last (recipes.sh).
 #
 #   vip.sh test     every fault, judged; VIP_REPEATS=20 for figures (default 2), VIP_FAULTS=kill,freeze for some, VIP_BUSY=600 for ten minutes of full load
 #   vip.sh bench    the same faults beside keepalived with HAProxy, as a table; VIP_REPEATS=20, VIP_SYSTEMS=keepalived-10ms,lan,fast, VIP_FAULTS
@@ -32,7 +33,8 @@ fi
 
 case ${1:-test} in
 test) # one package after the other: their times would disturb each other
-	exec go test -tags netns -count=1 -p 1 -timeout "${VIP_TIMEOUT:-90m}" ./internal/netlab ./vip/... ./chaos/vip/... ./chaos/lan ;;
+	go test -tags netns -count=1 -p 1 -timeout "${VIP_TIMEOUT:-90m}" ./internal/netlab ./vip/... ./chaos/vip/... ./chaos/lan
+	exec ./scripts/recipes.sh ;;
 bench)
 	exec go test -tags netns -run '^$' -bench BesideKeepalived -benchtime "${VIP_REPEATS:-5}x" -timeout "${VIP_TIMEOUT:-6h}" -v ./chaos/vip ;;
 *)

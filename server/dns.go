@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
 	"github.com/holdfast-lb/holdfast/vip/dns"
 )
@@ -24,7 +25,8 @@ const dnsEvery = 500 * time.Millisecond
 // names is this node's DNS responder and what it answers from.
 type names struct {
 	*dns.Server
-	view atomic.Pointer[dns.View]
+	view  atomic.Pointer[dns.View]
+	zones map[string]string // of the nodes that have answered, their failure domains; for watchNames alone
 }
 
 func (s *Server) openDNS(metrics prometheus.Registerer) error {
@@ -32,7 +34,7 @@ func (s *Server) openDNS(metrics prometheus.Registerer) error {
 	if c.DNSAddr == "" {
 		return nil
 	}
-	n := &names{}
+	n := &names{zones: map[string]string{}}
 	n.view.Store(&dns.View{})
 	var err error
 	n.Server, err = dns.New(dns.Options{Zone: c.DNSZone, Addr: c.DNSAddr, TTL: c.DNSTTL, View: func() dns.View { return *n.view.Load() }, Logger: s.log, Registerer: metrics,
@@ -90,7 +92,7 @@ func (s *Server) watchNames(ctx context.Context) {
 	tick := time.NewTicker(dnsEvery)
 	defer tick.Stop()
 	for {
-		view := s.dnsView(s.reports(ctx))
+		view := s.names.from(s.state.Operating(), s.reports(ctx))
 		if ctx.Err() != nil {
 			return
 		}
@@ -103,19 +105,20 @@ func (s *Server) watchNames(ctx context.Context) {
 	}
 }
 
-// dnsView is what is answered from what the nodes say. A node that does not answer keeps the addresses that it had, as a name.
-func (s *Server) dnsView(reports []memberReport) dns.View {
-	op := s.state.Operating()
+// from is what is answered from what the nodes say. A node that does not answer keeps the addresses that it had, as a name, and its failure domain, by which it has listeners.
+func (s *names) from(op *fsm.Operating, reports []memberReport) dns.View {
 	view := dns.View{Serial: uint32(op.Index)}
 	before := map[string][]netip.Addr{}
-	for _, n := range s.names.view.Load().Nodes {
+	for _, n := range s.view.Load().Nodes {
 		before[n.Name] = n.Addrs
 	}
 	seen := map[netip.Addr]bool{}
 	for i := range reports {
 		r := &reports[i]
 		n := dns.Node{Name: r.node, Addrs: r.DNS, Live: r.reachable && r.Ready}
-		if !r.reachable {
+		if r.reachable {
+			s.zones[r.node] = r.zone
+		} else {
 			n.Addrs = before[r.node]
 		}
 		view.Nodes = append(view.Nodes, n)
@@ -133,7 +136,7 @@ func (s *Server) dnsView(reports []memberReport) dns.View {
 		return view
 	}
 	for _, l := range op.Config.Listeners {
-		_, text, err := net.SplitHostPort(l.Address)
+		host, text, err := net.SplitHostPort(l.Address)
 		port, perr := strconv.ParseUint(text, 10, 16)
 		if err != nil || perr != nil {
 			continue // the configuration has been validated: a port by name
@@ -141,20 +144,25 @@ func (s *Server) dnsView(reports []memberReport) dns.View {
 		if l.Protocol == "udp" {
 			continue // the names are those of services over TCP (_tcp)
 		}
-		view.Services = append(view.Services, dns.Service{Name: l.Name, Protocol: l.Protocol, Port: uint16(port), Nodes: listening(l, reports)})
+		service := dns.Service{Name: l.Name, Protocol: l.Protocol, Port: uint16(port), Nodes: s.listening(l, reports)}
+		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() {
+			service.Host = ip
+		}
+		view.Services = append(view.Services, service)
 	}
 	return view
 }
 
 // listening lists the nodes that have a listener, nil for all of them.
-func listening(l config.Listener, reports []memberReport) []string {
+func (s *names) listening(l config.Listener, reports []memberReport) []string {
 	if len(l.Zones) == 0 && len(l.Nodes) == 0 {
 		return nil
 	}
-	list := slices.Clone(l.Nodes)
+	list := append([]string{}, l.Nodes...) // not nil, also when no node has it
 	for i := range reports {
-		if r := &reports[i]; r.zone != "" && slices.Contains(l.Zones, r.zone) && !slices.Contains(list, r.node) {
-			list = append(list, r.node)
+		node := reports[i].node
+		if zone := s.zones[node]; zone != "" && slices.Contains(l.Zones, zone) && !slices.Contains(list, node) {
+			list = append(list, node)
 		}
 	}
 	return list

@@ -22,6 +22,7 @@ type testLink struct {
 	keepers []*testKeeper
 	story   []string // what the keepers did, in order
 	foreign string   // the link-layer address of a machine that is none of ours and has the address; empty: there is none
+	hopless bool     // no machine has an address of its own there
 }
 
 // testKeeper is one node's machine.
@@ -100,6 +101,9 @@ func (k *testKeeper) Prepare(_ context.Context, until vip.Deadline) ([]vip.Hop, 
 		k.link.tell(k, "prepares")
 	}
 	k.until, k.holds, k.silent = until, true, true
+	if k.link.hopless {
+		return nil, nil
+	}
 	return []vip.Hop{{Interface: k.name}}, nil
 }
 
@@ -288,6 +292,26 @@ func TestAddressIsHandedOver(t *testing.T) {
 	var refused *admin.RefusedError
 	if err := (adminNode{g.servers[0]}).Transfer(ctx, "nobody"); !errors.As(err, &refused) {
 		t.Errorf("moved to a node that is none: %v", err)
+	}
+}
+
+// TestNothingIsRelayedWithoutAHop: where machines have no address of their own beside the virtual ones (a loopback interface) connections cannot be sent on to the successor: nobody waits until none
+// is left, since they come still. The address moves at once.
+func TestNothingIsRelayedWithoutAHop(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	link.mu.Lock()
+	link.hopless = true
+	link.mu.Unlock()
+	steps := len(link.since(0))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := (adminNode{g.byName(first)}).Transfer(ctx, g.other(first).config.Name); err != nil {
+		t.Fatal(err)
+	}
+	link.holder(t, g, first)
+	if story := link.since(steps); slices.ContainsFunc(story, func(step string) bool { return strings.Contains(step, "relay") }) {
+		t.Errorf("a relay without a hop: %v", story)
 	}
 }
 

@@ -171,11 +171,12 @@ func (s *Server) handOverTo(ctx context.Context, name string, drain time.Duratio
 // relayTo has the successor prepared and new connections go to it. It tells false when connections cannot be relayed: then the
 // addresses move without, and those connections break that are open at that moment.
 func (s *Server) relayTo(ctx context.Context, name string) (bool, error) {
-	reply, err := s.ask(ctx, name, asked{Do: askPrepare, LastingMillis: preparedFor.Milliseconds()})
+	reply, err := s.askPrepared(ctx, name)
 	if err != nil {
 		return false, fmt.Errorf("prepare: %w", err)
 	}
 	if reply.NoRelay != "" {
+		_, _ = s.ask(ctx, name, asked{Do: askRelease})
 		s.log.Warn("connections cannot be relayed to the successor: those that are open when the virtual address moves break", "successor", name, "reason", reply.NoRelay)
 		return false, nil
 	}
@@ -189,6 +190,16 @@ func (s *Server) relayTo(ctx context.Context, name string) (bool, error) {
 		return false, fmt.Errorf("relay: %w", err)
 	}
 	return true, nil
+}
+
+// askPrepared has the successor prepared. One that names no address by which packets could be sent on to it is no end of a relay: it has none of its own on the
+// interfaces of the virtual ones, as on a loopback interface.
+func (s *Server) askPrepared(ctx context.Context, name string) (answered, error) {
+	reply, err := s.ask(ctx, name, asked{Do: askPrepare, LastingMillis: preparedFor.Milliseconds()})
+	if err == nil && reply.NoRelay == "" && len(reply.Hops) == 0 {
+		reply.NoRelay = "it has no address of its own on the interfaces of the virtual addresses"
+	}
+	return reply, err
 }
 
 // drainAddresses waits until no connection to the addresses is left, at most for drain, while the successor stays prepared and new connections go to it.
@@ -229,7 +240,7 @@ func (s *Server) drainAddresses(ctx context.Context, name string, drain time.Dur
 
 // keepRelay has the successor stay prepared, and makes the relay anew: the guard process at either end may have been replaced.
 func (s *Server) keepRelay(ctx context.Context, name string) (relayed bool, err error) {
-	reply, err := s.ask(ctx, name, asked{Do: askPrepare, LastingMillis: preparedFor.Milliseconds()})
+	reply, err := s.askPrepared(ctx, name)
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errUnprepared, err)
 	}

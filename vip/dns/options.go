@@ -59,7 +59,9 @@ type Service struct {
 	Name     string
 	Protocol string // as in http; empty: only by name
 	Port     uint16
-	Nodes    []string // names of the nodes that have it; empty: all
+	Nodes    []string // names of the nodes that have it; nil: all
+	// Host is the one address at which it is, of a node or a virtual one; the zero Addr: every address of its nodes.
+	Host netip.Addr
 }
 
 func (v View) equal(w View) bool {
@@ -68,7 +70,7 @@ func (v View) equal(w View) bool {
 			return a.Name == b.Name && a.Live == b.Live && slices.Equal(a.Addrs, b.Addrs)
 		}) &&
 		slices.EqualFunc(v.Services, w.Services, func(a, b Service) bool {
-			return a.Name == b.Name && a.Protocol == b.Protocol && a.Port == b.Port && slices.Equal(a.Nodes, b.Nodes)
+			return a.Name == b.Name && a.Protocol == b.Protocol && a.Port == b.Port && a.Host == b.Host && (a.Nodes == nil) == (b.Nodes == nil) && slices.Equal(a.Nodes, b.Nodes)
 		})
 }
 

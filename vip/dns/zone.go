@@ -185,7 +185,7 @@ func (z *zone) addressRecords(owner string, addrs []netip.Addr) []wire.RR {
 func (z *zone) addServices(members []member) {
 	services := slices.Clone(z.view.Services)
 	slices.SortStableFunc(services, func(a, b Service) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port), slices.Compare(a.Nodes, b.Nodes))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port), a.Host.Compare(b.Host), slices.Compare(a.Nodes, b.Nodes))
 	})
 	byName, byProtocol := map[string][]Service{}, map[string][]Service{}
 	for _, s := range services {
@@ -210,7 +210,8 @@ func (z *zone) addServices(members []member) {
 	}
 }
 
-// serviceSet gives one SRV record (RFC 2782) for each node and port. All have the same priority and weight: any node serves any client.
+// serviceSet gives one SRV record (RFC 2782) for each node and port. All have the same priority and weight: any node serves any client. What is at a virtual
+// address alone has one record, with the name of those.
 func (z *zone) serviceSet(owner string, services []Service, members []member) set {
 	s := set{kind: wire.TypeSRV}
 	type target struct {
@@ -218,24 +219,33 @@ func (z *zone) serviceSet(owner string, services []Service, members []member) se
 		port  uint16
 	}
 	seen, glued := map[target]bool{}, map[string]bool{}
+	add := func(at target, addrs []netip.Addr) {
+		if seen[at] {
+			return
+		}
+		seen[at] = true
+		s.rrs = append(s.rrs, &wire.SRV{Hdr: z.header(owner, wire.TypeSRV), Weight: 1, Port: at.port, Target: at.owner})
+		if !glued[at.owner] {
+			glued[at.owner] = true
+			s.extra = append(s.extra, z.addressRecords(at.owner, addrs)...)
+		}
+	}
+	virtual := usable(z.view.Virtual)
 	for _, service := range services {
+		host := service.Host.Unmap()
+		if slices.Contains(virtual, host) {
+			add(target{vipLabel + "." + z.apex, service.Port}, virtual)
+			continue
+		}
+		known := slices.ContainsFunc(members, func(m member) bool { return slices.Contains(m.addrs, host) }) // else clients may know the node by another, behind NAT
 		var with []member
 		for _, m := range members {
-			if m.owner != "" && len(m.addrs) > 0 && (len(service.Nodes) == 0 || slices.Contains(service.Nodes, m.name)) {
+			if m.owner != "" && len(m.addrs) > 0 && (service.Nodes == nil || slices.Contains(service.Nodes, m.name)) && (!known || slices.Contains(m.addrs, host)) {
 				with = append(with, m)
 			}
 		}
 		for _, m := range preferLive(with) {
-			at := target{m.owner, service.Port}
-			if seen[at] {
-				continue
-			}
-			seen[at] = true
-			s.rrs = append(s.rrs, &wire.SRV{Hdr: z.header(owner, wire.TypeSRV), Weight: 1, Port: service.Port, Target: m.owner})
-			if !glued[m.owner] {
-				glued[m.owner] = true
-				s.extra = append(s.extra, z.addressRecords(m.owner, m.addrs)...)
-			}
+			add(target{m.owner, service.Port}, m.addrs)
 		}
 	}
 	s.first = len(s.rrs)

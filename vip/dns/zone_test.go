@@ -148,6 +148,37 @@ func TestServiceNames(t *testing.T) {
 	}
 }
 
+// TestServicesOfOneAddress: what is at one address alone leads to the node that has it, or to the name of the virtual addresses, and to all that have it when nobody is known by that address. What no node has
+// has no records.
+func TestServicesOfOneAddress(t *testing.T) {
+	v := threeNodes()
+	v.Services = nil
+	for name, at := range map[string]string{"virtual": "192.0.2.100", "own": "2001:db8::2", "mapped": "::ffff:192.0.2.1", "elsewhere": "10.0.0.11"} {
+		v.Services = append(v.Services, Service{Name: name, Port: 80, Host: ips(at)[0]})
+	}
+	v.Services = append(v.Services, Service{Name: "nobody", Port: 80, Nodes: []string{}}, Service{Name: "two", Port: 80, Nodes: []string{"n1", "n2"}, Host: ips("10.0.0.11")[0]})
+	z := compile(v, testZone, defaultTTL)
+	for name, want := range map[string]string{"virtual": "vip", "own": "n2", "mapped": "n1", "elsewhere": "n1 n2", "nobody": "", "two": "n1 n2"} {
+		var got []string
+		if s := z.names["_"+name+"._tcp."+testZone].find(wire.TypeSRV); s != nil {
+			for _, rr := range s.rrs {
+				got = append(got, strings.TrimSuffix(rr.(*wire.SRV).Target, "."+testZone))
+			}
+			if len(s.extra) != 2*len(got) {
+				t.Errorf("%s: additional %v", name, s.extra)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, not %q", name, got, want)
+		}
+	}
+	w := v.clone()
+	w.Services[4].Nodes = nil
+	if !v.equal(v.clone()) || v.equal(w) {
+		t.Error("every node is not the same as none")
+	}
+}
+
 // FuzzNames: any name of a node is refused or becomes a host name of the zone that DNS can carry.
 func FuzzNames(f *testing.F) {
 	for _, s := range []string{"n1", "a.b", "a_b", "-", "", "vip", "ü", `\.`, strings.Repeat("a", 64), strings.Repeat("a.", 120)} {
