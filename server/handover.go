@@ -18,8 +18,9 @@ const (
 	preparedFor, prepareEvery = 1500 * time.Millisecond, 300 * time.Millisecond
 	// askWait bounds one word to another node during a hand-over.
 	askWait = time.Second
-	// drainLeast is how long a hand-over waits in any case: handshakes that were under way when the relay began are counted once they are over.
-	drainLeast = 200 * time.Millisecond
+	// drainLeast is how long a hand-over waits in any case: handshakes that were under way when the relay began are counted once they are over. A client on a
+	// slow line, or one whose last packet of three is lost, needs most of a second. No request waits for it.
+	drainLeast = time.Second
 	// relayPatience is for how long a relay may not come about again, as long as this node's guard process is replaced.
 	relayPatience = time.Second
 	// drainPoll is how often the connections that are left are counted.

@@ -43,6 +43,9 @@ type victim struct {
 // KernelLease is the longest that a kernel may keep an address that nobody renews.
 const KernelLease = 2 * time.Second
 
+// plannedLasts is for how long a planned hand-over is watched: it drains for a second at least before the address moves, and requests of a second end then.
+const plannedLasts = 2500 * time.Millisecond
+
 // leaseOver is how long the faults last that only the kernel's lease ends.
 const leaseOver = KernelLease + 700*time.Millisecond
 
