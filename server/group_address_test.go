@@ -36,6 +36,7 @@ type testKeeper struct {
 	relay  string // to whom
 	// unreached says why clients of the address find no listener there.
 	unreached error
+	late      bool // the lease is over whenever it has the addresses
 	events    chan vip.Event
 	closed    sync.Once
 }
@@ -97,7 +98,7 @@ func (l *testLink) since(n int) []string {
 func (k *testKeeper) Hold(_ context.Context, until vip.Deadline) error {
 	k.link.mu.Lock()
 	defer k.link.mu.Unlock()
-	if until <= vip.Now() {
+	if k.late || until <= vip.Now() {
 		return vip.ErrTooLate
 	}
 	if !k.holds || k.silent || k.until <= vip.Now() {
@@ -426,6 +427,44 @@ func (l *testLink) change(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
+}
+
+// TestHolderThatBecomesUnfitEndsTheDrain: it has to drop the address, and nobody has it then. The successor is ready; nothing is gained by waiting for clients that cannot reach this node any more.
+func TestHolderThatBecomesUnfitEndsTheDrain(t *testing.T) {
+	g, link := startHolders(t)
+	from, to, steps, done := link.drain(t, g)
+	unfit := time.Now()
+	machine := link.keeper(from)
+	link.change(func() { machine.unreached = errors.New("no listener takes connections to the virtual address") })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if now := link.holder(t, g, from); now != to {
+		t.Errorf("%s holds, want %s", now, to)
+	}
+	took := time.Since(unfit)
+	link.change(func() { link.clients = 0 }) // the new holder need not wait for it at its end
+	t.Logf("it moved after %v: %q", took, link.since(steps))
+	if took >= transferDrain/2 { // the client is there still
+		t.Errorf("it took %v", took)
+	}
+	want := []string{to + " prepares", from + " relays to " + to, from + " drops, linger 0s", to + " takes"}
+	if story := link.since(steps); len(story) < len(want) || !slices.Equal(story[:len(want)], want) {
+		t.Errorf("the story %q, want %q first: no other try between", story, want)
+	}
+}
+
+// TestLeaderThatIsAlwaysTooLate: its guard cannot be started again, say. It leads well otherwise, and nobody would have the address for ever.
+func TestLeaderThatIsAlwaysTooLate(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	machine := link.keeper(first)
+	link.change(func() { machine.late = true })
+	machine.lose()
+	link.holder(t, g, first)
+	if st := g.byName(first).address.Status(); st.Eligible || !strings.Contains(st.Reason, "could not be taken for 2s") {
+		t.Errorf("the leader before: %+v", st)
+	}
 }
 
 // TestSuccessorIsNotUpgradedMeanwhile: clients come to it already. The other way about, a node whose program is being replaced is made ready for nothing.

@@ -139,6 +139,9 @@ func (s *Server) handOverTo(ctx context.Context, name string, drain time.Duratio
 		return transfer()
 	}
 	relayed, err := s.relayTo(ctx, name)
+	if why := a.GaveUp(); err != nil && why != nil {
+		return transfer()
+	}
 	if err != nil {
 		return err
 	}
@@ -211,6 +214,10 @@ func (s *Server) drainAddresses(ctx context.Context, name string, drain time.Dur
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	for {
+		if why := s.address.GaveUp(); why != nil { // nobody has them: what is still open here is lost, and the successor is ready
+			s.log.Warn("the drain ends early: this node had to drop the virtual address", "reason", why)
+			return nil
+		}
 		total, _ := s.address.open(s.address.ips)
 		now := time.Now()
 		late := now.After(end)
@@ -219,7 +226,11 @@ func (s *Server) drainAddresses(ctx context.Context, name string, drain time.Dur
 			switch {
 			case relayed:
 				kept, word = now, now.Add(prepareEvery)
-			case errors.Is(err, errUnprepared) || now.Sub(kept) > relayPatience:
+			case !errors.Is(err, errUnprepared) && now.Sub(kept) <= relayPatience: // the guard process is being replaced
+			case !errors.Is(err, errUnprepared) && !s.address.Status().Holds: // and is not there again: better there than nowhere
+				s.log.Warn("the drain ends early: this node has lost the virtual address", "reason", err)
+				return nil
+			default:
 				return fmt.Errorf("connections do not go to the successor any more: %w", err)
 			}
 			total, upgraded := s.address.open(s.address.ips) // some may have come before that
