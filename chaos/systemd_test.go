@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -213,5 +215,112 @@ func TestServiceManager(t *testing.T) {
 	}
 	if status, err := ask(listener); status != http.StatusNotFound {
 		t.Errorf("a listener that came again: status %d, %v", status, err)
+	}
+}
+
+// stop does to a unit what systemd does: at first to the main process, and, where the unit's KillMode says so, to the others, when it has ended once more, to whatever is left. ended
+// tells that the main process has.
+func (m *manager) stop(main int, others []int, ended func() bool) {
+	m.t.Helper()
+	unit, err := os.ReadFile("../scripts/systemd/holdfast.service")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	_, mode, _ := strings.Cut(string(unit), "\nKillMode=")
+	mode, _, _ = strings.Cut(mode, "\n")
+	to := func(s syscall.Signal, pids ...int) {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, s) // one that has ended is no error
+		}
+	}
+	to(syscall.SIGTERM, main)
+	if mode == "control-group" {
+		to(syscall.SIGTERM, others...)
+	}
+	poll(m.t, m.t.Context(), "the end of the main process", func() error {
+		if !ended() {
+			return errors.New("it runs still")
+		}
+		return nil
+	})
+	switch mode {
+	case "control-group":
+		to(syscall.SIGTERM, others...)
+	case "mixed":
+		to(syscall.SIGKILL, others...)
+	}
+}
+
+// TestStopOfAUnitWithTwoProcesses: a process that has handed its node over lets its clients finish, also when the unit is stopped meanwhile.
+func TestStopOfAUnitWithTwoProcesses(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := proc.Ports(3, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived, release := make(chan struct{}, 1), make(chan struct{})
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, "late")
+	}))
+	defer app.Close()
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
+	listener, admin := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+	m := open(t, listener, admin)
+	old := m.start(path, "serve", "--name", "n1", "--data-dir", filepath.Join(t.TempDir(), "data"), "--peer-addr", fmt.Sprintf("127.0.0.1:%d", ports[2]), "--admin-addr", admin, "--bootstrap", "--timing", "fast")
+	m.hear("READY=1")
+	c, err := client.New(client.Options{URLs: []string{"http://" + admin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("listeners:\n  - {name: web, address: %q}\nclusters:\n  - name: shop\n    affinity: {type: learn}\n    health: {type: none}\n    modules: [{contextRoot: /}]\n    instances: [{name: i1, listeners: [%q]}]\n", listener, app.URL)
+	poll(t, ctx, "the configuration", func() error {
+		_, err := c.PutConfig(ctx, client.PutConfig{Data: []byte(text), Format: client.YAML, Message: "test", Wait: 5 * time.Second})
+		return err
+	})
+	type outcome struct {
+		status int
+		err    error
+	}
+	answer := make(chan outcome, 1)
+	go func() {
+		status, err := ask(listener)
+		answer <- outcome{status, err}
+	}()
+	select {
+	case <-arrived:
+	case o := <-answer:
+		t.Fatalf("the request: %+v", o)
+	}
+	var done *client.BinaryUpgraded
+	poll(t, ctx, "an upgrade", func() error {
+		done, err = c.UpgradeBinary(ctx, client.BinaryUpgrade{})
+		return err
+	})
+	stopped := false
+	defer func() { // it is the child of the process before, which takes note of its end
+		if !stopped {
+			_ = syscall.Kill(done.Pid, syscall.SIGKILL)
+		}
+	}()
+	m.hear("MAINPID=")
+	m.stop(done.Pid, []int{old.Process.Pid}, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", done.Pid))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	stopped = true
+	free()
+	if o := <-answer; o.err != nil || o.status != http.StatusOK {
+		t.Errorf("the request that the process before has: status %d, %v", o.status, o.err)
+	}
+	if err := old.Wait(); err != nil {
+		t.Errorf("the process before: %v", err)
 	}
 }

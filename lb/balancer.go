@@ -42,6 +42,7 @@ type Balancer struct {
 	routing atomic.Pointer[routing]
 	edge    atomic.Pointer[edge] // of requests that come by no listener
 	ring    atomic.Pointer[keyring]
+	facing  atomic.Pointer[facing]
 	outcast atomic.Bool  // this node is out of its group
 	lostAt  atomic.Int64 // when the quorum was first seen lost, Unix ns; 0 while there is one
 
@@ -95,6 +96,7 @@ func New(o Options) *Balancer {
 	b.routing.Store(&routing{clusters: map[string]*cluster{}})
 	b.settings = newSettings(&config.Empty().Proxy)
 	b.edge.Store(newEdge(b.settings, nil, nil))
+	b.face()
 	b.contact = b.newContact()
 	m, err := newMetrics(b, o.Registerer)
 	if err != nil {
@@ -154,6 +156,7 @@ func (b *Balancer) Shutdown(ctx context.Context) error {
 	b.closed = true
 	fronts, packets := b.fronts, b.packets
 	b.fronts, b.packets = map[string]*front{}, map[string]*packetFront{}
+	b.face()
 	b.mu.Unlock()
 	var all sync.WaitGroup
 	for _, f := range packets {
@@ -202,28 +205,6 @@ func (b *Balancer) Ready() error {
 		_, _, err := f.state()
 		if over, ok := f.(*front); ok {
 			err = errors.Join(err, over.tlsProblem())
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// Serving is nil while this node takes requests at all: a configuration is in force, and of its listeners, if it has any, at least one is bound. A node that
-// is not Ready may be Serving still.
-func (b *Balancer) Serving() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return errClosed
-	}
-	if !b.inForce {
-		return errNotInForce
-	}
-	errs := []error{b.refusals}
-	for _, f := range b.listening() {
-		_, _, err := f.state()
-		if err == nil {
-			return nil
 		}
 		errs = append(errs, err)
 	}

@@ -61,6 +61,7 @@ func (b *Balancer) reconcile() {
 		b.log.Info("configuration in force", "revision", o.Revision.Number, "clusters", len(build.rt.clusters), "listeners", len(b.fronts))
 	}
 	b.inForce = true
+	b.face()
 }
 
 // builder makes a routing. It works under Balancer.mu.
@@ -351,4 +352,5 @@ func (b *Balancer) reconcileFronts(listeners []config.Listener) {
 		}
 	}
 	b.reconcileHTTP3()
+	b.face()
 }

@@ -43,9 +43,7 @@ type flowKey struct {
 }
 
 // listening lists everything that listens. For those who hold b.mu.
-func (b *Balancer) listening() (all []interface {
-	state() (name string, addr net.Addr, err error)
-}) {
+func (b *Balancer) listening() (all []listening) {
 	for _, f := range b.fronts {
 		all = append(all, f)
 	}

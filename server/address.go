@@ -44,6 +44,8 @@ type holding struct {
 	reached func([]netip.Addr) error
 	// link looks at the interface of that name.
 	link func(name string) (link, error)
+	// open counts clients' connections to some of the addresses; nil: those of the balancer.
+	open func([]netip.Addr) (total, upgraded int)
 }
 
 // taking is one change of the holder that this node has seen in itself, and what it knew then.
@@ -80,6 +82,9 @@ func (s *Server) openAddress(metrics prometheus.Registerer) error {
 	with, err := hold(addrs)
 	if err != nil {
 		return err
+	}
+	if with.open != nil {
+		a.open = with.open
 	}
 	a.reached, a.unfit = with.reached, &unfit{addrs: addrs, link: with.link}
 	for _, text := range a.unfit.get(time.Now()) {

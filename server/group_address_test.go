@@ -23,6 +23,7 @@ type testLink struct {
 	story   []string // what the keepers did, in order
 	foreign string   // the link-layer address of a machine that is none of ours and has the address; empty: there is none
 	hopless bool     // no machine has an address of its own there
+	clients int      // connections to the address, on every node
 }
 
 // testKeeper is one node's machine.
@@ -33,8 +34,11 @@ type testKeeper struct {
 	holds  bool
 	silent bool
 	relay  string // to whom
-	events chan vip.Event
-	closed sync.Once
+	// unreached says why clients of the address find no listener there.
+	unreached error
+	late      bool // the lease is over whenever it has the addresses
+	events    chan vip.Event
+	closed    sync.Once
 }
 
 // join gives the next node its machine.
@@ -46,7 +50,17 @@ func (l *testLink) join(c *Config) {
 	c.VIPs = []string{"192.0.2.100/24@eth0"}
 	c.holding = func([]vip.Address) (holding, error) { // the listeners are elsewhere than the address
 		own := link{nets: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}
-		return holding{keeper: k, reached: func([]netip.Addr) error { return nil }, link: func(string) (link, error) { return own, nil }}, nil
+		reached := func([]netip.Addr) error {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return k.unreached
+		}
+		open := func([]netip.Addr) (int, int) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.clients, 0
+		}
+		return holding{keeper: k, reached: reached, link: func(string) (link, error) { return own, nil }, open: open}, nil
 	}
 }
 
@@ -84,7 +98,7 @@ func (l *testLink) since(n int) []string {
 func (k *testKeeper) Hold(_ context.Context, until vip.Deadline) error {
 	k.link.mu.Lock()
 	defer k.link.mu.Unlock()
-	if until <= vip.Now() {
+	if k.late || until <= vip.Now() {
 		return vip.ErrTooLate
 	}
 	if !k.holds || k.silent || k.until <= vip.Now() {
@@ -387,6 +401,94 @@ func TestSuccessorThatIsToLeave(t *testing.T) {
 	story := link.since(steps)
 	wantHandOver(t, story[:4], first, to)
 	wantHandOver(t, story[4:8], to, next)
+}
+
+// drain has the holder begin to hand over to another node, with a client that does not go. done gives the end of it.
+func (l *testLink) drain(t *testing.T, g *testGroup) (from, to string, steps int, done chan error) {
+	t.Helper()
+	from = l.holder(t, g)
+	to = g.other(from).config.Name
+	l.change(func() { l.clients = 1 })
+	steps = len(l.since(0))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	done = make(chan error, 1)
+	go func() { done <- adminNode{g.byName(from)}.Transfer(ctx, to) }()
+	eventually(t, "it relays", func() error {
+		if !slices.Contains(l.since(steps), from+" relays to "+to) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	return from, to, steps, done
+}
+
+func (l *testLink) change(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+}
+
+// TestHolderThatBecomesUnfitEndsTheDrain: it has to drop the address, and nobody has it then. The successor is ready; nothing is gained by waiting for clients that cannot reach this node any more.
+func TestHolderThatBecomesUnfitEndsTheDrain(t *testing.T) {
+	g, link := startHolders(t)
+	from, to, steps, done := link.drain(t, g)
+	unfit := time.Now()
+	machine := link.keeper(from)
+	link.change(func() { machine.unreached = errors.New("no listener takes connections to the virtual address") })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if now := link.holder(t, g, from); now != to {
+		t.Errorf("%s holds, want %s", now, to)
+	}
+	took := time.Since(unfit)
+	link.change(func() { link.clients = 0 }) // the new holder need not wait for it at its end
+	t.Logf("it moved after %v: %q", took, link.since(steps))
+	if took >= transferDrain/2 { // the client is there still
+		t.Errorf("it took %v", took)
+	}
+	want := []string{to + " prepares", from + " relays to " + to, from + " drops, linger 0s", to + " takes"}
+	if story := link.since(steps); len(story) < len(want) || !slices.Equal(story[:len(want)], want) {
+		t.Errorf("the story %q, want %q first: no other try between", story, want)
+	}
+}
+
+// TestLeaderThatIsAlwaysTooLate: its guard cannot be started again, say. It leads well otherwise, and nobody would have the address for ever.
+func TestLeaderThatIsAlwaysTooLate(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	machine := link.keeper(first)
+	link.change(func() { machine.late = true })
+	machine.lose()
+	link.holder(t, g, first)
+	if st := g.byName(first).address.Status(); st.Eligible || !strings.Contains(st.Reason, "could not be taken for 2s") {
+		t.Errorf("the leader before: %+v", st)
+	}
+}
+
+// TestSuccessorIsNotUpgradedMeanwhile: clients come to it already. The other way about, a node whose program is being replaced is made ready for nothing.
+func TestSuccessorIsNotUpgradedMeanwhile(t *testing.T) {
+	g, link := startHolders(t, func(c *Config) { c.Self.Path = "/usr/local/bin/holdfast" })
+	_, to, _, done := link.drain(t, g)
+	next := g.byName(to)
+	for what, err := range map[string]error{"upgrade": next.mayUpgrade(), "resync": next.changeMembers(t.Context(), asked{Do: askResync})} {
+		if err == nil || !strings.Contains(err.Error(), "is taking over the address from node") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	link.change(func() { link.clients = 0 })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	link.holder(t, g)
+	eventually(t, "it may be upgraded again", next.mayUpgrade)
+	other := g.other(to)
+	other.moving.Store(true)
+	defer other.moving.Store(false)
+	if _, err := other.prepare(t.Context(), to, time.Second); !errors.Is(err, errMoving) {
+		t.Errorf("prepared during an upgrade: %v", err)
+	}
 }
 
 func TestEvacuatedHolderHandsOver(t *testing.T) {

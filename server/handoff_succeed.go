@@ -30,6 +30,9 @@ func (s *Server) succeed(ctx context.Context, child *handoff.Child, readyWithin 
 	}()
 	s.moving.Store(true) // nobody may hand leadership or addresses to this node now
 	defer s.moving.Store(false)
+	if err := s.takesOver(); err != nil { // since it was looked at
+		return 0, err
+	}
 	sockets, err := s.sockets()
 	if err != nil {
 		return 0, err

@@ -144,6 +144,17 @@ func (s *Server) mayUpgrade() error {
 	if err := s.quarantined(); err != nil {
 		return notNow("%v", err)
 	}
+	return s.takesOver()
+}
+
+// takesOver says why what this node is to do must wait until it has taken over the address that is being handed to it: clients' new connections come to it already.
+func (s *Server) takesOver() error {
+	if s.address == nil {
+		return nil
+	}
+	if from := s.address.Prepared(); from != "" {
+		return notNow("this node is taking over the address from node %s; once it holds that it is done in the usual way, so try again in a moment", from)
+	}
 	return nil
 }
 

@@ -18,8 +18,9 @@ const (
 	preparedFor, prepareEvery = 1500 * time.Millisecond, 300 * time.Millisecond
 	// askWait bounds one word to another node during a hand-over.
 	askWait = time.Second
-	// drainLeast is how long a hand-over waits in any case: handshakes that were under way when the relay began are counted once they are over.
-	drainLeast = 200 * time.Millisecond
+	// drainLeast is how long a hand-over waits in any case: handshakes that were under way when the relay began are counted once they are over. A client on a
+	// slow line, or one whose last packet of three is lost, needs most of a second. No request waits for it.
+	drainLeast = time.Second
 	// relayPatience is for how long a relay may not come about again, as long as this node's guard process is replaced.
 	relayPatience = time.Second
 	// drainPoll is how often the connections that are left are counted.
@@ -138,6 +139,9 @@ func (s *Server) handOverTo(ctx context.Context, name string, drain time.Duratio
 		return transfer()
 	}
 	relayed, err := s.relayTo(ctx, name)
+	if why := a.GaveUp(); err != nil && why != nil {
+		return transfer()
+	}
 	if err != nil {
 		return err
 	}
@@ -210,6 +214,10 @@ func (s *Server) drainAddresses(ctx context.Context, name string, drain time.Dur
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	for {
+		if why := s.address.GaveUp(); why != nil { // nobody has them: what is still open here is lost, and the successor is ready
+			s.log.Warn("the drain ends early: this node had to drop the virtual address", "reason", why)
+			return nil
+		}
 		total, _ := s.address.open(s.address.ips)
 		now := time.Now()
 		late := now.After(end)
@@ -218,7 +226,11 @@ func (s *Server) drainAddresses(ctx context.Context, name string, drain time.Dur
 			switch {
 			case relayed:
 				kept, word = now, now.Add(prepareEvery)
-			case errors.Is(err, errUnprepared) || now.Sub(kept) > relayPatience:
+			case !errors.Is(err, errUnprepared) && now.Sub(kept) <= relayPatience: // the guard process is being replaced
+			case !errors.Is(err, errUnprepared) && !s.address.Status().Holds: // and is not there again: better there than nowhere
+				s.log.Warn("the drain ends early: this node has lost the virtual address", "reason", err)
+				return nil
+			default:
 				return fmt.Errorf("connections do not go to the successor any more: %w", err)
 			}
 			total, upgraded := s.address.open(s.address.ips) // some may have come before that
@@ -361,6 +373,9 @@ func (s *Server) prepare(ctx context.Context, holder string, lasting time.Durati
 	if s.leaving.Load() {
 		return answered{}, errLeaving
 	}
+	if s.moving.Load() {
+		return answered{}, errMoving
+	}
 	if leader := s.node.Info().Leader; leader != holder {
 		return answered{}, fmt.Errorf("node %q does not lead, as far as this node knows: %q does", holder, leader)
 	}
@@ -368,6 +383,9 @@ func (s *Server) prepare(ctx context.Context, holder string, lasting time.Durati
 	hops, err := s.address.Prepare(ctx, holder, lasting)
 	if errors.Is(err, vip.ErrNoRelay) {
 		return answered{NoRelay: err.Error()}, nil
+	}
+	if err == nil && s.moving.Load() { // since it was looked at; an upgrade that has begun looks for this preparation after that
+		return answered{}, errors.Join(errMoving, s.address.Unprepare(ctx))
 	}
 	if err == nil && first {
 		s.background.Go(func() { s.watchPreparation(holder) })

@@ -92,6 +92,9 @@ func (s *Server) changeMembers(ctx context.Context, what asked) error {
 			return err
 		}
 	}
+	if err := s.takesOver(); err != nil {
+		return err
+	}
 	return s.node.Resync(ctx)
 }
 

@@ -95,6 +95,16 @@ func (m *Manager) Staying() {
 	m.leaving = nil
 }
 
+// GaveUp says why this node, which leads, has dropped the addresses: it must not hold them. It is nil while it holds them, or is to take them again as soon as it can.
+func (m *Manager) GaveUp() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held || m.tenure == nil {
+		return nil
+	}
+	return m.cannotLocked()
+}
+
 // Released says that the successor holds the addresses.
 func (m *Manager) Released() {
 	m.mu.Lock()

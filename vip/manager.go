@@ -3,6 +3,7 @@ package vip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -53,6 +54,8 @@ const (
 	lingering = 2 * time.Second
 	// faultShown is how long the status shows a fault of the Keeper to a node that does not lead any more: it cannot learn whether the fault is over but by being given the addresses again.
 	faultShown = time.Minute
+	// takeWait is how long a leader that the group confirms may come too late to hold, each time. Then it is a fault, and another node had better lead.
+	takeWait = 2 * time.Second
 	// dropWait is how long a tenure may take to end: the node's next one cannot begin before, and a program may have much to do. It goes on.
 	dropWait = 500 * time.Millisecond
 	// newly is for how long after the taking somebody else's claim may be the holder's before.
@@ -86,6 +89,8 @@ type Manager struct {
 	down          map[string]bool // interfaces that are down
 	fault         error           // why the last Hold failed
 	faulted       Deadline        // and when
+	trying        Deadline        // since when the group has confirmed this leader, takeWait apart at most, and the addresses could not be held; 0: it has not
+	confirmed     Deadline        // when it did last, while they were not held
 	claims        claims
 	said          string
 }
@@ -113,7 +118,7 @@ func (m *Manager) Close() error {
 func (m *Manager) Lead(ctx context.Context, t Tenure) {
 	q := question{open: t.Fresh && m.Prepared() == ""} // for a holder: then there has been one
 	m.mu.Lock()
-	m.tenure, m.prepared, m.leaving, m.over = &t, "", nil, make(chan struct{})
+	m.tenure, m.prepared, m.leaving, m.over, m.trying = &t, "", nil, make(chan struct{}), 0
 	if m.s.Now().Sub(m.faulted) >= faultShown { // of a tenure before: it says nothing of this one
 		m.fault = nil
 	}
@@ -232,18 +237,25 @@ func (m *Manager) hold(ctx context.Context, t Tenure, until Deadline) {
 	if late || m.cannot() != nil {
 		return
 	}
+	m.tries()
 	err := m.s.Keeper.Hold(ctx, until)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case errors.Is(err, ErrTooLate) || ctx.Err() != nil || m.shut:
+	case ctx.Err() != nil || m.shut:
 		return
-	case err != nil:
+	case errors.Is(err, ErrTooLate):
+		if now := m.s.Now(); m.trying == 0 || now.Sub(m.trying) < takeWait { // the next lease is on its way
+			return
+		}
+		err = fmt.Errorf("it could not be taken for %v: %w", takeWait, err)
+	}
+	if err != nil {
 		m.fault, m.faulted = err, m.s.Now()
 		m.sayLocked("the virtual address cannot be held: "+err.Error(), slog.LevelError)
 		return
 	}
-	m.fault, m.until = nil, until
+	m.fault, m.until, m.trying = nil, until, 0
 	if m.held {
 		return
 	}
@@ -255,9 +267,24 @@ func (m *Manager) hold(ctx context.Context, t Tenure, until Deadline) {
 	}
 }
 
+// tries notes that the group confirms this leader, who may hold.
+func (m *Manager) tries() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.s.Now()
+	switch {
+	case m.held || m.leaving != nil:
+		m.trying = 0
+	case m.trying == 0 || now.Sub(m.confirmed) >= takeWait:
+		m.trying = now
+	}
+	m.confirmed = now
+}
+
 // giveUp drops what this node must not hold although it leads.
 func (m *Manager) giveUp(t Tenure, reason string) {
 	m.mu.Lock()
+	m.trying = 0
 	held := m.lose(m.s.Now())
 	m.mu.Unlock()
 	if !held {

@@ -3,6 +3,7 @@ package vip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -134,6 +135,53 @@ func TestOldFaultIsNotOneOfTheNextTenure(t *testing.T) {
 		if st := s.Status(); !st.Eligible {
 			t.Errorf("before the first lease of the next tenure: %+v", st)
 		}
+	})
+}
+
+// TestAlwaysTooLateIsAFault: a leader whose guard cannot be started again, or whose machine takes longer than the lease each time, holds nothing for ever; another node can.
+func TestAlwaysTooLateIsAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		late := fmt.Errorf("%w while there was no guard process: fork: resource temporarily unavailable", ErrTooLate)
+		well := func(what string) {
+			t.Helper()
+			if st := s.Status(); !st.Eligible {
+				t.Errorf("%s: %+v", what, st)
+			}
+		}
+		s.kept.set(func() { s.kept.err = late })
+		s.change(func() { s.refuse = errors.New("no majority has answered yet") })
+		end := s.lead(Tenure{Term: 1})
+		s.wantHeld(t, time.Minute, false)
+		well("without a lease")
+		s.change(func() { s.refuse = nil })
+		s.wantHeld(t, takeWait-100*time.Millisecond, false)
+		well("a moment later")
+		s.change(func() { s.ineligib = errors.New("no listener is bound") })
+		s.wantHeld(t, time.Second, false)
+		s.change(func() { s.ineligib = nil })
+		s.wantHeld(t, takeWait-100*time.Millisecond, false)
+		well("counted anew")
+		s.wantHeld(t, 300*time.Millisecond, false)
+		if st := s.Status(); st.Eligible || st.Flawed || !strings.Contains(st.Reason, "could not be taken for 2s: the lease has run out while there was no guard process: fork") {
+			t.Errorf("too late for too long: %+v", st)
+		}
+		end()
+		if s.Status().Eligible {
+			t.Error("eligible as soon as it does not lead any more: leadership would come back")
+		}
+		time.Sleep(faultShown)
+		well("a minute later")
+		end = s.lead(Tenure{Term: 2})
+		defer end()
+		s.wantHeld(t, 3*takeWait, false)
+		s.kept.set(func() { s.kept.err = nil })
+		s.wantHeld(t, 200*time.Millisecond, true)
+		well("when it holds")
+		s.kept.set(func() { s.kept.err = late })
+		s.kept.events <- Event{Kind: EventLost, Text: "the guard process has ended"}
+		s.wantHeld(t, takeWait-100*time.Millisecond, false)
+		well("after a loss it is counted from then")
 	})
 }
 

@@ -119,7 +119,7 @@ func allowedOutage(timing string, f field.Fault) time.Duration {
 	switch {
 	case !ok:
 		return 0
-	case f.Name == "kill":
+	case f.Name == "kill" || f.Name == "kill in its unit":
 		return 40 * time.Millisecond
 	case f.Planned || f.Keeps: // no request fails; what is left is one that took its time
 		return 150 * time.Millisecond

@@ -23,7 +23,9 @@ Restart=on-failure
 # Wrong settings (2), refused by the group (3), a disk in doubt (4): a restart does not help.
 RestartPreventExitStatus=2 3 4
 LimitNOFILE=1048576
-KillMode=mixed
+# The main process alone: the guard of --vip takes the addresses off when the node dies, and ends by itself (mixed would kill it with them on), and a process that has handed the
+# node over lets its clients finish, at most 30 s long (control-group would end it by a second SIGTERM, and have a restart wait for it). Both end without being told.
+KillMode=process
 # Ports below 1024; with --vip also CAP_NET_ADMIN and CAP_NET_RAW.
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes

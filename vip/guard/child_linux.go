@@ -44,7 +44,8 @@ func Main(open OpenFunc) error {
 		return err
 	}
 	// It ends with its parent. A signal for the whole process group or service means the parent, which may need the addresses to the end.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP)
+	// SIGABRT is what a service manager's watchdog sends.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP)
 	logger := func(level slog.Level) func(string, ...any) {
 		return func(format string, args ...any) {
 			// What cannot be told is lost: nothing here waits for a reader.

@@ -36,6 +36,7 @@ type Guard struct {
 	child   *process      // nil: there is none now
 	changed chan struct{} // closed when child or closed changes
 	closed  bool
+	failed  error // why the last child could not be started; nil when it was
 	// due is when the child must have dropped the addresses, unless it is told otherwise before; 0: they are not there. order counts the requests that
 	// set it, so that an answer to an older one does not clear it.
 	due      vip.Deadline
@@ -137,6 +138,9 @@ func (g *Guard) restart() *process {
 			if g.ctx.Err() == nil {
 				g.options.Logger.Error("no new guard process", "error", err)
 			}
+			g.mu.Lock()
+			g.failed = err
+			g.mu.Unlock()
 			continue
 		}
 		g.mu.Lock()
@@ -156,7 +160,7 @@ func (g *Guard) restart() *process {
 
 // setChild is called with g.mu.
 func (g *Guard) setChild(child *process) {
-	g.child, g.due = child, 0 // a new one holds nothing; what the old one held is taken off by clean
+	g.child, g.due, g.failed = child, 0, nil // a new one holds nothing; what the old one held is taken off by clean
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
@@ -178,7 +182,7 @@ func (g *Guard) running(ctx context.Context, until vip.Deadline) (*process, erro
 	var late <-chan time.Time
 	for {
 		g.mu.Lock()
-		child, changed, closed := g.child, g.changed, g.closed
+		child, changed, closed, failed := g.child, g.changed, g.closed, g.failed
 		g.mu.Unlock()
 		switch {
 		case closed:
@@ -196,6 +200,9 @@ func (g *Guard) running(ctx context.Context, until vip.Deadline) (*process, erro
 		select {
 		case <-changed:
 		case <-late:
+			if failed != nil {
+				return nil, fmt.Errorf("%w while there was no guard process: %w", vip.ErrTooLate, failed)
+			}
 			return nil, fmt.Errorf("%w while there was no guard process", vip.ErrTooLate)
 		case <-ctx.Done():
 			return nil, ctx.Err()

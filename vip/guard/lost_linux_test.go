@@ -92,7 +92,7 @@ func TestAGuardThatCannotStartAgain(t *testing.T) {
 	until(t, "the log says why", func() bool {
 		return strings.Contains(r.log.String(), `msg="no new guard process" error="the guard process: the interface eth0 is not there`)
 	})
-	if err := r.Hold(t.Context(), vip.Now().After(30*time.Millisecond)); !errors.Is(err, vip.ErrTooLate) {
+	if err := r.Hold(t.Context(), vip.Now().After(30*time.Millisecond)); !errors.Is(err, vip.ErrTooLate) || !strings.Contains(err.Error(), "eth0 is not there") {
 		t.Errorf("hold: %v", err)
 	}
 	if err := r.Drop(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "the kernel does it within 1s") {

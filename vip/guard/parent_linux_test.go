@@ -285,7 +285,7 @@ func TestSignalsForTheWholeServiceDoNotEndTheGuard(t *testing.T) {
 	if group, err := syscall.Getpgid(n.guard); err != nil || group == n.cmd.Process.Pid {
 		t.Errorf("the guard is in the process group %d of its parent: %v", group, err)
 	}
-	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGUSR1} {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGTSTP, syscall.SIGUSR1} {
 		n.signal(n.guard, s)
 	}
 	before := len(n.diary())

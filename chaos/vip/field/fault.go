@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +43,9 @@ type victim struct {
 // KernelLease is the longest that a kernel may keep an address that nobody renews.
 const KernelLease = 2 * time.Second
 
+// plannedLasts is for how long a planned hand-over is watched: it drains for a second at least before the address moves, and requests of a second end then.
+const plannedLasts = 2500 * time.Millisecond
+
 // leaseOver is how long the faults last that only the kernel's lease ends.
 const leaseOver = KernelLease + 700*time.Millisecond
 
@@ -63,6 +68,7 @@ func Faults() []Fault {
 	}
 	return []Fault{
 		{Name: "kill", hurt: send(syscall.SIGKILL, main), heal: func(ctx context.Context, v *victim) error { return v.system.StartNode(ctx, v.node) }},
+		{Name: "kill in its unit", Own: true, hurt: killedInUnit, heal: func(ctx context.Context, v *victim) error { return v.system.StartNode(ctx, v.node) }},
 		{Name: "kill with guard", Own: true, Lasts: leaseOver, hurt: send(syscall.SIGKILL, Processes.All), heal: again},
 		{Name: "machine gone", hurt: gone, heal: comeBack},
 		{Name: "freeze", hurt: send(syscall.SIGSTOP, main), heal: send(syscall.SIGCONT, main)},
@@ -88,6 +94,32 @@ func FaultByName(name string) (Fault, error) {
 		}
 	}
 	return Fault{}, fmt.Errorf("there is no fault %q", name)
+}
+
+// unitFile is what the node is started by where it is in earnest, seen from the tests.
+const unitFile = "../../scripts/systemd/holdfast.service"
+
+// killedInUnit has the holder die in a unit of systemd, which then sends to the rest of the unit what its KillMode says.
+func killedInUnit(ctx context.Context, v *victim) error {
+	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		return err
+	}
+	if err := signal(v.before.Main, syscall.SIGKILL); err != nil {
+		return err
+	}
+	_ = v.system.(*Holdfast).Ended(ctx, v.node) // systemd acts when it hears of the end
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch _, mode, _ := strings.Cut(string(unit), "\nKillMode="); strings.SplitN(mode, "\n", 2)[0] {
+	case "process", "none":
+		return nil
+	case "mixed": // SIGTERM is for the main process, which is gone, so the last resort comes at once
+		return signal(v.before.Guard, syscall.SIGKILL)
+	default:
+		return signal(v.before.Guard, syscall.SIGTERM)
+	}
 }
 
 // gone is what the others see of a machine that loses its power: nothing, from one moment to the next.

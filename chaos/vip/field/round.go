@@ -83,6 +83,9 @@ func (n *Network) Play(ctx context.Context, s System, f Fault, r Round) (*Result
 		r.Steady = 30 * time.Second
 	}
 	r.Hurt = max(r.Hurt, f.Lasts)
+	if f.Planned {
+		r.Hurt = max(r.Hurt, plannedLasts)
+	}
 	result, err := n.play(ctx, s, f, r)
 	if err != nil {
 		return result, fmt.Errorf("%s: %s: %w", s.Name(), f.Name, err)
