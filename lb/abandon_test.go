@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/fsm"
 	"github.com/holdfast-lb/holdfast/fsm/config"
@@ -28,7 +29,10 @@ func TestSessionsThatNobodyHeardOfAreTakenBack(t *testing.T) {
 			}
 			cc := bare(list...)
 			cl := &cc.Clusters[0]
-			cl.Affinity.Type, cl.ResponseTimeout = "insert", config.Duration(50e6)
+			cl.Affinity.Type, cl.ResponseTimeout = "insert", config.Duration(10*time.Second)
+			if c.code == http.StatusGatewayTimeout {
+				cl.ResponseTimeout = config.Duration(50 * time.Millisecond)
+			}
 			cl.Modules[0].Retries = -1
 			for i := range cl.Instances {
 				cl.Instances[i].MaxSessions = 2

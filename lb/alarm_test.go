@@ -3,6 +3,7 @@ package lb
 import (
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func TestLateAlarmLeavesTheConnectionAlone(t *testing.T) {
 	w := &flushes{ResponseRecorder: *httptest.NewRecorder()}
 	broken := errors.New("broken")
 	for _, body := range []io.Reader{iotest.ErrReader(broken), iotest.ErrReader(io.EOF)} {
-		x := &exchange{w: w, edge: plainEdge()}
+		x := &exchange{w: w, r: httptest.NewRequest(http.MethodGet, "/", nil), edge: plainEdge()}
 		if err := x.copyBody(body, 10); err != nil && !errors.Is(err, broken) {
 			t.Fatal(err)
 		}

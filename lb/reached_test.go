@@ -43,7 +43,9 @@ func TestTheLeaseDoesNotWaitForARevision(t *testing.T) {
 	r.wait("it is bound", func() bool { return r.b.Addr("web") != nil })
 	r.b.mu.Lock()
 	answers := make(chan error, 1)
-	go func() { answers <- errors.Join(r.b.Serving(), r.b.Reached([]netip.Addr{netip.MustParseAddr("10.0.0.100")})) }()
+	go func() {
+		answers <- errors.Join(r.b.Serving(), r.b.Reached([]netip.Addr{netip.MustParseAddr("10.0.0.100")}))
+	}()
 	select {
 	case err := <-answers:
 		r.b.mu.Unlock()
