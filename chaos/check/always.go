@@ -87,11 +87,11 @@ func outdated(ctx context.Context, e *Evidence) verdict {
 }
 
 func backups(_ context.Context, e *Evidence) (v verdict) {
-	v.saw = sprintf("%s read back, each whole", count(len(e.Backups.list()), "backup"))
-	for i, problem := range e.Backups.list() {
+	v.saw = sprintf("%s read back, each whole", count(len(e.Backups.taken.list()), "backup"))
+	for i, problem := range e.Backups.taken.list() {
 		if problem != nil {
 			v.breaks("backup %d cannot be read back: %v", i+1, problem)
-			v.saw = sprintf("%s of %s cannot be read back", record.Number(v.count), count(len(e.Backups.list()), "backup"))
+			v.saw = sprintf("%s of %s cannot be read back", record.Number(v.count), count(len(e.Backups.taken.list()), "backup"))
 		}
 	}
 	return v

@@ -2,8 +2,6 @@ package check
 
 import (
 	"context"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/chaos/record"
@@ -20,26 +18,13 @@ type Loss struct {
 }
 
 // Losses keeps when the group went on from an older state. The zero value has none. That what was acknowledged before is there is judged by other checks, which ask nothing of later sessions.
-type Losses struct {
-	mu   sync.Mutex
-	told []Loss
-}
+type Losses struct{ told kept[Loss] }
 
 // Told notes one.
-func (l *Losses) Told(loss Loss) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.told = append(l.told, loss)
-}
-
-func (l *Losses) list() []Loss {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.told)
-}
+func (l *Losses) Told(loss Loss) { l.told.add(loss) }
 
 func losses(_ context.Context, e *Evidence) (v verdict) {
-	told := e.Losses.list()
+	told := e.Losses.told.list()
 	if len(told) == 0 {
 		v.saw = "the group never went on from an older state"
 		return v
