@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/chaos/ledger"
@@ -109,7 +110,9 @@ func budget(_ context.Context, e *Evidence) (v verdict) {
 		noun, did string
 	}{{failed, e.Budget.Failed, "request", "got no good answer"}, {refused, e.Budget.Refused, "answer", "had a status of 500 or above"}} {
 		if n.got > n.most {
-			v.breaks("%s %s, the scenario allows %s", count(n.got, n.noun), n.did, record.Number(n.most))
+			e.mu.Lock()
+			v.breaks("%s %s, the scenario allows %s; the first: %s", count(n.got, n.noun), n.did, record.Number(n.most), strings.Join(e.bad, "; "))
+			e.mu.Unlock()
 		}
 	}
 	for _, d := range []struct {

@@ -219,12 +219,12 @@ var lies = map[string]map[string]func(w *world) (want string){
 	"requests-answered": {
 		"one fails": func(w *world) string {
 			w.fails(w.user, 0)
-			return "1 request got no good answer, the scenario allows 0"
+			return "1 request got no good answer, the scenario allows 0; the first: at "
 		},
 		"one refused": func(w *world) string {
 			w.fails(w.user, 1)
 			w.Budget.Failed = 1
-			return "1 answer had a status of 500 or above"
+			return "1 answer had a status of 500 or above, the scenario allows 0; the first: at "
 		},
 		"long silence": func(w *world) string {
 			w.hurt(300 * time.Millisecond)

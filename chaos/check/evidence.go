@@ -1,7 +1,9 @@
 package check
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -57,6 +59,7 @@ type Evidence struct {
 	mu    sync.Mutex
 	falls map[ledger.Place]int // open occasions of the history
 	wrong []history.Counterexample
+	bad   []string // what the first requests that failed or were refused heard
 }
 
 // New gives the evidence of a run that has not begun. The ledger is that of its load.
@@ -70,6 +73,9 @@ func New(r *record.Recorder, l *ledger.Ledger, g Group) *Evidence {
 // Seen notes a request of the load: it is what load.Options.Seen is for.
 func (e *Evidence) Seen(r load.Request) {
 	e.Recorder.Request(r.Due, r.Ended, r.Err == nil, r.Refused)
+	if err := cmp.Or(r.Err, r.Refusal); err != nil {
+		e.heard(r.Ended, err)
+	}
 	entry := r.Session.Entry
 	if entry == nil {
 		return // a new session without an answer: nobody knows it
@@ -85,6 +91,17 @@ func (e *Evidence) Seen(r load.Request) {
 		e.Recorder.Sessions(e.Ledger.Len())
 	}
 	e.History.Answered(id, r.Worker, r.Sent, r.Ended, r.Instance)
+}
+
+// maxHeard bounds how many answers that were none the budget's check can show.
+const maxHeard = 5
+
+func (e *Evidence) heard(at time.Time, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.bad) < maxHeard {
+		e.bad = append(e.bad, fmt.Sprintf("at %s: %v", record.Short(e.Recorder.Since(at)), err))
+	}
 }
 
 // Fell notes that an instance does not serve from now on: sessions of the clusters may leave it. To be called before it is hurt.

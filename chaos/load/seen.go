@@ -22,6 +22,8 @@ type Request struct {
 	// Attempts counts the nodes that were asked and did not give a good answer, Refused those of them that answered with a status of 500 or
 	// above.
 	Attempts, Refused int
+	// Refusal is the last answer with such a status, nil without one: the node, the status, the beginning of its text.
+	Refusal error
 	// Err is nil for a good answer.
 	Err error
 }
@@ -50,6 +52,7 @@ func (r *Request) note(err error) {
 	var code status
 	if errors.As(err, &code) && code >= 500 {
 		r.Refused++
+		r.Refusal = err
 	}
 }
 

@@ -73,6 +73,13 @@ func (c *connection) hangUp() bool {
 	return c.hung
 }
 
+// ending says that it was hung up and goes on.
+func (c *connection) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hung && !c.ended
+}
+
 // run passes on what comes until both directions have ended.
 func (c *connection) run() {
 	var both sync.WaitGroup

@@ -117,6 +117,19 @@ func (f *Fabric) HangUp(to string, silent time.Duration) int {
 	return n
 }
 
+// Ending counts the connections to a party that it has hung up and the other side has not closed yet.
+func (f *Fabric) Ending(to string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for c := range f.conns {
+		if c.to == to && c.ending() {
+			n++
+		}
+	}
+	return n
+}
+
 // Connections counts those that are open from one party to another.
 func (f *Fabric) Connections(from, to string) int {
 	f.mu.Lock()

@@ -338,11 +338,14 @@ func TestHangUp(t *testing.T) {
 	if n := f.Connections("a", "b"); n != 1 {
 		t.Errorf("%d connections while the client has not closed", n)
 	}
+	if n := f.Ending("b"); n != 1 {
+		t.Errorf("%d connections are ending", n)
+	}
 	_ = c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := proc.Poll(ctx, time.Millisecond, func() error {
-		if n := f.Connections("a", "b"); n > 0 {
+		if n := f.Connections("a", "b") + f.Ending("b"); n > 0 {
 			return fmt.Errorf("%d connections are left", n)
 		}
 		return nil

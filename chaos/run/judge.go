@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/check"
 	"github.com/holdfast-lb/holdfast/chaos/ledger"
 	"github.com/holdfast-lb/holdfast/chaos/load"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 	"github.com/holdfast-lb/holdfast/chaos/stage"
@@ -118,11 +119,25 @@ func (p *player) judge(ctx context.Context) error {
 // waiting is how long nothing has come on a connection that waits for the next request.
 const waiting = 300 * time.Millisecond
 
-// hangUp has the instances end what waits for the next request. Nodes keep it for 15 s, which a run would have to wait for.
+// closing bounds how long nodes may take to close what an instance has hung up.
+const closing = 2 * time.Second
+
+// hangUp has the instances end what waits for the next request. Nodes keep it for 15 s, which a run would have to wait for. It returns when the nodes have seen it: an upload that is sent on such a
+// connection before may have been executed, so it gets a 502, which would be the harness's doing.
 func (p *player) hangUp() {
 	for _, in := range p.stage.Instances {
 		p.stage.Fabric.HangUp(in.Name, waiting)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	_ = proc.Poll(ctx, time.Millisecond, func() error { // who keeps them after that has more files than before, and is judged by that
+		for _, in := range p.stage.Instances {
+			if n := p.stage.Fabric.Ending(in.Name); n > 0 {
+				return fmt.Errorf("%d connections to %s", n, in.Name)
+			}
+		}
+		return nil
+	})
 }
 
 // comeBack lets every client ask once more, each through one node, now that all is well.
