@@ -147,7 +147,7 @@ func TestStreamCarriesEverything(t *testing.T) {
 	if err != nil || len(got) != len(want)+size || !bytes.Equal(got[:len(want)], want[:]) || !bytes.Equal(got[len(want):], data) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
-	r.wait("the stream has ended", func() bool { return r.status("c1", "i1").InFlight == 0 })
+	r.wait("the stream has ended, and is in the log", func() bool { return r.status("c1", "i1").InFlight == 0 && r.accessLog() != "" })
 	log := r.accessLog()
 	for _, part := range []string{`"proto":"TCP"`, `"client":"127.0.0.1"`, `"listener":"web"`, `"status":200`, fmt.Sprintf(`"bytes":%d`, size+32), fmt.Sprintf(`"received":%d`, size), `"cluster":"c1","instance":"i1","assigned":false`} {
 		if !strings.Contains(log, part) {
