@@ -43,6 +43,9 @@ func always() []Check {
 func address(ctx context.Context, e *Evidence) verdict {
 	v := watched("never on two nodes beyond the lease", func(w *Watch) *verdict { return &w.twice })(ctx, e)
 	if e.Address == nil {
+		if v.count == 0 && !e.Watch.addressed() {
+			v.saw = "the group has no virtual address, so this shows nothing of it"
+		}
 		return v
 	}
 	kernels, link, taken, strangers := e.Address()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 )
 
@@ -85,7 +87,7 @@ func TestNodesAreAsked(t *testing.T) {
 	if tables, err := nodes.Tables(t.Context()); err == nil || tables["n1"]["k"].Instance != "i" {
 		t.Errorf("%v, %v", tables, err)
 	}
-	if events, err := nodes.Happened(t.Context(), 3); err != nil || len(events) != 1 || events[0].Seq != 7 {
+	if events, err := nodes.Happened(t.Context(), "n1", 3); err != nil || len(events) != 1 || events[0].Seq != 7 {
 		t.Errorf("%v, %v", events, err)
 	}
 	if _, err := (Nodes{gone}).Revisions(t.Context()); err == nil {
@@ -137,20 +139,23 @@ func TestLeftBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forgotten := exec.Command(path, "60")
-	forgotten.Args[0] = folder + "/holdfast"
-	if err := forgotten.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := false
-	end := func() {
-		if !ended {
-			_ = forgotten.Process.Kill()
-			_ = forgotten.Wait()
+	start := func(environment ...string) (end func()) {
+		t.Helper()
+		p := exec.Command(path, "60")
+		p.Args[0] = folder + "/holdfast"
+		p.Env = append(os.Environ(), environment...)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
 		}
-		ended = true
+		end = sync.OnceFunc(func() { _ = p.Process.Kill(); _ = p.Wait() })
+		t.Cleanup(end)
+		return end
 	}
-	t.Cleanup(end)
+	start() // a bystander, such as a pager that shows a log
+	if left := LeftBehind(folder); left != nil {
+		t.Errorf("%q while a stranger looks at it", left)
+	}
+	end := start(proc.Mark())
 	if left := LeftBehind(folder); len(left) != 1 || !strings.Contains(left[0], "command line") { // Start has seen the exec
 		t.Errorf("%q while a process runs", left)
 	}
@@ -176,7 +181,7 @@ func (f *teller) Look(ctx context.Context) []View {
 	return f.fake.Look(ctx)
 }
 
-func (f *teller) Happened(_ context.Context, after uint64) (list []client.Event, err error) {
+func (f *teller) Happened(_ context.Context, _ string, after uint64) (list []client.Event, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range f.events {

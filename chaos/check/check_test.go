@@ -77,7 +77,7 @@ func newWorld() *world {
 	w.History.Changed(history.Change{Sent: w.began, Ended: time.Now(), Expect: 1, Revision: 2})
 	w.Watch.See(time.Now(), g.views)
 	w.Watch.Read("a client", 9, 3, 2)
-	w.Quiesces.Events([]Event{{1, "config", ""}, {2, "quiesce-started", "plain/b"}, {3, "quiesced", "plain/b"}})
+	w.Quiesces.Events([]Event{{Seq: 1, Kind: "config"}, {2, "quiesce-started", "plain/b", false}, {3, "quiesced", "plain/b", false}})
 	return w
 }
 
@@ -92,6 +92,23 @@ func (w *world) request(s *load.Session, fresh bool, instance string) {
 		w.Ledger.Repeated(s.Entry, a)
 	}
 	w.Seen(load.Request{Session: s, Worker: 1, New: fresh, Due: sent, Sent: sent, Ended: time.Now(), Node: "n1", Instance: instance})
+}
+
+// quiesces has an instance quiesce that is looked at every half second, and end after a time in some way; heard: somebody leads meanwhile.
+func (w *world) quiesces(timeout time.Duration, how string, after time.Duration, heard bool) {
+	w.Quiesces.Timeout = timeout
+	const every = 500 * time.Millisecond
+	at := time.Now()
+	look := func(heard bool, events ...Event) {
+		w.Quiesces.Look(at, heard, events)
+		at = at.Add(every)
+	}
+	look(true)
+	look(true, Event{4, "quiesce-started", "plain/b", false})
+	for range int(after/every) - 1 {
+		look(heard)
+	}
+	look(true, Event{5, how, "plain/b", false})
 }
 
 func (w *world) fails(s *load.Session, refused int) {
@@ -245,12 +262,24 @@ var lies = map[string]map[string]func(w *world) (want string){
 			return "b of cluster plain was given a new session 3s after every node"
 		},
 		"two ends": func(w *world) string {
-			w.Quiesces.Events([]Event{{4, "quiesced", "plain/b"}})
+			w.Quiesces.Events([]Event{{4, "quiesced", "plain/b", false}})
 			return "ended twice (event 4"
 		},
 		"two starts": func(w *world) string {
-			w.Quiesces.Events([]Event{{4, "quiesce-started", "x"}, {5, "quiesce-started", "x"}})
+			w.Quiesces.Events([]Event{{4, "quiesce-started", "x", false}, {5, "quiesce-started", "x", false}})
 			return "began again (event 5)"
+		},
+		"an early end": func(w *world) string {
+			w.quiesces(5*time.Second, "quiesced", 4*time.Second, true)
+			return "the quiesce of plain/b ended after 4.5s at most, its time is 5s (event 5)"
+		},
+		"a late end": func(w *world) string {
+			w.quiesces(5*time.Second, "quiesced", 10*time.Second, true)
+			return "the quiesce of plain/b went on for 9.5s at least, its time is 5s (event 5)"
+		},
+		"no end but an operator's": func(w *world) string {
+			w.quiesces(5*time.Second, "quiesce-canceled", time.Minute, true)
+			return "went on for 59.5s at least"
 		},
 	},
 	"never-backwards": {
@@ -483,8 +512,12 @@ func TestWhatIsAllowed(t *testing.T) {
 			w.request(&load.Session{Kind: w.kind}, true, "b")
 		}},
 		"events that were missed": {"quiesce-rules", func(w *world) {
-			w.Quiesces.Events([]Event{{3, "quiesced", "plain/b"}, {900, "quiesced", "plain/b"}, {901, "quiesce-started", "plain/b"}, {902, "quiesce-canceled", "plain/b"}})
+			w.Quiesces.Events([]Event{{3, "quiesced", "plain/b", false}, {900, "quiesced", "plain/b", false}, {901, "quiesce-started", "plain/b", false}, {902, "quiesce-canceled", "plain/b", false}})
 		}},
+		"a quiesce in time":            {"quiesce-rules", func(w *world) { w.quiesces(5*time.Second, "quiesced", 5*time.Second, true) }},
+		"a quiesce that is ended":      {"quiesce-rules", func(w *world) { w.quiesces(5*time.Second, "quiesce-canceled", time.Second, true) }},
+		"a quiesce that has no leader": {"quiesce-rules", func(w *world) { w.quiesces(5*time.Second, "quiesced", time.Minute, false) }},
+		"a quiesce of whatever time":   {"quiesce-rules", func(w *world) { w.quiesces(0, "quiesced", time.Minute, true) }},
 		"within the budget": {"requests-answered", func(w *world) {
 			w.fails(w.user, 2)
 			w.Budget = record.Budget{Failed: 1, Refused: 2, Outage: time.Second, Slowest: time.Second}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,8 +110,8 @@ func usage(ctx context.Context, e *Evidence, v *verdict) {
 	}
 }
 
-// LeftBehind names what of a run is left on the machine: processes whose command line, working directory or open files name the run's folder, and
-// the folder itself. It is to be asked after everything was ended; this process itself is left out.
+// LeftBehind names what of a run is left on the machine: processes of this harness, or of the program, whose command line, working directory or open files name the run's folder, and
+// the folder itself. It is to be asked after everything was ended. Who only looks at the files, as a pager does, is no part of the run.
 func LeftBehind(folder string) (list []string) {
 	folder = filepath.Clean(folder)
 	processes, _ := filepath.Glob("/proc/[0-9]*")
@@ -119,7 +120,7 @@ func LeftBehind(folder string) (list []string) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if why := concerns(dir, folder); why != "" {
+		if why := concerns(dir, folder); why != "" && ours(dir) {
 			name, _ := os.ReadFile(filepath.Join(dir, "comm"))
 			list = append(list, fmt.Sprintf("process %d (%s, its %s)", pid, strings.TrimSpace(string(name)), why))
 		}
@@ -128,6 +129,16 @@ func LeftBehind(folder string) (list []string) {
 		list = append(list, "folder "+folder)
 	}
 	return list
+}
+
+// ours says whether a process was started by this one, or by one that was, or is the program by its name.
+func ours(dir string) bool {
+	environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
+	if slices.Contains(strings.Split(string(environment), "\x00"), proc.Mark()) {
+		return true
+	}
+	program, _ := os.Readlink(filepath.Join(dir, "exe"))
+	return strings.HasPrefix(filepath.Base(program), "holdfast")
 }
 
 // concerns says what of a process names the folder, empty when nothing does or it is gone.

@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
@@ -10,8 +12,8 @@ import (
 
 // Teller is a Group that tells what happens to it.
 type Teller interface {
-	// Happened gives the group's events after a number, in order.
-	Happened(ctx context.Context, after uint64) ([]client.Event, error)
+	// Happened gives the group's events after a number, in order, as a node knows them.
+	Happened(ctx context.Context, node string, after uint64) ([]client.Event, error)
 }
 
 // Observe looks at the group every so often until ctx ends: it keeps what the checks need, and records leader, holder and the group's own events
@@ -46,21 +48,26 @@ func (o *observer) look(ctx context.Context) {
 	e.Recorder.Leader(leader)
 	e.Recorder.Holder(holder)
 	teller, ok := e.Group.(Teller)
-	if !ok || leader == "" {
+	if !ok {
 		return
 	}
-	events, err := teller.Happened(ctx, o.last)
-	if err != nil {
-		return // there will be another look
+	var events []client.Event
+	heard := false
+	if leader != "" { // another node may not know yet
+		var err error
+		events, err = teller.Happened(ctx, leader, o.last)
+		heard = err == nil // else there will be another look
 	}
+	var quiesces []Event
 	for _, event := range events {
 		o.last = max(o.last, event.Seq)
 		if o.began {
 			o.tell(event)
 		}
-		e.Quiesces.Events([]Event{{Seq: event.Seq, Kind: event.Kind, Subject: subject(event)}})
+		quiesces = append(quiesces, Event{Seq: event.Seq, Kind: event.Kind, Subject: subject(event), Module: event.Instance == ""})
 	}
-	o.began = true
+	e.Quiesces.Look(time.Now(), heard, quiesces)
+	o.began = o.began || heard
 }
 
 // subject names what an event is about.
@@ -89,17 +96,19 @@ func (o *observer) tell(event client.Event) {
 	o.evidence.Recorder.Note(kind, subject(event), "%s", event.Text)
 }
 
-// Happened implements Teller by whichever node answers.
-func (n Nodes) Happened(ctx context.Context, after uint64) (list []client.Event, err error) {
-	for _, m := range n {
-		ctx, cancel := context.WithTimeout(ctx, askTime)
-		page, failed := m.Client.Events(ctx, after, 1000)
-		cancel()
-		if err = failed; err == nil {
-			return page.Events, nil
-		}
+// Happened implements Teller.
+func (n Nodes) Happened(ctx context.Context, node string, after uint64) ([]client.Event, error) {
+	i := slices.IndexFunc(n, func(m Member) bool { return m.Name == node })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no node %q", node)
 	}
-	return nil, err
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	page, err := n[i].Client.Events(ctx, after, 1000)
+	if err != nil {
+		return nil, err
+	}
+	return page.Events, nil
 }
 
 var (

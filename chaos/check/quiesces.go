@@ -8,10 +8,17 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/ledger"
 )
 
-// Quiesces keeps what was done to the instances and what came of it: from the start of a quiesce on no new session goes there, and it has one end.
-// One of a module is told apart by the subject; only its end is looked at.
+// Quiesces keeps what was done to the instances and what came of it: from the start of a quiesce on no new session goes there, and it has one end, in time.
+// One of a module is told apart by the subject; only its end is looked at, not when that is.
 type Quiesces struct {
+	// Timeout is how long a quiesce of an instance takes by the configuration; 0: that is not known. It is set before the first look.
+	Timeout time.Duration
+
 	mu      sync.Mutex
+	looked  time.Time                  // the last look at the group
+	heard   time.Time                  // the last one that heard of its events
+	unheard time.Duration              // how long it could not be asked by now: it may have had no leader
+	since   map[string]since           // by subject, those that run
 	begun   map[ledger.Place]time.Time // when the start was acknowledged by all nodes
 	asked   int                        // new sessions that were looked at
 	opened  int
@@ -23,7 +30,7 @@ type Quiesces struct {
 
 // NewQuiesces gives a record in which nothing is quiesced.
 func NewQuiesces() *Quiesces {
-	return &Quiesces{begun: map[ledger.Place]time.Time{}, running: map[string]bool{}}
+	return &Quiesces{begun: map[ledger.Place]time.Time{}, running: map[string]bool{}, since: map[string]since{}}
 }
 
 // Began notes that every node obeys the quiesce of an instance, or that it was stopped.
@@ -51,6 +58,45 @@ func (q *Quiesces) New(cluster, instance string, sent time.Time) {
 	}
 }
 
+// since is when a quiesce began, as far as looks at the group show it.
+type since struct {
+	first, last time.Time
+	unheard     time.Duration // as it was then
+}
+
+// late is how much longer than its time a quiesce may take to be seen to end, beside the time without a leader: a leader that is frozen is one for a while, and the next one has to find out what ran.
+const late = 3 * time.Second
+
+// Look notes what the group's leader has said of its events; heard says that it could be asked.
+func (q *Quiesces) Look(at time.Time, heard bool, events []Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if (!heard || q.heard.Before(q.looked)) && !q.looked.IsZero() {
+		q.unheard += at.Sub(q.looked)
+	}
+	before := q.heard
+	if q.looked = at; heard {
+		q.heard = at
+	}
+	q.events(events, before)
+}
+
+// timed judges when a quiesce has ended whose beginning was seen. The caller has the lock.
+func (q *Quiesces) timed(e Event, before time.Time) {
+	began, known := q.since[e.Subject]
+	delete(q.since, e.Subject)
+	if !known || q.Timeout <= 0 || before.IsZero() {
+		return
+	}
+	least, most := before.Sub(began.last)-(q.unheard-began.unheard), q.looked.Sub(began.first)
+	switch {
+	case e.Kind == "quiesced" && most < q.Timeout:
+		q.found.breaks("the quiesce of %s ended after %s at most, its time is %s (event %d)", e.Subject, most.Round(time.Millisecond), q.Timeout, e.Seq)
+	case least > q.Timeout+late:
+		q.found.breaks("the quiesce of %s went on for %s at least, its time is %s (event %d)", e.Subject, least.Round(time.Millisecond), q.Timeout, e.Seq)
+	}
+}
+
 // Event is one of the group's own events, as far as it is about quiesces.
 type Event struct {
 	Seq uint64
@@ -58,6 +104,8 @@ type Event struct {
 	Kind string
 	// Subject names what is quiesced: CLUSTER/INSTANCE, or a module.
 	Subject string
+	// Module says that it is one.
+	Module bool
 }
 
 // Events notes events of the group. They come in order, from one node or several; those that were noted before are left out. Where some are
@@ -65,6 +113,11 @@ type Event struct {
 func (q *Quiesces) Events(events []Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.events(events, time.Time{})
+}
+
+// events does so; they have happened after the given time, zero: nobody knows when. The caller has the lock.
+func (q *Quiesces) events(events []Event, after time.Time) {
 	for _, e := range events {
 		if e.Seq <= q.last {
 			continue
@@ -72,15 +125,22 @@ func (q *Quiesces) Events(events []Event) {
 		gap := e.Seq > q.last+1
 		if gap {
 			clear(q.running)
+			clear(q.since)
 		}
 		q.last = e.Seq
 		switch e.Kind {
+		case "quiesce-changed": // to another time
+			delete(q.since, e.Subject)
 		case "quiesce-started":
 			if q.running[e.Subject] {
 				q.found.breaks("the quiesce of %s began again (event %d) before it had ended", e.Subject, e.Seq)
 			}
 			q.running[e.Subject] = true
 			q.opened++
+			delete(q.since, e.Subject)
+			if !e.Module && !after.IsZero() {
+				q.since[e.Subject] = since{after, q.looked, q.unheard}
+			}
 		case "quiesced", "quiesce-canceled":
 			running, known := q.running[e.Subject]
 			if known && !running {
@@ -88,6 +148,7 @@ func (q *Quiesces) Events(events []Event) {
 			}
 			q.running[e.Subject] = false
 			q.ended++
+			q.timed(e, after)
 		}
 	}
 }

@@ -56,6 +56,7 @@ type Watch struct {
 	users  map[string]position
 	hashes map[point]hash
 	found  map[string]string // what each node last said of its own state
+	given  bool              // some node has said that it may hold an address
 	shared time.Time         // since when two nodes hold the address; zero: they do not
 	back   verdict
 	split  verdict
@@ -103,6 +104,7 @@ func (w *Watch) See(at time.Time, views []View) (leader, holder string) {
 		if v.leads() && v.Term >= term {
 			leader, term = v.Node, v.Term
 		}
+		w.given = w.given || v.HasAddress
 		if v.Holds {
 			holders = append(holders, v.Node)
 		}
@@ -123,6 +125,13 @@ func (w *Watch) See(at time.Time, views []View) (leader, holder string) {
 		}
 	}
 	return leader, holder
+}
+
+// addressed says whether some node was given a virtual address.
+func (w *Watch) addressed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.given
 }
 
 // Read notes how far a client has seen the group by an answer that is the newest state: later such answers to it may not be behind.

@@ -1,7 +1,9 @@
 package fault
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-lb/holdfast/chaos/disk"
@@ -56,17 +58,22 @@ func hurtDisk(f *Field, o Order, what disk.Fault, ends bool) (Heal, error) {
 	d.Set(what)
 	return func(ctx context.Context) error {
 		d.Set(disk.Fault{})
-		if !n.Alive() {
-			f.Witness.Say(n.Name, n.Name+" has ended because of its disk")
-		} else if d.Failed() > failed {
+		if n.Alive() && d.Failed() > failed {
 			// A node must not go on after a sync that failed; it may be about to end.
 			select {
 			case <-n.Process().Done():
-				f.Witness.Say(n.Name, n.Name+" has ended because of its disk")
 			case <-ctx.Done():
 				return fmt.Errorf("node %s goes on after a sync that failed", n.Name)
 			}
 		}
-		return startAgain(n, over, doubt)(ctx)
+		again := startAgain(n, over, doubt)
+		switch {
+		case !n.Alive():
+			f.Witness.Say(n.Name, n.Name+" has ended because of its disk")
+			return errors.Join(endedFor(n, "its disk", doubts), again(ctx))
+		case what.FailSyncs > 0:
+			return cmp.Or(again(ctx), fmt.Errorf("%w: node %s has not synced anything", ErrNothing, n.Name))
+		}
+		return again(ctx)
 	}, nil
 }

@@ -98,7 +98,7 @@ func lostMajority(ctx context.Context, f *Field, o Order) (Heal, error) {
 	}
 	doubt := f.Ledger.Doubt()
 	overs := []func(){doubt}
-	for _, n := range nodes {
+	for _, n := range others {
 		overs = append(overs, f.Absent(n.Name))
 	}
 	over := func() {
@@ -114,6 +114,7 @@ func lostMajority(ctx context.Context, f *Field, o Order) (Heal, error) {
 	f.Witness.Say(left.Name, "only "+left.Name+" is left of the group")
 	return func(ctx context.Context) error {
 		defer over()
+		defer f.Absent(left.Name)() // until now its end would be a broken promise
 		if err := end(ctx, left); err != nil {
 			return err
 		}
@@ -180,8 +181,11 @@ func (f *Field) goOn(ctx context.Context, first *group.Node, others ...*group.No
 	return f.grow(ctx, first)
 }
 
-// outOfUse is the exit status of a node whose disk the group has left behind.
-const outOfUse = 3
+// The exit statuses of a node (docs/OPERATIONS.md).
+const (
+	refuses = 3 // it does not go with the state that it finds, or the group has left its disk behind
+	doubts  = 4 // its disk is in doubt
+)
 
 // comesBack starts a node from the disk that was put aside, waits until it has ended, and takes the disk away again.
 func (f *Field) comesBack(ctx context.Context, n *group.Node) error {
@@ -199,8 +203,8 @@ func (f *Field) comesBack(ctx context.Context, n *group.Node) error {
 		n.Kill()
 		return errors.Join(fmt.Errorf("node %s came back from the disk of an epoch that is over, and went on for %v", n.Name, stopTime), os.RemoveAll(n.DataDir))
 	}
-	if err := n.Process().Err(); status(err) != outOfUse {
-		return fmt.Errorf("node %s came back from the disk of an epoch that is over, and ended otherwise than with status %d: %v", n.Name, outOfUse, err)
+	if err := n.Process().Err(); status(err) != refuses {
+		return fmt.Errorf("node %s came back from the disk of an epoch that is over, and ended otherwise than with status %d: %v", n.Name, refuses, err)
 	}
 	f.Witness.Say(n.Name, n.Name+" came back from its old disk, and ended: the group is in a later epoch")
 	return os.RemoveAll(n.DataDir)
@@ -218,8 +222,8 @@ func status(err error) int {
 // looks is run for what changes nothing, and says so by exit status 3.
 func (f *Field) looks(ctx context.Context, out any, arguments ...string) error {
 	text, said, err := f.output(ctx, arguments...)
-	if status(err) != outOfUse {
-		return fmt.Errorf("holdfast %s: %v: want exit status %d: %s", strings.Join(arguments, " "), err, outOfUse, said)
+	if status(err) != refuses {
+		return fmt.Errorf("holdfast %s: %v: want exit status %d: %s", strings.Join(arguments, " "), err, refuses, said)
 	}
 	if err := json.Unmarshal(text, out); err != nil { // it was refused before it looked
 		return fmt.Errorf("holdfast %s: %w: %s", strings.Join(arguments, " "), err, said)

@@ -30,7 +30,7 @@ type Order struct {
 	Random *rand.Rand
 }
 
-// Heal takes a fault away. It waits until that is so, at most until ctx ends.
+// Heal takes a fault away. It waits until that is so, at most until ctx ends. The error is ErrNothing where the fault was healed and nothing had come of it.
 type Heal func(ctx context.Context) error
 
 // Fault is one thing that can happen.
@@ -85,6 +85,20 @@ func (f *Fault) Available(p Place) error {
 // ErrLacks: whoever plays has not given what the fault needs, and could have. What only the machine lacks is another error.
 var ErrLacks = errors.New("it needs what was not given")
 
+// ErrBroken marks what the product should not have done when a fault was injected or healed: the run is broken by it, whether the fault counts or not.
+var ErrBroken = errors.New("a promise is broken")
+
+// ErrNothing: the fault was healed before anything had come of it.
+var ErrNothing = errors.New("nothing came of it")
+
+// brokenIf marks an error as the product's doing, unless the run was interrupted.
+func brokenIf(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrBroken, err)
+}
+
 // The substrates: processes on loopback with relays between them; and network namespaces on a bridge, with a virtual address (root).
 const (
 	Loopback = "loopback"
@@ -102,7 +116,7 @@ func (f *Fault) Draw(random *rand.Rand) Amount {
 	return f.Amounts[random.IntN(len(f.Amounts))]
 }
 
-// Inject lets the fault happen. After an error nothing of it is left.
+// Inject lets the fault happen. After an error nothing of it is left. An error that is ErrBroken is the product's doing; any other kept the fault from happening.
 func (f *Fault) Inject(ctx context.Context, field *Field, o Order) (Heal, error) {
 	heal, err := f.inject(ctx, field, o)
 	if err != nil {

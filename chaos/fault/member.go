@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
@@ -38,9 +39,24 @@ const askTime = 15 * time.Second
 func (f *Field) asked(ctx context.Context, do func(ctx context.Context, c *client.Client) error) error {
 	limited, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+	return f.insist(limited, do)
+}
+
+// insist does so as long as ctx lets it: a heal has to be done, however long other faults keep the group from it.
+func (f *Field) insist(ctx context.Context, do func(ctx context.Context, c *client.Client) error) error {
 	c := f.Stage.Group.Operator().Client()
 	defer c.Close()
-	return proc.Poll(limited, 200*time.Millisecond, func() error { return do(limited, c) })
+	return proc.Poll(ctx, 200*time.Millisecond, func() error { return do(ctx, c) })
+}
+
+// undoTime bounds how long it takes to undo what was asked for, and perhaps done, without an answer.
+const undoTime = 2 * time.Minute
+
+// undone undoes such a thing, also when the run was interrupted.
+func undone(ctx context.Context, back Heal) error {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	return back(limited)
 }
 
 // voteTime bounds how long a node may take to vote again after its heal. It votes after ten quiet seconds, and other faults
@@ -133,7 +149,14 @@ func remove(ctx context.Context, f *Field, o Order) (Heal, error) {
 		// It may have been removed all the same; a start with an empty disk is right in both cases.
 		return nil, errors.Join(err, empty(f, n, undo)(ctx))
 	}
-	return empty(f, n, undo), nil
+	anew := empty(f, n, undo)
+	return func(ctx context.Context) error {
+		var wrong error
+		if !n.Alive() { // one that nobody reaches may not have heard of it yet
+			wrong = endedFor(n, "its removal", refuses)
+		}
+		return errors.Join(wrong, anew(ctx))
+	}, nil
 }
 
 func wipe(_ context.Context, f *Field, o Order) (Heal, error) {
@@ -201,18 +224,24 @@ func damage(ctx context.Context, f *Field, o Order, place string, prepare func(c
 	}
 	f.Witness.Say(n.Name, fmt.Sprintf("%s of %s was damaged", changed, n.Name))
 	return func(ctx context.Context) error {
+		err := votes(ctx, f, n) // it may find the damage later
 		if !n.Alive() {
 			f.Witness.Say(n.Name, n.Name+" has refused its damaged disk: it gets an empty one")
-			return empty(f, n, over, doubt)(ctx)
-		}
-		err := votes(ctx, f, n)
-		if err != nil && !n.Alive() { // it has found the damage later
-			return empty(f, n, over, doubt)(ctx)
+			return errors.Join(endedFor(n, "its damaged disk", refuses, doubts), empty(f, n, over, doubt)(ctx))
 		}
 		over()
 		doubt()
 		return err
 	}, nil
+}
+
+// endedFor says what is wrong with how a node has ended that was to end for a reason: with one of these exit statuses, and not by a crash.
+func endedFor(n *group.Node, reason string, statuses ...int) error {
+	err := n.Process().Err()
+	if slices.Contains(statuses, status(err)) {
+		return nil
+	}
+	return fmt.Errorf("%w: node %s was to end because of %s with exit status %v: %v\n%s", ErrBroken, n.Name, reason, statuses, err, n.Process().Tail(10, nil))
 }
 
 // changeFile changes bytes of one of the files at a place below a data directory, and names it by its path there.
@@ -266,8 +295,11 @@ func transfer(ctx context.Context, f *Field, o Order) (Heal, error) {
 	defer c.Close()
 	limited, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	if _, err := c.Transfer(limited, n.Name); err != nil {
-		f.Witness.Say(n.Name, fmt.Sprintf("the leadership does not go to %s: %v", n.Name, err)) // a refusal is an answer, too
+	if f.leader(limited) == n.Name {
+		return nil, fmt.Errorf("node %s leads already", n.Name)
+	}
+	if _, err := c.Transfer(limited, n.Name); err != nil { // a refusal is an answer, too
+		return nil, fmt.Errorf("the leadership does not go to %s: %w", n.Name, err)
 	}
 	return func(context.Context) error { return nil }, nil
 }
@@ -277,15 +309,8 @@ func evacuate(ctx context.Context, f *Field, o Order) (Heal, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
-		_, err := c.Evacuate(ctx, n.Name, "chaos")
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error {
-		return f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+	back := func(ctx context.Context) error {
+		return f.insist(ctx, func(ctx context.Context, c *client.Client) error {
 			err := c.EndEvacuation(ctx, n.Name)
 			var problem *client.Problem
 			if errors.As(err, &problem) && problem.Code == "not-found" {
@@ -293,5 +318,13 @@ func evacuate(ctx context.Context, f *Field, o Order) (Heal, error) {
 			}
 			return err
 		})
-	}, nil
+	}
+	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+		_, err := c.Evacuate(ctx, n.Name, "chaos")
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, undone(ctx, back)) // an attempt without an answer may have done it
+	}
+	return back, nil
 }

@@ -95,7 +95,7 @@ func (f *Field) useUp(ctx context.Context, n *group.Node, more int) error {
 		return !strings.Contains(line, "out of memory") && !strings.Contains(line, "cannot allocate memory")
 	})
 	if !strings.Contains(said, "memory") {
-		return fmt.Errorf("node %s has ended, and not for want of memory: %w", n.Name, p.Err())
+		return brokenIf(ctx, fmt.Errorf("node %s has ended, and not for want of memory: %v\n%s", n.Name, p.Err(), p.Tail(10, nil)))
 	}
 	return nil
 }

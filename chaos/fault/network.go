@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -85,7 +86,11 @@ func both(one string, many []string, e proxy.Effect) []link {
 // onLinks imposes effects between nodes until it is healed.
 func onLinks(which func(*Field, Order) []link) func(context.Context, *Field, Order) (Heal, error) {
 	return func(_ context.Context, f *Field, o Order) (Heal, error) {
-		heal, err := f.impose(which(f, o))
+		links := which(f, o)
+		if len(links) == 0 {
+			return nil, errors.New("there is nobody to be cut off from")
+		}
+		heal, err := f.impose(links)
 		if err != nil {
 			return nil, err
 		}

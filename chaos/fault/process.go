@@ -59,14 +59,14 @@ func kill(_ context.Context, f *Field, o Order) (Heal, error) {
 	return startAgain(n, over, doubt), nil
 }
 
-// end ends a process in an orderly way. One that does not run any more has ended.
+// end ends a process in an orderly way. One that does not run any more has ended. One that goes on, or ends otherwise than with exit status 0, breaks a promise.
 func end(ctx context.Context, n *group.Node) error {
 	if !n.Alive() {
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	return n.Stop(limited)
+	return brokenIf(ctx, n.Stop(limited))
 }
 
 func terminate(ctx context.Context, f *Field, o Order) (Heal, error) {
@@ -163,12 +163,47 @@ func otherVersion(ctx context.Context, f *Field, o Order) (Heal, error) {
 	if err == nil {
 		err = n.Start()
 	}
+	if err == nil {
+		err = comesUp(ctx, n)
+	}
+	if err == nil {
+		over() // from now on its end is a broken promise
+	}
 	back := func(ctx context.Context) error {
 		n.Program = ""
+		defer f.Absent(n.Name)()
 		return errors.Join(end(ctx, n), startAgain(n, over, doubt)(ctx))
 	}
 	if err != nil {
 		return nil, errors.Join(err, back(ctx))
 	}
 	return back, nil
+}
+
+// upTime is how long a node of another version may take until it serves, or has said that it does not go with this state.
+const upTime = time.Minute
+
+// comesUp waits until a node that was started serves. One that refuses, with the exit status for that, keeps the fault from happening; any other end breaks a promise.
+func comesUp(ctx context.Context, n *group.Node) error {
+	limited, cancel := context.WithTimeout(ctx, upTime)
+	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() { // who has ended does not become ready
+		select {
+		case <-n.Process().Done():
+			cancel()
+		case <-ended:
+		}
+	}()
+	err := n.Ready(limited)
+	switch {
+	case err == nil:
+		return nil
+	case n.Alive():
+		return brokenIf(ctx, fmt.Errorf("node %s does not come up with the other version: %w", n.Name, err))
+	case status(n.Process().Err()) == refuses:
+		return fmt.Errorf("the other version refuses: %s", n.Process().Tail(3, nil))
+	}
+	return brokenIf(ctx, fmt.Errorf("node %s has ended with the other version: %w\n%s", n.Name, n.Process().Err(), n.Process().Tail(10, nil)))
 }

@@ -76,9 +76,11 @@ func fewPorts(ctx context.Context, f *Field, o Order) (Heal, error) {
 	return func(ctx context.Context) error {
 		defer doubt()
 		err := heal()
-		if after, failed := shortOf(ctx, n, "ports"); failed == nil {
-			f.Witness.Say(n.Name, fmt.Sprintf("%s was short of ports %d times, by its own count", n.Name, after-before))
+		after, failed := shortOf(ctx, n, "ports")
+		if err = errors.Join(err, failed); err == nil && after == before {
+			return fmt.Errorf("%w: %s was never short of ports, by its own count", ErrNothing, n.Name)
 		}
+		f.Witness.Say(n.Name, fmt.Sprintf("%s was short of ports %d times, by its own count", n.Name, after-before))
 		return err
 	}, nil
 }

@@ -53,8 +53,15 @@ func killAll(_ context.Context, f *Field, _ Order) (Heal, error) {
 	}, nil
 }
 
-// Edit has an operator make one change, again and again until the group takes it; wait lets each attempt wait until every node obeys it. It says whether all do.
+// Edit has an operator make one change, again and again for a while until the group takes it; wait lets each attempt wait until every node obeys it. It says whether all do.
 func (f *Field) Edit(ctx context.Context, wait time.Duration, edits ...operate.Edit) (byAll bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return f.change(limited, wait, edits...)
+}
+
+// change does so as long as ctx lets it.
+func (f *Field) change(ctx context.Context, wait time.Duration, edits ...operate.Edit) (byAll bool, err error) {
 	text, err := json.Marshal(map[string]any{"edits": edits, "message": "chaos"})
 	if err != nil {
 		return false, err
@@ -63,7 +70,7 @@ func (f *Field) Edit(ctx context.Context, wait time.Duration, edits ...operate.E
 	if err := json.Unmarshal(text, &e); err != nil {
 		return false, err
 	}
-	err = f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+	err = f.insist(ctx, func(ctx context.Context, c *client.Client) error {
 		sent := time.Now()
 		r, err := c.EditConfig(ctx, e, client.ChangeOptions{Wait: wait})
 		f.Witness.Changed(sent, r, err)
@@ -85,14 +92,15 @@ func reconfigure(ctx context.Context, f *Field, o Order) (Heal, error) {
 			{Op: "set", Kind: "instance", Cluster: cluster, Name: in.Name, Values: map[string]any{"weight": weight}},
 		}
 	}
+	back := func(ctx context.Context) error {
+		_, err := f.change(ctx, 0, change("round-robin", 1)...)
+		return err
+	}
 	if _, err := f.Edit(ctx, 0, change(policy, weight)...); err != nil {
-		return nil, err
+		return nil, errors.Join(err, undone(ctx, back)) // an attempt without an answer may have done it
 	}
 	f.Witness.Say(cluster, fmt.Sprintf("cluster %s goes by %s, %s in it has the weight %d", cluster, policy, in.Name, weight))
-	return func(ctx context.Context) error {
-		_, err := f.Edit(ctx, 0, change("round-robin", 1)...)
-		return err
-	}, nil
+	return back, nil
 }
 
 // quiesce disables one instance in all clusters. Its sessions may leave when the quiesce is over, not before.
@@ -109,11 +117,27 @@ func quiesce(ctx context.Context, f *Field, o Order) (Heal, error) {
 		}
 		return list
 	}
-	began := time.Now()
+	// Its end counts from when the change is committed, which may be any time from now on: what is waited for after that is no part of it.
+	over := background(func(ctx context.Context) error {
+		if err := pause(ctx, f.Quiesce); err != nil {
+			return err
+		}
+		hurt := f.Ledger.Hurt(in.Name)
+		defer hurt()
+		<-ctx.Done()
+		return nil
+	}, nil)
+	back := func(ctx context.Context) error {
+		defer release()
+		for _, cluster := range clusters {
+			f.Witness.Enabling(cluster, in.Name)
+		}
+		_, err := f.change(ctx, 0, edits("enable")...)
+		return errors.Join(err, over(ctx))
+	}
 	byAll, err := f.Edit(ctx, obeyTime, edits("disable")...)
 	if err != nil {
-		release()
-		return nil, err
+		return nil, errors.Join(err, undone(ctx, back)) // an attempt without an answer may have done it
 	}
 	text := in.Name + " quiesces for " + f.Quiesce.String()
 	if byAll {
@@ -123,23 +147,7 @@ func quiesce(ctx context.Context, f *Field, o Order) (Heal, error) {
 		text += ", and every node obeys"
 	}
 	f.Witness.Say(in.Name, text)
-	over := background(func(ctx context.Context) error {
-		if err := pause(ctx, f.Quiesce-time.Since(began)); err != nil {
-			return err
-		}
-		hurt := f.Ledger.Hurt(in.Name)
-		defer hurt()
-		<-ctx.Done()
-		return nil
-	}, nil)
-	return func(ctx context.Context) error {
-		defer release()
-		for _, cluster := range clusters {
-			f.Witness.Enabling(cluster, in.Name)
-		}
-		_, err := f.Edit(ctx, 0, edits("enable")...)
-		return errors.Join(err, over(ctx))
-	}, nil
+	return back, nil
 }
 
 // obeyTime is how long an operator waits for every node; some may be down.
@@ -307,7 +315,9 @@ func (f *Field) promote(ctx context.Context, archive string, standby *proc.Proce
 
 // ends tells the witness which epoch is about to end.
 func (f *Field) ends(ctx context.Context) error {
-	return f.asked(ctx, func(ctx context.Context, c *client.Client) error {
+	limited, cancel := context.WithTimeout(ctx, voteTime)
+	defer cancel()
+	return f.insist(limited, func(ctx context.Context, c *client.Client) error {
 		status, err := c.Status(ctx)
 		if err == nil {
 			f.Witness.Promoting(status.Group.Epoch)

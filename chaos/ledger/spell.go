@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A run that hurts instances and nodes again and again tells the ledger so, and the ledger holds each move of a session against it: a session may leave an instance that was hurt since
 // its last answer, and no other.
@@ -138,7 +141,7 @@ func (l *Ledger) judge(all bool) {
 	kept := l.suspects[:0]
 	for _, s := range l.suspects {
 		switch {
-		case l.doubt.since(s.violation.At, noticed) && l.doubt.began.Before(s.until):
+		case l.doubted(s.violation.At.Add(-noticed), s.until):
 		case all || time.Now().After(s.until):
 			l.note(s.violation)
 		default:
@@ -146,6 +149,13 @@ func (l *Ledger) judge(all bool) {
 		}
 	}
 	l.suspects = kept
+}
+
+// doubted says whether a spell of doubt touches a time. Later ones say nothing of it.
+func (l *Ledger) doubted(from, to time.Time) bool {
+	return slices.ContainsFunc(l.spells, func(s Spell) bool {
+		return s.Instance == "" && s.From.Before(to) && (s.To.IsZero() || !s.To.Before(from))
+	})
 }
 
 // Running says whether the run goes on: then Violations and Count leave out moves of which it is not known yet whether there was doubt at that time. A new ledger tells of all.

@@ -1,7 +1,12 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/websocket"
@@ -32,9 +37,10 @@ func (w *Worker) socket(s *Session, t Target, nonce string) (ledger.Answer, erro
 	if err := conn.SetDeadline(deadline); err != nil {
 		return ledger.Answer{}, err
 	}
-	socket, err := websocket.NewClient(config, conn)
+	answers := &opening{Conn: conn}
+	socket, err := websocket.NewClient(config, answers)
 	if err != nil {
-		return ledger.Answer{}, err
+		return ledger.Answer{}, cmp.Or(answers.status(), err)
 	}
 	var name string
 	if err := websocket.Message.Receive(socket, &name); err != nil {
@@ -57,6 +63,27 @@ func (w *Worker) socket(s *Session, t Target, nonce string) (ledger.Answer, erro
 		answer.Crossed = true
 	}
 	return answer, nil
+}
+
+// opening keeps the beginning of what comes: the library does not say with which status a WebSocket was refused.
+type opening struct {
+	net.Conn
+	first []byte
+}
+
+func (o *opening) Read(b []byte) (int, error) {
+	n, err := o.Conn.Read(b)
+	o.first = append(o.first, b[:min(n, len("HTTP/1.1 500")-len(o.first))]...)
+	return n, err
+}
+
+// status is the status of an answer that opens no WebSocket; nil: there was no such answer.
+func (o *opening) status() error {
+	text, found := strings.CutPrefix(string(o.first), "HTTP/1.1 ")
+	if code, err := strconv.Atoi(text); found && err == nil && code != http.StatusSwitchingProtocols {
+		return status(code)
+	}
+	return nil
 }
 
 func echo(socket *websocket.Conn, text string) (got string, err error) {

@@ -131,9 +131,6 @@ func (w *Worker) attempt(s *Session, node int) (ledger.Answer, error) {
 func (w *Worker) exchange(node int, r request, s *Session) (response, error) {
 	deadline := time.Now().Add(w.load.options.Attempt)
 	for {
-		if s != nil && r.body != nil {
-			s.sent++
-		}
 		c := w.conns[node]
 		if c == nil {
 			addr := w.load.options.Targets[node].Addr
@@ -143,6 +140,9 @@ func (w *Worker) exchange(node int, r request, s *Session) (response, error) {
 			}
 			c = newConn(addr, made)
 			w.conns[node] = c
+		}
+		if s != nil && r.body != nil { // what was not even sent cannot have been executed
+			s.sent++
 		}
 		kept := c.used
 		answer, err := c.do(r, deadline)

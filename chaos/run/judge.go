@@ -35,6 +35,7 @@ func Checks(s *scenario.Scenario) ([]check.Check, error) {
 func (p *player) gather(ctx context.Context) error {
 	p.evidence = check.New(p.rec, p.load.Ledger, p.members())
 	p.evidence.Budget = record.Budget(p.Scenario.Budget)
+	p.evidence.Quiesces.Timeout = p.Scenario.Group.QuiesceTimeout
 	if network := p.stage.LAN(); network != nil {
 		p.evidence.Address = func() (kernels, link time.Duration, taken, strangers int) { return network.Together(p.planned) }
 	}
@@ -83,6 +84,7 @@ func (p *player) judge(ctx context.Context) error {
 	e := p.evidence
 	e.Group = p.members() // from now on they are asked for their newest word
 	p.live()
+	defer check.Run(context.WithoutCancel(ctx), p.checks, record.Always, e) // what was broken is broken, also where not everything could be asked
 	check.Run(ctx, p.checks, record.Eventually, e)
 	sessions := p.load.Sessions()
 	limited, cancel := context.WithTimeout(ctx, max(keyLeast, keyTime*time.Duration(len(sessions)/1000)))
@@ -109,7 +111,6 @@ func (p *player) judge(ctx context.Context) error {
 	if err := p.comeBack(ctx); err != nil {
 		return err
 	}
-	check.Run(ctx, p.checks, record.Always, e)
 	r := &p.load.Record
 	p.note("", fmt.Sprintf("%s uploads of %d KiB in all, %s WebSockets, of which %s broke while they were open", record.Number(int(r.Uploads.Load())), r.Bytes.Load()>>10,
 		record.Number(int(r.Sockets.Load())), record.Number(int(r.Broken.Load()))))
@@ -145,6 +146,8 @@ func (p *player) comeBack(ctx context.Context) error {
 	sessions := p.load.Sessions()
 	p.note("", fmt.Sprintf("%d clients come back", len(sessions)))
 	_ = p.load.Revisit(ctx, sessions, 32, max(len(sessions), 1)) // a request without an answer is in the record, where the budget judges it
+	// The last of them may have had WebSockets open, for which nobody waited.
+	p.rec.Idle()
 	shown, _ := p.load.ShowOld(ctx, sessions, 32)
 	p.note("", fmt.Sprintf("%d of them show the cookie that they had before they were moved", shown))
 	p.rec.Idle()

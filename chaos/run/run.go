@@ -48,7 +48,7 @@ type Options struct {
 const (
 	// startTime bounds the start of a group.
 	startTime = time.Minute
-	// healTime bounds one heal, judgeTime everything after the last.
+	// healTime bounds one heal, judgeTime everything after the last, beside keyTime for the keys.
 	healTime  = 6 * time.Minute
 	judgeTime = 10 * time.Minute
 )
@@ -70,6 +70,7 @@ type player struct {
 	windows []window               // of planned hand-overs
 	broken  []string               // what no check sees: processes that ended, faults that could not be healed
 	dead    map[*proc.Process]bool // those of them that have ended by themselves
+	named   map[string]error       // by name of a fault that the scenario names: why none of that name happened; nil: one did
 }
 
 // Play plays a scenario and gives its record, which is written to run.json in Dir, too. The record says how it went; the error is for what kept it from being written.
@@ -88,7 +89,7 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	if err := Lacks(s, o.Plan, o.Other); err != nil {
 		return nil, err
 	}
-	p := &player{checks: checks, Options: o, dead: map[*proc.Process]bool{}, rec: record.New(record.Run{
+	p := &player{checks: checks, Options: o, dead: map[*proc.Process]bool{}, named: map[string]error{}, rec: record.New(record.Run{
 		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Digest: s.Digest(o.Plan), Commit: o.Commit, Version: o.Version, Replay: o.Replay,
 		Nodes: s.NodeNames(), Instances: s.InstanceNames(), Budget: record.Budget(s.Budget),
 	})}
@@ -98,6 +99,9 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	problem := p.play(ctx)
 	if problem == nil && len(o.Plan) > 0 && len(p.rec.Snapshot().Played()) == 0 {
 		problem = fmt.Errorf("none of the %d faults of the plan happened, so the run shows nothing of them", len(o.Plan))
+	}
+	if problem == nil {
+		problem = p.never()
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -109,6 +113,10 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	}
 	keep := problem != nil && ctx.Err() == nil || len(p.rec.Snapshot().Broken()) > 0 || ctx.Err() != nil && p.seenBroken() || o.Keep
 	cleared := p.clear(keep)
+	if cleared != nil && len(p.rec.Snapshot().Broken()) > 0 {
+		p.note("", "not everything could be put away: "+cleared.Error())
+		cleared = nil
+	}
 	if keep && p.evidence != nil {
 		if err := p.evidence.Keep(o.Dir); err != nil { // it is no excuse for what was broken
 			p.note("", err.Error())
@@ -163,7 +171,7 @@ func (p *player) play(ctx context.Context) error {
 		return nil
 	}
 	p.load.Ledger.Running(false)
-	limited, cancel := context.WithTimeout(ctx, judgeTime)
+	limited, cancel := context.WithTimeout(ctx, judgeTime+keyTime*time.Duration(p.load.Ledger.Len()/1000))
 	defer cancel()
 	err := p.judge(limited)
 	died := false

@@ -251,6 +251,37 @@ func TestAPlanOfNothing(t *testing.T) {
 	}
 }
 
+// TestOneThatNeverHappens: a run in which nothing came of one of the faults that its scenario names has not passed, whatever else happened.
+func TestOneThatNeverHappens(t *testing.T) {
+	o := options(t, program, "name: leads-already\nabout: y\nlength: 3s\ngroup: {nodes: 1}\nload: {rate: 20, newSessions: 10}\nfaults:\n  - {name: reconfigure, at: 500ms, for: 1s}\n  - {name: transfer, target: n1, at: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	if r := play(t, ctx, o); r.Verdict != record.Errored || !strings.Contains(r.Problem, "no transfer happened: ") || !strings.Contains(r.Problem, "leads already") || len(r.Played()) != 1 {
+		t.Errorf("%s: %s, %+v", r.Verdict, r.Problem, r.Faults)
+	}
+}
+
+// TestEndInDisorder: a node that is told to end, and does so with another exit status than 0, breaks a promise; it is no fault that did not happen.
+func TestEndInDisorder(t *testing.T) {
+	real, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disorderly := filepath.Join(t.TempDir(), "holdfast")
+	text := "#!/bin/sh\n[ \"$1\" = serve ] || exec " + real + " \"$@\"\n" + real + " \"$@\" &\ntrap 'kill -9 $!; exit 9' TERM\nwait $!\n"
+	if err := os.WriteFile(disorderly, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, func() (string, error) { return disorderly, nil }, "name: disorder\nabout: y\nlength: 3s\nload: {rate: 20, newSessions: 10}\nbudget: {refused: 1000, failed: 1000}\nfaults:\n  - {name: terminate, target: follower, at: 500ms, for: 1s}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	r := play(t, ctx, o)
+	broken := r.Broken()
+	if r.Verdict != record.Failed || len(broken) != 1 || broken[0].Name != "processes-live" || !strings.Contains(strings.Join(broken[0].Violations, " "), "exit status 9") {
+		t.Errorf("%s %s: %+v", r.Verdict, r.Problem, broken)
+	}
+}
+
 // TestWhatIsNotGiven: a plan that needs it is refused before anything is started; one that drew it is not.
 func TestWhatIsNotGiven(t *testing.T) {
 	nowhere := func() (string, error) { return "/bin/false", nil }

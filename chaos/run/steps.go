@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -47,16 +48,52 @@ func (p *player) step(ctx context.Context, s scenario.Step) {
 	heal, err := s.Fault.Inject(ctx, p.field, fault.Order{Target: target, Amount: s.Amount, Random: random})
 	if err != nil {
 		p.rec.Void(number, err.Error())
+		if errors.Is(err, fault.ErrBroken) {
+			p.breaks("%v", err)
+		}
+		p.came(s, err)
 		return
 	}
 	_ = pause(ctx, s.For) // also an interrupted run heals
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), healTime)
 	defer cancel()
 	err = heal(limited)
-	if err != nil && ctx.Err() == nil {
+	p.came(s, err)
+	switch {
+	case errors.Is(err, fault.ErrNothing) && !errors.Is(err, fault.ErrBroken):
+		p.rec.Void(number, err.Error())
+		return
+	case errors.Is(err, fault.ErrBroken):
+		p.breaks("%s on %s: %v", s.Fault.Name, s.Fault.Subject(target), err)
+	case err != nil && ctx.Err() == nil:
 		p.breaks("%s on %s could not be healed: %v", s.Fault.Name, s.Fault.Subject(target), err)
 	}
 	p.rec.Heal(number, err)
+}
+
+// came keeps what became of the faults that the scenario names, by name: nil for one that happened, why not for those that never did.
+func (p *player) came(s scenario.Step, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !s.Named {
+		return
+	}
+	if known, seen := p.named[s.Fault.Name]; !seen || known != nil {
+		p.named[s.Fault.Name] = err
+	}
+}
+
+// never tells of the faults that the scenario names, that could happen here, and of which not one did: the run shows nothing of what the scenario is about.
+func (p *player) never() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(p.named)) {
+		if err := p.named[name]; err != nil {
+			errs = append(errs, fmt.Errorf("no %s happened: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // place is where a scenario plays, as faults have to know it.
