@@ -260,15 +260,26 @@ func TestMinimiseFollowsOneFailure(t *testing.T) {
 	}
 }
 
-// TestFaultTable: median and worst over runs.
+// TestFaultTable: over several folders, of which one has a copy of a run and one a run that nobody judged.
 func TestFaultTable(t *testing.T) {
+	dir := t.TempDir()
+	keep := func(name string, r record.Run) {
+		r.Format, r.Scenario, r.Version = record.Format, "soak", "v1"
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, name), 0o755), record.Write(filepath.Join(dir, name, "run.json"), &r)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	fault := func(name string, outage time.Duration) record.Fault { return record.Fault{Name: name, Outage: outage} }
-	void := record.Fault{Name: "kill", Void: "another fault has hold of it"}
-	text := faultTable([]*record.Run{
-		{Sessions: 10, Faults: []record.Fault{void, fault("kill", 100*time.Millisecond), fault("freeze", time.Second)}},
-		{Sessions: 20, Faults: []record.Fault{fault("kill", 300*time.Millisecond), fault("kill", 200*time.Millisecond)}},
-	})
-	for _, want := range []string{"| kill | 3 | 200 ms | 300 ms", "| freeze | 1 | 1.00 s", "2 runs, 30 sessions, 0 requests of which 0 failed, 4 faults."} {
+	one := record.Run{Seed: 1, Began: time.Unix(1, 5), Sessions: 10, Verdict: record.Passed, Faults: []record.Fault{{Name: "kill", Void: "held"}, fault("kill", 100*time.Millisecond), fault("freeze", time.Second)}}
+	keep("a/soak-1", one)
+	keep("b/soak-1", one)
+	keep("b/soak-2", record.Run{Seed: 2, Began: time.Unix(1, 6), Sessions: 20, Verdict: record.Passed, Faults: []record.Fault{fault("kill", 300*time.Millisecond)}})
+	keep("b/soak-3", record.Run{Seed: 3, Began: time.Unix(1, 7), Sessions: 40, Verdict: record.Errored, Faults: []record.Fault{fault("kill", time.Hour)}})
+	status, text, errOut := chaosCommand(t, "report", "--table", filepath.Join(dir, "a"), filepath.Join(dir, "b"))
+	if status != 0 {
+		t.Fatal(errOut)
+	}
+	for _, want := range []string{"| kill | 2 | 1 | 200 ms | 300 ms", "| freeze | 1 | 1 | 1.00 s", "- 2 runs: 2 passed", "1 run that nobody judged", "- seeds: soak 1-2\n", "- 30 sessions", "- 3 faults, of which 2 overlapped"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
