@@ -24,6 +24,7 @@ type verdict struct {
 	saw        string
 	violations []string
 	count      int // all violations, also those that are not listed
+	unjudged   int // how many of them are of cannot
 }
 
 // breaks adds a violation.
@@ -34,6 +35,12 @@ func (v *verdict) breaks(format string, args ...any) {
 	}
 }
 
+// cannot adds one that says that something could not be judged.
+func (v *verdict) cannot(format string, args ...any) {
+	v.unjudged++
+	v.breaks(format, args...)
+}
+
 // maxShown bounds how many violations a result lists.
 const maxShown = 20
 
@@ -42,10 +49,10 @@ func (c Check) Run(ctx context.Context, e *Evidence) record.Result {
 	began := time.Now()
 	v := c.judge(ctx, e)
 	if ctx.Err() != nil && v.count == 0 {
-		v.breaks("the run was ended before this was judged: %v", context.Cause(ctx))
+		v.cannot("the run was ended before this was judged: %v", context.Cause(ctx))
 	}
 	return record.Result{
-		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Took: time.Since(began),
+		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Unjudged: v.unjudged, Took: time.Since(began),
 	}
 }
 

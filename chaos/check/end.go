@@ -49,7 +49,7 @@ func linearizable(noun string, search func(context.Context, *Evidence) history.J
 		v.count = j.Count
 		e.draws(j.Wrong)
 		if j.Unjudged > 0 {
-			v.breaks("%s could not be judged in %s: that is no proof of anything", count(j.Unjudged, noun), record.Short(searchTime))
+			v.cannot("%s could not be judged in %s: that is no proof of anything", count(j.Unjudged, noun), record.Short(searchTime))
 		}
 		return v
 	}
@@ -86,7 +86,7 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 	}
 	if err != nil {
 		v.saw = "the tables could not be read"
-		v.breaks("the tables could not be read: %v", err)
+		v.cannot("the tables could not be read: %v", err)
 		return v
 	}
 	for _, node := range slices.Sorted(maps.Keys(all)) {
@@ -94,7 +94,7 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 		nodes++
 	}
 	if nodes == 0 {
-		v.breaks("there is no table")
+		v.cannot("there is no table")
 	}
 	found, _ := e.Ledger.Violations()
 	for _, f := range found {
@@ -118,7 +118,7 @@ func revisions(ctx context.Context, e *Evidence) (v verdict) {
 	has, err := e.Group.Revisions(ctx)
 	if err != nil {
 		v.saw = "the list could not be read"
-		v.breaks("the group's revisions could not be read: %v", err)
+		v.cannot("the group's revisions could not be read: %v", err)
 		return v
 	}
 	if len(has) == 0 && len(told) > 0 {

@@ -39,13 +39,13 @@ func epochs(ctx context.Context, e *Evidence) (v verdict) {
 	for _, view := range views {
 		switch {
 		case view.Error != "":
-			v.breaks("node %s does not say in which epoch it is (%s)", view.Node, view.Error)
+			v.cannot("node %s does not say in which epoch it is (%s)", view.Node, view.Error)
 		case view.Epoch <= before:
 			v.breaks("node %s is in epoch %d, and a promotion has ended epoch %d: a node of the group before would be taken for one of this", view.Node, view.Epoch, before)
 		}
 	}
 	if len(views) == 0 {
-		v.breaks("there is no node")
+		v.cannot("there is no node")
 	}
 	v.saw = fmt.Sprintf("%s ended epoch %d, and all nodes are in a later one", count(promotions, "promotion"), before)
 	if v.count > 0 {

@@ -43,7 +43,7 @@ func leaks(ctx context.Context, e *Evidence) (v verdict) {
 	switch {
 	case len(e.Baseline) == 0 && e.Leftovers == nil:
 		v.saw = "nothing was measured"
-		v.breaks("nobody measured what there was before the load, so nothing can be said")
+		v.cannot("nobody measured what there was before the load, so nothing can be said")
 	case v.saw == "":
 		v.saw = "nothing is left on the machine"
 	}
@@ -103,7 +103,7 @@ func usage(ctx context.Context, e *Evidence, v *verdict) {
 	v.saw = "more than before the load"
 	if len(more) == 0 {
 		v.saw = "the nodes could not be asked"
-		v.breaks("the nodes could not be asked what they use: %v", err)
+		v.cannot("the nodes could not be asked what they use: %v", err)
 	}
 	for _, text := range more {
 		v.breaks("%s", text)

@@ -19,8 +19,14 @@ type Run struct {
 	// Digest tells the scenario and its plan from another of the same name and seed; empty in records of older programs.
 	Digest string `json:"digest,omitempty"`
 	// Commit and Version are those of the program under test.
-	Commit    string        `json:"commit,omitempty"`
-	Version   string        `json:"version,omitempty"`
+	Commit  string `json:"commit,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Programs are the builds that were played: the one under test, then the other one beside it if there was one; absent in records of older programs.
+	Programs []Program `json:"programs,omitempty"`
+	// Env is what nodes had in their environment beside what the harness had in its own, as NAME=VALUE: the known bug of a self-test.
+	Env []string `json:"env,omitempty"`
+	// Judged names the checks that the scenario asks for; absent where those are all, and in records of older programs.
+	Judged    []string      `json:"judged,omitempty"`
 	Began     time.Time     `json:"began"`
 	Took      time.Duration `json:"tookNs"`
 	Nodes     []string      `json:"nodes"`
@@ -43,6 +49,12 @@ type Run struct {
 	Replay string `json:"replay,omitempty"`
 	// Artefacts are files that were kept, by their paths below the folder of run.json.
 	Artefacts []string `json:"artefacts,omitempty"`
+}
+
+// Program is one build of the program under test. Two builds of one version, of sources that nobody committed, differ in their sums.
+type Program struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // Verdict is the outcome of a run.
@@ -143,10 +155,15 @@ type Result struct {
 	Saw   string `json:"saw,omitempty"`
 	OK    bool   `json:"ok"`
 	// Violations are the first of them, each in a sentence; Count is the number of all.
-	Violations []string      `json:"violations,omitempty"`
-	Count      int           `json:"count"`
-	Took       time.Duration `json:"tookNs"`
+	Violations []string `json:"violations,omitempty"`
+	Count      int      `json:"count"`
+	// Unjudged is how many of them say only that something could not be judged: the promise does not hold then, and nothing was seen that breaks it.
+	Unjudged int           `json:"unjudged,omitempty"`
+	Took     time.Duration `json:"tookNs"`
 }
+
+// Shown says that something was seen that breaks the promise.
+func (r Result) Shown() bool { return r.Count > r.Unjudged }
 
 // Budget is what a run may cost. The zero value: no request may fail, and times are not limited.
 type Budget struct {

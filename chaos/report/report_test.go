@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,6 +44,13 @@ func hostileRun() *record.Run {
 		r.Series[i].Leader, r.Series[i].Holder = nasty, nasty
 	}
 	r.Verdict = record.Errored
+	return r
+}
+
+// judgedHostile is one that counts.
+func judgedHostile() *record.Run {
+	r := hostileRun()
+	r.Verdict = record.Failed
 	return r
 }
 
@@ -193,7 +201,7 @@ func TestLines(t *testing.T) {
 	if got, want := Line(record.Event{At: 12345 * time.Millisecond, Kind: record.FaultBegins, Text: "kill on n1"}), "   12.345 s  fault    kill on n1"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	for _, text := range []string{Line(record.Event{Kind: record.Kind(nasty), Text: nasty + "\r\nforged line"}), Summary(hostileRun()), Markdown([]*record.Run{hostileRun()})} {
+	for _, text := range []string{Line(record.Event{Kind: record.Kind(nasty), Text: nasty + "\r\nforged line"}), Summary(hostileRun()), Markdown([]*record.Run{judgedHostile()})} {
 		if strings.ContainsAny(text, "\x1b\x00\r\u202e") || !strings.Contains(text, "·[31m") && !strings.Contains(text, `·\[31m`) {
 			t.Errorf("%q", text)
 		}
@@ -221,11 +229,11 @@ func TestTheLastLineIsTheWayBack(t *testing.T) {
 func TestCosts(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	runs := []*record.Run{
-		{Commit: "abc", Sessions: 5, Faults: []record.Fault{
+		{Scenario: "soak", Seed: 3, Version: "v1", Commit: "abc", Sessions: 5, Verdict: record.Passed, Faults: []record.Fault{
 			{Name: "kill", From: 0, To: time.Second, Outage: ms(30), Slowest: ms(50), Failed: 1}, {Name: "cut", From: 2 * time.Second, To: 4 * time.Second, Outage: ms(90)},
 			{Name: "kill", From: time.Minute, To: time.Minute, Outage: ms(10)},
 		}},
-		{Commit: "abc", Faults: []record.Fault{{Name: "kill", Outage: ms(20), Refused: 2}}},
+		{Scenario: "soak", Seed: 4, Version: "v1", Commit: "abc", Verdict: record.Failed, Faults: []record.Fault{{Name: "kill", Outage: ms(20), Refused: 2}}},
 	}
 	want := []Cost{
 		{Fault: "cut", Count: 1, Median: ms(90), Worst: ms(90)},
@@ -238,14 +246,48 @@ func TestCosts(t *testing.T) {
 	if got := Costs(runs); !reflect.DeepEqual(got, want) {
 		t.Errorf("what did not happen is counted: %+v", got)
 	}
-	text := Markdown(runs)
-	if !strings.Contains(text, "| kill | 3 | 20 ms | 30 ms | 50 ms | 1 | 2 |\n") || !strings.Contains(text, "2 runs, 4 faults, 5 sessions, 0 requests, 0 broken checks; commit abc.") {
+	unjudged := &record.Run{Scenario: "other", Seed: 9, Version: "v9", Sessions: 1000, Verdict: record.Errored, Faults: []record.Fault{{Name: "kill", Outage: time.Hour}}}
+	text := Markdown(append(slices.Clone(runs), unjudged, &record.Run{Seed: 8}))
+	for _, part := range []string{
+		"| kill | 3 | 1 | 20 ms | 30 ms | 50 ms | 1 | 2 |\n", "have outage, slowest request, failed and refused in common",
+		"- 2 runs: 1 passed, 1 broke a promise (0 broken checks); not counted above or below: 2 runs that nobody judged", "- seeds: soak 3-4\n", "- program: v1, commit abc\n",
+		"- 5 sessions, 0 requests of which 0 failed", "- 4 faults, of which 2 overlapped another one; 2 of the plans not played",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in\n%s", part, text)
+		}
+	}
+	if text := Markdown([]*record.Run{unjudged}); !strings.Contains(text, "- 0 runs: 0 passed") || !strings.Contains(text, "- seeds: none\n- program: none\n") {
 		t.Errorf("%s", text)
 	}
-	for line := range strings.SplitSeq(Markdown([]*record.Run{hostileRun()}), "\n") {
-		if strings.HasPrefix(line, "|") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 8 {
+	for line := range strings.SplitSeq(Markdown([]*record.Run{judgedHostile()}), "\n") {
+		if strings.HasPrefix(line, "|") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 9 {
 			t.Errorf("a row with other cells: %s", line)
 		}
+	}
+}
+
+// TestMedian: of an even number of values it is between the middle two.
+func TestMedian(t *testing.T) {
+	for want, values := range map[time.Duration][]time.Duration{5: {5}, 6: {5, 7}, 7: {1, 7, 100}, 8: {1, 7, 9, 100}} {
+		if got := median(values); got != want {
+			t.Errorf("of %v: %d, want %d", values, got, want)
+		}
+	}
+}
+
+// TestSeedsAndProgramsOfATable: whoever has the table can play the same.
+func TestSeedsAndProgramsOfATable(t *testing.T) {
+	var runs []*record.Run
+	for _, seed := range []uint64{9, 3, 1, 2, 3, 18446744073709551615} {
+		runs = append(runs, &record.Run{Scenario: "soak", Seed: seed, Version: "v1-dirty", Commit: "abc", Programs: []record.Program{{SHA256: fmt.Sprint(seed == 9)}}})
+	}
+	runs = append(runs, &record.Run{Scenario: "overlap", Seed: 7})
+	if got, want := seeds(runs), "overlap 7; soak 1-3, 9, 18446744073709551615 (6 runs)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := programs(runs), "v1-dirty, commit abc (2 builds); of unknown version"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

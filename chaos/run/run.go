@@ -35,8 +35,9 @@ type Options struct {
 	Env []string
 	// Dir is the folder of the run; it is made. What is kept is below it.
 	Dir string
-	// Profile, Commit, Version and Replay are for the record.
+	// Profile, Commit, Version, Replay and Programs are for the record.
 	Profile, Commit, Version, Replay string
+	Programs                         []record.Program
 	// Keep keeps logs and data directories also of a run that passed.
 	Keep bool
 	// First ends the run at the first broken promise that holds at each moment: what comes after it, and whether the group would be well again, is not asked.
@@ -92,6 +93,7 @@ func Play(ctx context.Context, o Options) (*record.Run, error) {
 	p := &player{checks: checks, Options: o, dead: map[*proc.Process]bool{}, named: map[string]error{}, rec: record.New(record.Run{
 		Scenario: s.Name, About: s.About, Profile: o.Profile, Substrate: s.Substrate, Seed: o.Seed, Digest: s.Digest(o.Plan), Commit: o.Commit, Version: o.Version, Replay: o.Replay,
 		Nodes: s.NodeNames(), Instances: s.InstanceNames(), Budget: record.Budget(s.Budget),
+		Programs: o.Programs, Env: o.Env, Judged: s.CheckNames(),
 	})}
 	if o.Listen != nil {
 		o.Listen(p.rec)

@@ -69,6 +69,14 @@ func (s *Scenario) lacks(rule Rule) string {
 	return fmt.Sprintf("the group has no %s %q: it has %s to %s", kind, rule.Target, names[0], names[len(names)-1])
 }
 
+// CheckNames are the names of the checks that the scenario asks for; none: all.
+func (s *Scenario) CheckNames() (names []string) {
+	for _, c := range s.Checks {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
 // NodeNames are the names of the nodes that the scenario starts.
 func (s *Scenario) NodeNames() []string { return numbered("n", s.Group.Nodes) }
 

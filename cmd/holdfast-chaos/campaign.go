@@ -25,6 +25,7 @@ type campaign struct {
 	program      program
 	other        string // another build of it, may be empty
 	otherVersion string
+	otherSum     string
 	env          []string
 	profile      string
 	out          string // folder of the reports; each run has one below it
@@ -75,10 +76,30 @@ func (c *campaign) passed(dir string, s *scenario.Scenario, seed uint64) *record
 		return nil
 	}
 	r, err := record.Read(filepath.Join(dir, "run.json"))
-	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Digest != s.Digest(s.Plan(seed)) || r.Version != c.version() || r.Commit != c.program.commit {
+	if err != nil || r.Verdict != record.Passed || r.Scenario != s.Name || r.Seed != seed || r.Digest != s.Digest(s.Plan(seed)) || !c.played(r) {
 		return nil
 	}
 	return r
+}
+
+// played says whether a run was one of the same programs with the same bug. Records of older programs have no sums: where nobody committed the sources, nothing tells whether they are of this build.
+func (c *campaign) played(r *record.Run) bool {
+	if r.Version != c.version() || r.Commit != c.program.commit || !slices.Equal(r.Env, c.env) {
+		return false
+	}
+	if len(r.Programs) == 0 {
+		return !c.program.dirty && !strings.Contains(r.Version, "dirty")
+	}
+	return slices.EqualFunc(r.Programs, c.programs(), func(a, b record.Program) bool { return a.SHA256 == b.SHA256 })
+}
+
+// programs are the builds that are played.
+func (c *campaign) programs() []record.Program {
+	list := []record.Program{c.program.record()}
+	if c.other != "" {
+		list = append(list, record.Program{Path: c.other, SHA256: c.otherSum})
+	}
+	return list
 }
 
 // version is that of the program under test, and of the other build beside it: another one of these makes other runs.
@@ -96,7 +117,7 @@ func (c *campaign) one(ctx context.Context, s *scenario.Scenario, seed uint64, p
 	}
 	defer c.screen.close()
 	return run.Play(ctx, run.Options{
-		Scenario: s, Seed: seed, Plan: plan, Binary: c.program.path, Other: c.other, Env: c.env, Dir: dir, Profile: c.profile, Commit: c.program.commit, Version: c.version(),
+		Scenario: s, Seed: seed, Plan: plan, Binary: c.program.path, Other: c.other, Env: c.env, Dir: dir, Profile: c.profile, Commit: c.program.commit, Version: c.version(), Programs: c.programs(),
 		Replay: c.command(s, seed), Keep: c.keep, First: c.first, Listen: func(r *record.Recorder) { c.screen.follow(r, s.Length) },
 	})
 }
@@ -115,7 +136,8 @@ func (c *campaign) command(s *scenario.Scenario, seed uint64) string {
 		text += " --other " + quote(c.other)
 	}
 	for _, e := range c.env {
-		text = quote(e) + " " + text
+		name, value, _ := strings.Cut(e, "=") // a shell takes a word for an assignment only if its name is not quoted
+		text = name + "=" + quote(value) + " " + text
 	}
 	return text
 }

@@ -27,7 +27,7 @@ minimal.yaml, into DIR (--out), with what each fault draws from. What is broken 
 		Example: "  holdfast-chaos minimise chaos-out/overlap-7 --tries 5",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, scenarios, err := recorded(args[0], file)
+			r, s, err := recorded(args[0], file)
 			if err != nil {
 				return err
 			}
@@ -37,11 +37,10 @@ minimal.yaml, into DIR (--out), with what each fault draws from. What is broken 
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			c, err := flags.campaign(ctx, cmd.ErrOrStderr())
+			c, err := flags.again(ctx, cmd.ErrOrStderr(), r)
 			if err != nil {
 				return err
 			}
-			s := scenarios[0]
 			breaks := func(plan scenario.Plan) (bool, error) { return c.breaks(ctx, s, r.Seed, plan, tries, names) }
 			plan, err := minimise(s.Plan(r.Seed), breaks)
 			if err != nil {

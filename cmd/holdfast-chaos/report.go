@@ -21,7 +21,10 @@ func newReportCommand(out io.Writer) *cobra.Command {
 		Short: "Make the reports again from the records of runs",
 		Long: `Make report.html, junit.xml and summary.json from the run.json files in and below DIR, which a run does by itself at its end. Several parts of one soak run become one report.
 
-With --table, print the table of faults as docs/RELIABILITY.md has it: how often each happened, and the outage, median and worst.`,
+A run that is there several times, in copies of a folder, counts once.
+
+With --table, print a table of the faults in Markdown: how often each happened, how often another one was there meanwhile, and the outage, median and worst; below it runs, seeds, programs
+and sums. Runs that could not be played to the end or were interrupted are not in it.`,
 		Example: `  holdfast-chaos report chaos-out
   holdfast-chaos report --table soak-1 soak-2`,
 		Args: cobra.MinimumNArgs(1),
@@ -31,7 +34,7 @@ With --table, print the table of faults as docs/RELIABILITY.md has it: how often
 				return err
 			}
 			if table {
-				_, err := io.WriteString(out, faultTable(runs))
+				_, err := io.WriteString(out, report.Markdown(runs))
 				return err
 			}
 			dir := args[0]
@@ -77,11 +80,24 @@ func readRuns(args []string) ([]*record.Run, error) {
 		return nil, fmt.Errorf("no run.json in or below %s", strings.Join(args, ", "))
 	}
 	slices.SortStableFunc(runs, func(a, b *record.Run) int { return a.Began.Compare(b.Began) })
-	return runs, nil
+	return once(runs), nil
 }
 
-// faultTable is the table of faults in Markdown, and what it is made of.
-func faultTable(runs []*record.Run) string {
-	s := summarise(runs)
-	return report.Markdown(runs) + fmt.Sprintf("\n%d runs, %d sessions, %d requests of which %d failed, %d faults.\n", s.Runs, s.Sessions, s.Requests, s.Failed, s.Faults)
+// once leaves out copies: a run is told by its scenario, its seed and the nanosecond in which it began.
+func once(runs []*record.Run) (list []*record.Run) {
+	type key struct {
+		scenario string
+		seed     uint64
+		began    int64
+	}
+	seen := map[key]bool{}
+	for _, r := range runs {
+		k := key{r.Scenario, r.Seed, r.Began.UnixNano()}
+		if !r.Began.IsZero() && seen[k] {
+			continue
+		}
+		seen[k] = true
+		list = append(list, r)
+	}
+	return list
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
 
+// mutantVariable names the known bug that a program built with -tags mutants has switched on.
+const mutantVariable = "HOLDFAST_MUTANT"
+
 // playFlags are what all commands that play have.
 type playFlags struct {
 	binary, other, out string
@@ -38,12 +41,15 @@ func (p *playFlags) campaign(ctx context.Context, errOut io.Writer) (*campaign, 
 		return nil, err
 	}
 	c := &campaign{program: under, out: p.out, keep: p.keep, screen: newScreen(errOut)}
+	if bug := os.Getenv(mutantVariable); bug != "" { // the nodes have it anyway; the record has to say so
+		c.env = []string{mutantVariable + "=" + bug}
+	}
 	if p.other != "" {
 		o, err := findProgram(ctx, p.other)
 		if err != nil {
 			return nil, err
 		}
-		c.other, c.otherVersion = o.path, o.version
+		c.other, c.otherVersion, c.otherSum = o.path, o.version, o.sum
 	}
 	if c.out, err = filepath.Abs(p.out); err != nil {
 		return nil, err
