@@ -33,12 +33,16 @@ type campaign struct {
 	resume       bool // leave out what has passed
 	stop         bool // at the first that does not pass
 	first        bool // end a run at the first broken promise
+	meant        bool // its runs are to break a promise: one that did is nothing to keep
 	screen       *screen
 }
 
 // play plays them all and gives the records, in order. The error is for what could not be played; broken promises are in the records.
 func (c *campaign) play(ctx context.Context) ([]*record.Run, error) {
 	var runs []*record.Run
+	if err := clearReports(c.out); err != nil { // what is there once this has ended says how this went
+		return nil, err
+	}
 	for _, s := range c.scenarios { // before the first is played: what is named does not depend on the seed
 		if err := run.Lacks(s, s.Plan(0), c.other); err != nil {
 			return nil, err
@@ -54,6 +58,11 @@ func (c *campaign) play(ctx context.Context) ([]*record.Run, error) {
 			if r := c.passed(dir, s, seed); r != nil {
 				runs = append(runs, r)
 				continue
+			}
+			if !c.meant {
+				if err := putAside(dir); err != nil {
+					return runs, err
+				}
 			}
 			c.screen.title(fmt.Sprintf("[%d/%d] %s, seed %d, %v", len(runs)+1, total, s.Name, seed, s.Length), s.About)
 			r, err := c.one(ctx, s, seed, nil, dir)
@@ -161,6 +170,27 @@ func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
+// putAside renames the folder of a run that broke a promise: it is played again to see more of that, not less.
+func putAside(dir string) error {
+	r, err := record.Read(filepath.Join(dir, "run.json"))
+	if err != nil || r.Verdict != record.Failed {
+		return nil
+	}
+	for n := 1; ; n++ {
+		other := fmt.Sprintf("%s.broken-%d", dir, n)
+		if _, err := os.Lstat(other); errors.Is(err, os.ErrNotExist) {
+			return os.Rename(dir, other)
+		}
+	}
+}
+
+// parts are the names in the folder of a run that was ended before it had a record. Its processes have ended with it.
+var parts = []string{"holdfast-stage-*", "stage", "history.jsonl", "order-*.html"}
+
+func isPart(e os.DirEntry) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { fits, _ := filepath.Match(p, e.Name()); return fits })
+}
+
 // clearRun removes the folder of an earlier run, and nothing else.
 func clearRun(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -172,7 +202,8 @@ func clearRun(dir string) error {
 	case len(entries) == 0:
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(dir, "run.json")); err != nil {
+	foreign := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !isPart(e) })
+	if _, err := os.Stat(filepath.Join(dir, "run.json")); err != nil && foreign {
 		return fmt.Errorf("%s is there and is not the folder of a run: remove it, or choose another one with --out", dir)
 	}
 	return os.RemoveAll(dir)
@@ -208,7 +239,7 @@ func (c *campaign) finish(w io.Writer, runs []*record.Run, began time.Time) erro
 	}
 	switch {
 	case broken != nil:
-		_, _ = fmt.Fprintf(w, "what was kept of it: %s\nplay it again:\n%s\n", filepath.Join(c.out, broken.Scenario+"-"+strconv.FormatUint(broken.Seed, 10)), broken.Replay)
+		_, _ = fmt.Fprintf(w, "what was kept of it, also when it is played again: %s\nplay it again:\n%s\n", filepath.Join(c.out, broken.Scenario+"-"+strconv.FormatUint(broken.Seed, 10)), broken.Replay)
 		return told{errBroken}
 	case problem != nil:
 		_, _ = fmt.Fprintf(w, "%s could not be played: %s\nplay it again:\n%s\n", problem.Scenario, problem.Problem, problem.Replay)

@@ -201,6 +201,51 @@ func TestNothingForeignIsRemoved(t *testing.T) {
 	if err := clearRun(dir); err != nil {
 		t.Error(err)
 	}
+	if err := os.MkdirAll(filepath.Join(dir, "holdfast-stage-17"), 0o755); err != nil { // the harness was killed
+		t.Fatal(err)
+	}
+	if err := clearRun(dir); err != nil || isDir(dir) {
+		t.Errorf("what a killed run has left: %v", err)
+	}
+}
+
+// TestBrokenRunsAreKept: whoever plays one again, as the last line says, still has what was kept of it. The reports of the campaign before do not stand for one that was never played.
+func TestBrokenRunsAreKept(t *testing.T) {
+	out := t.TempDir()
+	dir := filepath.Join(out, "kill-1")
+	for _, name := range []string{"kill-1.broken-1", "kill-1.broken-2"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r := record.New(record.Run{Scenario: "kill", Seed: 1})
+		r.Check(record.Result{Name: "one-state", When: record.Always, Violations: []string{"two states"}, Count: 1})
+		if err := record.Write(filepath.Join(dir, "run.json"), r.Finish(nil)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, "history.jsonl", name)
+		if err := putAside(dir); err != nil || !isFile(filepath.Join(out, name, "history.jsonl")) || isDir(dir) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := putAside(dir); err != nil {
+		t.Errorf("nothing there: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	found, err := scenario.Find("leader-kill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := write(t, out, "junit.xml", "<testsuites/>")
+	c := &campaign{scenarios: found, seeds: []uint64{1}, out: out, screen: newScreen(&bytes.Buffer{})}
+	if _, err := c.play(ctx); err == nil || isFile(old) {
+		t.Errorf("%v, and the report of before is there: %v", err, isFile(old))
+	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // TestMinimise: what is not needed for a failure is dropped, and nothing else.

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -55,6 +57,17 @@ func summarise(runs []*record.Run) summary {
 		}
 	}
 	return s
+}
+
+// clearReports removes the reports of an earlier campaign from a folder.
+func clearReports(dir string) error {
+	var errs []error
+	for _, name := range []string{"summary.json", "report.html", "junit.xml"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // writeReports writes the reports of runs into a folder.

@@ -228,6 +228,7 @@ func (c catch) String() string {
 func (c *campaign) caught(ctx context.Context, name string, seed uint64, tries int) (found catch, err error) {
 	one := *c
 	one.env, one.out, one.first = []string{mutantVariable + "=" + name}, filepath.Join(c.out, name), true
+	one.meant = true
 	one.scenarios = judgedBy(thatCatch(c.scenarios, name), telling(name))
 	if err := os.MkdirAll(one.out, 0o755); err != nil {
 		return found, err
