@@ -11,7 +11,7 @@ import (
 // nodeCommands run nodes and what goes with them; they take no --admin and no --token.
 func nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
-		newServeCommand(), newVIPGuardCommand(),
+		newServeCommand(), newVIPGuardCommand(), newVIPHookCommand(),
 		newDemoCommand(),
 		newSampleCommand(), newSampleSessionsCommand(),
 	}
