@@ -265,11 +265,11 @@ func (s *Server) addressReport() *addressReport {
 		return r
 	}
 	flaw := s.serves()
-	switch {
+	switch goes := s.goes(); {
 	case s.leaving.Load():
 		flaw = errLeaving
-	case s.moving.Load():
-		flaw = errMoving
+	case goes != nil:
+		flaw = goes
 	}
 	if flaw != nil {
 		r.Eligible, r.Flawed, r.Reason = false, true, flaw.Error()

@@ -500,6 +500,44 @@ func TestSuccessorIsNotUpgradedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestNodeThatResyncsIsNoSuccessor: connections that were relayed to it would break with it. A resync that is refused leaves it as it was.
+func TestNodeThatResyncsIsNoSuccessor(t *testing.T) {
+	g, link := startHolders(t)
+	first := link.holder(t, g)
+	other := g.other(first)
+	refused, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := other.changeMembers(refused, asked{Do: askResync}); err == nil {
+		t.Fatal("it waits for nobody")
+	}
+	if _, err := other.prepare(t.Context(), first, time.Second); err != nil {
+		t.Errorf("after a resync that has failed: %v", err)
+	}
+	if err := other.changeMembers(t.Context(), asked{Do: askResync}); err == nil || !strings.Contains(err.Error(), "is taking over the address from node") {
+		t.Errorf("prepared: %v", err)
+	}
+	if err := other.address.Unprepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.changeMembers(t.Context(), asked{Do: askResync}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.prepare(t.Context(), first, time.Second); !errors.Is(err, errResyncing) {
+		t.Errorf("prepared during a resync: %v", err)
+	}
+	if r := other.addressReport(); r.Eligible || r.Reason != errResyncing.Error() {
+		t.Errorf("%+v", r.Status)
+	}
+	if err := other.changeMembers(t.Context(), asked{Do: askResync}); err == nil || !strings.Contains(err.Error(), "under way") {
+		t.Errorf("a second one: %v", err)
+	}
+	done := g.done[slices.Index(g.servers, other)]
+	if err := <-done; !errors.Is(err, ErrResync) {
+		t.Errorf("it has ended with %v", err)
+	}
+	done <- nil // that was its end
+}
+
 func TestEvacuatedHolderHandsOver(t *testing.T) {
 	g, link := startHolders(t)
 	first := link.holder(t, g)

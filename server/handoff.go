@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// errMoving is why nobody may hand leadership or addresses to this node while a new program takes it over.
-var errMoving = errors.New("a new program takes the node over")
+// errMoving and errResyncing are why nobody may hand leadership or addresses to this node while a new program takes it over, and while it drops its state.
+var errMoving, errResyncing = errors.New("a new program takes the node over"), errors.New("the node drops its state and takes a new copy of the group's")
 
 // handing is a server's part in a hand-off from one process to the next: as the one before, as the one after, or as both in one process.
 type handing struct {
@@ -23,6 +23,7 @@ type handing struct {
 	endUpgrades context.CancelFunc
 	upgrading   sync.Mutex // held during one
 	moving      atomic.Bool
+	resyncing   atomic.Bool // for good once it gives up its vote: another Server takes the copy
 	// handed says that another one serves in the place of this server, or, with an error, that nobody can.
 	handed chan error
 	// next is this process's own next server, after an upgrade that failed too late; nextEnded has the result of its Run.
@@ -43,6 +44,17 @@ func newHanding(c Config, logTo io.Writer) *handing {
 		h.before, h.stream = &predecessor{}, c.Heir.Reports
 	}
 	return h
+}
+
+// goes is why nothing may be handed to this node now; nil: nothing is against it.
+func (h *handing) goes() error {
+	switch {
+	case h.moving.Load():
+		return errMoving
+	case h.resyncing.Load():
+		return errResyncing
+	}
+	return nil
 }
 
 // noMoreUpgrades ends the one that is under way, if there is one. It reports whether another server or process serves in the place of this one.

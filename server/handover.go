@@ -373,8 +373,8 @@ func (s *Server) prepare(ctx context.Context, holder string, lasting time.Durati
 	if s.leaving.Load() {
 		return answered{}, errLeaving
 	}
-	if s.moving.Load() {
-		return answered{}, errMoving
+	if err := s.goes(); err != nil {
+		return answered{}, err
 	}
 	if leader := s.node.Info().Leader; leader != holder {
 		return answered{}, fmt.Errorf("node %q does not lead, as far as this node knows: %q does", holder, leader)
@@ -384,8 +384,8 @@ func (s *Server) prepare(ctx context.Context, holder string, lasting time.Durati
 	if errors.Is(err, vip.ErrNoRelay) {
 		return answered{NoRelay: err.Error()}, nil
 	}
-	if err == nil && s.moving.Load() { // since it was looked at; an upgrade that has begun looks for this preparation after that
-		return answered{}, errors.Join(errMoving, s.address.Unprepare(ctx))
+	if goes := s.goes(); err == nil && goes != nil { // since it was looked at; an upgrade or a resync that has begun looks for this preparation after that
+		return answered{}, errors.Join(goes, s.address.Unprepare(ctx))
 	}
 	if err == nil && first {
 		s.background.Go(func() { s.watchPreparation(holder) })

@@ -74,7 +74,7 @@ func (s *Server) otherLeader(ctx context.Context, name string) error {
 }
 
 // changeMembers is the other end: the leader removes, the node itself drops its state.
-func (s *Server) changeMembers(ctx context.Context, what asked) error {
+func (s *Server) changeMembers(ctx context.Context, what asked) (err error) {
 	if what.Do == askRemove {
 		if err := s.moveCopies(ctx, what.To, what.Force); err != nil {
 			return err
@@ -92,6 +92,14 @@ func (s *Server) changeMembers(ctx context.Context, what asked) error {
 			return err
 		}
 	}
+	if !s.resyncing.CompareAndSwap(false, true) { // from here on nobody hands anything to this node: its connections would break with it
+		return errors.New("it is under way")
+	}
+	defer func() {
+		if err != nil {
+			s.resyncing.Store(false)
+		}
+	}()
 	if err := s.takesOver(); err != nil {
 		return err
 	}

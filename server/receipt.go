@@ -145,7 +145,7 @@ func (s *Server) receipt(t *taking, known *fsm.Holder) *fsm.HolderSet {
 
 // past says of a holder before that it was a node of an epoch that is over: one of the present group may have its name.
 func past(g *fsm.Group, known *fsm.Holder) string {
-	if g == nil || known == nil {
+	if g == nil || known == nil || known.Index == 0 { // without an index it is this node's own change that the group has not noted yet: of the present epoch
 		return ""
 	}
 	name := known.Node

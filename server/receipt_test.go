@@ -58,6 +58,30 @@ func TestGapOfAReceipt(t *testing.T) {
 	}
 }
 
+// TestPastOfAReceipt: a node of an epoch that is over is told from the living one of its name. What this node knows of itself, and the group does not yet, has
+// no index, and is of the present.
+func TestPastOfAReceipt(t *testing.T) {
+	promoted := &fsm.Group{Epoch: 3, Epochs: []fsm.EpochStart{{Epoch: 3, After: 1, Index: 100}}}
+	for name, tc := range map[string]struct {
+		g     *fsm.Group
+		known *fsm.Holder
+		want  string
+	}{
+		"no group":                   {nil, &fsm.Holder{Node: "n1", Index: 5}, ""},
+		"nobody":                     {promoted, nil, ""},
+		"held in the old epoch":      {promoted, &fsm.Holder{Node: "n3", Index: 100}, "node n3 is that of epoch 1, which is over"},
+		"lost in the old epoch":      {promoted, &fsm.Holder{Previous: "n3", Index: 100}, "node n3 is that of epoch 1, which is over"},
+		"held in this one":           {promoted, &fsm.Holder{Node: "n3", Index: 101}, ""},
+		"its own, not noted yet":     {promoted, &fsm.Holder{Node: "n1", Term: 7}, ""},
+		"its own loss, the same way": {promoted, &fsm.Holder{Previous: "n1", Term: 7}, ""},
+		"never promoted":             {&fsm.Group{Epoch: 1}, &fsm.Holder{Node: "n1", Index: 5}, ""},
+	} {
+		if got := past(tc.g, tc.known); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 // TestOverdueChangesAreForLater: what a term leaves behind is not the next one's to note as its own, and what the next one has seen already stays.
 func TestOverdueChangesAreForLater(t *testing.T) {
 	a := &address{taking: make(chan taking, 4), late: make(chan taking, 4)}

@@ -4,7 +4,6 @@ package storage
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"math"
@@ -61,33 +60,34 @@ func parseMeta(b []byte) (boltMeta, string) {
 // newestMeta gives the valid state of a bbolt file. bbolt itself falls back to the older meta page when the newer one is
 // damaged, which takes back the last acknowledged transaction. A power failure does not damage one: its 64 bytes are within
 // one sector, which a disk writes whole or not at all. So both must be good, and of consecutive transactions.
-func newestMeta(f io.ReaderAt) (boltMeta, string) {
+// err is why the system does not give one of them.
+func newestMeta(f io.ReaderAt) (_ boltMeta, reason string, err error) {
 	var buf [pageHeaderSize + metaSize]byte
-	read := func(off int64, what string) (boltMeta, string) {
+	read := func(off int64, what string) (boltMeta, string, error) {
 		if _, err := f.ReadAt(buf[:], off); err != nil {
-			return boltMeta{}, fmt.Sprintf("%s meta page cannot be read: %v", what, err)
+			return boltMeta{}, "reading the " + what + " meta page failed", err
 		}
 		m, reason := parseMeta(buf[pageHeaderSize:])
 		if reason != "" {
 			reason = what + " meta page: " + reason
 		}
-		return m, reason
+		return m, reason, nil
 	}
-	a, reason := read(0, "first")
+	a, reason, err := read(0, "first")
 	if reason != "" {
-		return boltMeta{}, reason
+		return boltMeta{}, reason, err
 	}
-	b, reason := read(int64(a.pageSize), "second")
+	b, reason, err := read(int64(a.pageSize), "second")
 	if reason != "" {
-		return boltMeta{}, reason
+		return boltMeta{}, reason, err
 	}
 	if b.tx > a.tx {
 		a, b = b, a
 	}
 	if a.tx != b.tx+1 || a.pageSize != b.pageSize {
-		return boltMeta{}, "the two meta pages do not belong together"
+		return boltMeta{}, "the two meta pages do not belong together", nil
 	}
-	return a, ""
+	return a, "", nil
 }
 
 // readTx gives the number of the transaction that a file holds.
@@ -97,9 +97,9 @@ func readTx(path string) (uint64, error) {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }()
-	m, reason := newestMeta(f)
+	m, reason, err := newestMeta(f)
 	if reason != "" {
-		return 0, &CorruptError{Path: path, Reason: reason}
+		return 0, &CorruptError{Path: path, Reason: reason, Err: err}
 	}
 	return m.tx, nil
 }

@@ -34,7 +34,10 @@ type boltScan struct {
 // scanBolt gives the records of the logs bucket in ascending order, or why the file is not what bbolt wrote. bbolt packs
 // each page without holes, so a wrong count or length anywhere breaks the sum.
 func scanBolt(data []byte) (_ boltMeta, _ []record, reason string) {
-	meta, reason := newestMeta(bytes.NewReader(data))
+	meta, reason, err := newestMeta(bytes.NewReader(data))
+	if err != nil { // it is cut
+		reason += ": " + err.Error()
+	}
 	if reason != "" {
 		return meta, nil, reason
 	}

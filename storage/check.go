@@ -162,8 +162,13 @@ func openRecord(r record, log *raft.Log) (sum, prev uint32, reason string) {
 	return unwrapEntry(log, r.index)
 }
 
+// decodeStored panics, as reading any other part of a mapped file does, where the decoder has made an error of that.
 func decodeStored(value []byte, log *raft.Log) error {
-	return codec.NewDecoderBytes(value, &codec.MsgpackHandle{}).Decode(log)
+	err := codec.NewDecoderBytes(value, &codec.MsgpackHandle{}).Decode(log)
+	if fault := faultIn(err); fault != nil {
+		panic(fault)
+	}
+	return err
 }
 
 // fileExists tells a missing file from one that cannot be looked at.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 )
 
 // ErrNoIdentity is returned for a write of Raft state before SetIdentity: a log that belongs to nobody must not exist.
@@ -21,7 +22,7 @@ var ErrClosed = errors.New("data directory is closed")
 
 const wayOut = "restore this file from a backup, or stop the node, move the data directory away and let the node join again: the other nodes have the data"
 
-// CorruptError says that bytes on disk are not the ones that were written.
+// CorruptError says that bytes on disk are not the ones that were written, or that the system does not give them (Unread).
 type CorruptError struct {
 	Path   string // the damaged file
 	Index  uint64 // the damaged log entry, or the last entry in a damaged snapshot; 0 when the damage is not in one
@@ -33,6 +34,9 @@ type CorruptError struct {
 // Error names the file, what is wrong in it, and what the operator can do.
 func (e *CorruptError) Error() string {
 	msg := fmt.Sprintf("%s is damaged: ", e.Path)
+	if e.Unread() {
+		msg = fmt.Sprintf("%s cannot be read, so whether it is whole is not known: ", e.Path)
+	}
 	if e.Index != 0 {
 		msg += fmt.Sprintf("at entry %d: ", e.Index)
 	}
@@ -52,6 +56,13 @@ func (e *CorruptError) Error() string {
 
 // Unwrap gives the cause.
 func (e *CorruptError) Unwrap() error { return e.Err }
+
+// Unread tells that the system has not given the bytes, so that nobody knows whether they are those that were written. A file that is missing is damage: it
+// had been there.
+func (e *CorruptError) Unread() bool {
+	var errno syscall.Errno
+	return errors.As(e.Err, &errno) && errno != syscall.ENOENT
+}
 
 // FatalError says that the disk refused a write or an fsync. What is on disk is unknown from there on, so that every later
 // write of the same directory fails with it too; the process must stop and be started again.

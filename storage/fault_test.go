@@ -75,7 +75,7 @@ func TestEveryByteFlipped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	meta, _ := newestMeta(f)
+	meta, _, _ := newestMeta(f)
 	scan := &boltScan{data: whole, meta: meta, seen: make([]bool, meta.end)}
 	scan.mark(t)
 	image := append([]byte{}, whole...)
@@ -187,7 +187,7 @@ func TestTruncated(t *testing.T) {
 	path := smallDir(t)
 	name := filepath.Join(path, boltName)
 	whole := readFile(t, name)
-	meta, _ := newestMeta(strings.NewReader(string(whole)))
+	meta, _, _ := newestMeta(strings.NewReader(string(whole)))
 	used := int(meta.end * meta.pageSize)
 	for size := 0; size <= len(whole); size += 512 {
 		writeFile(t, name, whole[:size])

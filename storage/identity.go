@@ -82,7 +82,7 @@ func decodeIdentity(path string, data []byte) (Identity, error) {
 	}
 	var f nodeFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return Identity{}, &CorruptError{Path: path, Reason: "it cannot be read", Err: err}
+		return Identity{}, &CorruptError{Path: path, Reason: "reading it failed", Err: err}
 	}
 	if f.Format > identityFormat {
 		return Identity{}, &FormatError{Path: path, Have: f.Format, Want: identityFormat}

@@ -56,7 +56,7 @@ func (l *Log) usage() (size, free int64, err error) {
 	defer func() { _ = f.Close() }()
 	page := int64(os.Getpagesize())
 	free = int64(s.FreePageN+s.PendingPageN) * page
-	if meta, reason := newestMeta(f); reason == "" { // else a write is under way, or the next one will say so
+	if meta, reason, _ := newestMeta(f); reason == "" { // else a write is under way, or the next one will say so
 		free += max(0, st.Size()-int64(meta.end*meta.pageSize))
 	}
 	return st.Size(), min(free, st.Size()), nil

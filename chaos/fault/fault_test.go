@@ -364,22 +364,24 @@ func TestWhatIsDamaged(t *testing.T) {
 func TestWhatABackupIsBlamedFor(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
+	const says = `echo '{"archives": [{"error": "damaged archive", "damaged": true, "verified": false}]}'; `
 	for name, c := range map[string]struct {
 		ctx    context.Context
 		script string
 		want   bool
 	}{
-		"damaged":     {t.Context(), "exit 4", true},
-		"unreadable":  {t.Context(), "exit 1", false},
-		"wrong usage": {t.Context(), "exit 2", false},
-		"killed":      {t.Context(), "kill -9 $$", false},
-		"too late":    {over, "exit 4", false},
+		"damaged":      {t.Context(), says + "exit 1", true},
+		"unreadable":   {t.Context(), `echo '{"archives": [{"error": "denied", "verified": false}]}'; exit 1`, false},
+		"says nothing": {t.Context(), "exit 1", false},
+		"wrong usage":  {t.Context(), "exit 2", false},
+		"killed":       {t.Context(), says + "kill -9 $$", false},
+		"too late":     {over, says + "exit 1", false},
 	} {
-		if err := exec.Command("sh", "-c", c.script).Run(); err == nil || damaged(c.ctx, errors.Join(errors.New("verify"), err)) != c.want {
-			t.Errorf("%s: %v", name, err)
+		if text, err := exec.Command("sh", "-c", c.script).Output(); err == nil || damaged(c.ctx, text, errors.Join(errors.New("verify"), err)) != c.want {
+			t.Errorf("%s: %s: %v", name, text, err)
 		}
 	}
-	if damaged(t.Context(), errors.New("no such program")) {
+	if damaged(t.Context(), nil, errors.New("no such program")) {
 		t.Error("a program that is not there has found damage")
 	}
 }

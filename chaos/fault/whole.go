@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,11 +184,15 @@ func backup(ctx context.Context, f *Field, _ Order) (Heal, error) {
 
 // verify reads a backup back, and tells of it. The error is for what kept it from being read: that says nothing of the backup.
 func (f *Field) verify(ctx context.Context, path string) error {
-	err := f.run(ctx, nil, "backup", "verify", path)
+	arguments := []string{"backup", "verify", "-o", "json", path}
+	text, said, err := f.output(ctx, arguments...)
+	if err != nil {
+		err = fmt.Errorf("holdfast %s: %w: %s", strings.Join(arguments, " "), err, said)
+	}
 	switch {
 	case err == nil:
 		f.Witness.Say("", "a backup was taken and verified")
-	case damaged(ctx, err):
+	case damaged(ctx, text, err):
 		f.Witness.Say("", "a backup was taken that cannot be read back: "+err.Error())
 	default:
 		return err
@@ -196,10 +201,14 @@ func (f *Field) verify(ctx context.Context, path string) error {
 	return nil
 }
 
-// damaged says whether 'backup verify' has come to its end and found an archive that is not what it should be: its exit status is 4 then. What could not read it, was killed or could not be started has found nothing.
-func damaged(ctx context.Context, err error) bool {
+// damaged says whether 'backup verify' has come to its end and found an archive that is not what it should be: it has failed, and its answer says so. What could not read it, was killed or could not be started has found nothing.
+func damaged(ctx context.Context, text []byte, err error) bool {
 	var ended *exec.ExitError
-	return ctx.Err() == nil && errors.As(err, &ended) && ended.ExitCode() == 4
+	var answer struct{ Archives []struct{ Damaged bool } }
+	if ctx.Err() != nil || !errors.As(err, &ended) || ended.ExitCode() != 1 || json.Unmarshal(text, &answer) != nil {
+		return false
+	}
+	return slices.ContainsFunc(answer.Archives, func(a struct{ Damaged bool }) bool { return a.Damaged })
 }
 
 // run runs the program; what it prints on standard output is decoded as JSON into out, if that is not nil.

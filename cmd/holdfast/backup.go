@@ -45,6 +45,7 @@ type archiveView struct {
 	Schema    int       `json:"schema,omitempty"`
 	Members   []string  `json:"members,omitempty"`
 	Error     string    `json:"error,omitempty"`
+	Damaged   bool      `json:"damaged,omitempty"` // the error says that bytes are not those that were written
 
 	// What only reading all of it shows.
 	Verified bool   `json:"verified"`

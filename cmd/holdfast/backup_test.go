@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,7 +77,7 @@ func TestTimeOutOfWhatTakesLong(t *testing.T) {
 	}
 }
 
-// TestVerifyTellsDamageFromWhatCannotBeRead: exit status 4 is for bytes that are not those that were written, whatever came before them. A disk that fails on the way says nothing of the archive.
+// TestVerifyTellsDamageFromWhatCannotBeRead: "damaged" is for bytes that are not those that were written, whatever came before them. A disk that fails on the way says nothing of the archive. Both have failed, and a command that has ends with 1.
 func TestVerifyTellsDamageFromWhatCannotBeRead(t *testing.T) {
 	group := newFakeGroup()
 	b, err := group.backup(t.Context(), "")
@@ -90,26 +91,35 @@ func TestVerifyTellsDamageFromWhatCannotBeRead(t *testing.T) {
 	spoilt := bytes.Clone(whole.Bytes())
 	spoilt[len(spoilt)/2] ^= 1
 	fails := &os.PathError{Op: "read", Path: "shop.hfb", Err: syscall.EIO}
-	verify := func(in io.Reader, path string) (status int, said string) {
+	verify := func(in io.Reader, path string) (damaged, failed bool, said string) {
+		t.Helper()
 		var out, errOut bytes.Buffer
-		status = run(t.Context(), []string{"backup", "verify", path}, in, &out, &errOut)
-		return status, errOut.String()
+		status := run(t.Context(), []string{"backup", "verify", "-o", "json", path}, in, &out, &errOut)
+		var answer struct{ Archives []archiveView }
+		if err := json.Unmarshal(out.Bytes(), &answer); err != nil || len(answer.Archives) != 1 {
+			t.Fatalf("%q: %v", &out, err)
+		}
+		a := answer.Archives[0]
+		if want := map[bool]int{true: exitDone, false: exitFailed}[a.Error == ""]; status != want || a.Verified != (a.Error == "") {
+			t.Errorf("exit status %d, want %d: %+v", status, want, a)
+		}
+		return a.Damaged, a.Error != "", errOut.String()
 	}
 	for name, tc := range map[string]struct {
-		in     io.Reader
-		status int
-		words  string
+		in              io.Reader
+		damaged, failed bool
+		words           string
 	}{
-		"whole":            {bytes.NewReader(whole.Bytes()), exitDone, ""},
-		"one bit":          {bytes.NewReader(spoilt), exitDisk, "damaged"},
-		"cut off":          {bytes.NewReader(whole.Bytes()[:whole.Len()-9]), exitDisk, "it is cut off"},
-		"empty":            {strings.NewReader(""), exitDisk, "it is cut off"},
-		"fails at once":    {iotest.ErrReader(fails), exitFailed, "it cannot be read to its end, so whether it is whole is not known: read shop.hfb: input/output error"},
-		"fails on the way": {io.MultiReader(bytes.NewReader(whole.Bytes()[:whole.Len()/2]), iotest.ErrReader(fails)), exitFailed, "input/output error"},
-		"fails at the end": {io.MultiReader(bytes.NewReader(whole.Bytes()), iotest.ErrReader(fails)), exitFailed, "input/output error"},
+		"whole":            {bytes.NewReader(whole.Bytes()), false, false, ""},
+		"one bit":          {bytes.NewReader(spoilt), true, true, "damaged"},
+		"cut off":          {bytes.NewReader(whole.Bytes()[:whole.Len()-9]), true, true, "it is cut off"},
+		"empty":            {strings.NewReader(""), true, true, "it is cut off"},
+		"fails at once":    {iotest.ErrReader(fails), false, true, "it cannot be read to its end, so whether it is whole is not known: read shop.hfb: input/output error"},
+		"fails on the way": {io.MultiReader(bytes.NewReader(whole.Bytes()[:whole.Len()/2]), iotest.ErrReader(fails)), false, true, "input/output error"},
+		"fails at the end": {io.MultiReader(bytes.NewReader(whole.Bytes()), iotest.ErrReader(fails)), false, true, "input/output error"},
 	} {
-		if status, said := verify(tc.in, "-"); status != tc.status || !strings.Contains(said, tc.words) || status == exitFailed && strings.Contains(said, "damaged") {
-			t.Errorf("%s: exit status %d, want %d and %q: %s", name, status, tc.status, tc.words, said)
+		if damaged, failed, said := verify(tc.in, "-"); damaged != tc.damaged || failed != tc.failed || !strings.Contains(said, tc.words) || !damaged && strings.Contains(said, "damaged") {
+			t.Errorf("%s: damaged %t, want %t and %q: %s", name, damaged, tc.damaged, tc.words, said)
 		}
 	}
 
@@ -129,14 +139,14 @@ func TestVerifyTellsDamageFromWhatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(identity, bytes.Replace(text, []byte("n1"), []byte("n2"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, said := verify(nil, dir); status != exitDisk {
-		t.Errorf("a data directory that was edited: exit status %d: %s", status, said)
+	if damaged, _, said := verify(nil, dir); !damaged || !strings.Contains(said, "node.json is damaged") {
+		t.Errorf("a data directory that was edited: damaged %t: %s", damaged, said)
 	}
 	if err := errors.Join(os.Remove(identity), os.Symlink(identity, identity)); err != nil { // nobody can read it
 		t.Fatal(err)
 	}
-	if status, said := verify(nil, dir); status != exitFailed {
-		t.Errorf("a data directory that cannot be read: exit status %d: %s", status, said)
+	if damaged, failed, said := verify(nil, dir); damaged || !failed || strings.Contains(said, "is damaged") {
+		t.Errorf("a data directory that cannot be read: damaged %t: %s", damaged, said)
 	}
 }
 
@@ -145,11 +155,11 @@ func TestIsDamage(t *testing.T) {
 	denied := &fs.PathError{Op: "open", Path: "state.bin", Err: syscall.EACCES}
 	for want, list := range map[bool][]error{
 		true: {
-			corrupt(nil), corrupt(errors.New("wrong CRC")), corrupt(&fs.PathError{Op: "open", Path: "state.bin", Err: syscall.ENOENT}), fmt.Errorf("read x: %w", archive.ErrDamaged),
+			corrupt(nil), corrupt(errors.New("wrong CRC")), corrupt(errors.New("unexpected fault address")), corrupt(&fs.PathError{Op: "open", Path: "state.bin", Err: syscall.ENOENT}), fmt.Errorf("read x: %w", archive.ErrDamaged),
 			errors.Join(denied, corrupt(nil)), fmt.Errorf("verify: %w", errors.Join(corrupt(denied), corrupt(nil))),
 		},
 		false: {
-			nil, denied, corrupt(denied), fmt.Errorf("verify: %w", corrupt(fmt.Errorf("snapshot: %w", &fs.PathError{Op: "read", Path: "state.bin", Err: syscall.EIO}))),
+			nil, denied, corrupt(denied), corrupt(errors.Join(errors.New("unexpected fault address"), &fs.PathError{Op: "read", Path: "raft.db", Err: syscall.EIO})), fmt.Errorf("verify: %w", corrupt(fmt.Errorf("snapshot: %w", &fs.PathError{Op: "read", Path: "state.bin", Err: syscall.EIO}))),
 			fmt.Errorf("read: %w", archive.ErrNewer), errors.Join(denied, io.ErrUnexpectedEOF), &storage.LockedError{Path: "LOCK"},
 		},
 	} {

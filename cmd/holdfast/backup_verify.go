@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,8 +22,9 @@ func newBackupVerifyCommand(g *globals) *cobra.Command {
 		Use:   "verify FILE|s3://BUCKET/PREFIX/NAME|DATA-DIR...",
 		Short: "Read archives, or the data directory of a stopped node, to the end and restore them in memory",
 		Long: `Read archives to their end: every hash is checked, the state is restored in memory, and its digest is compared with the one that was written. For the data directory of a
-node that is stopped: every entry of its log, its snapshots, its key and its certificates are checked, and the state is restored from them. Exit status 4 when any of them is damaged, else 1
-when any cannot be read (it is not there, nobody may, the disk or the store fails, it is of a newer version, its node runs); all of them are looked at. Needs no running node; an archive in a bucket is read as it is, without a copy; - is an archive on standard input.`,
+node that is stopped: every entry of its log, its snapshots, its key and its certificates are checked, and the state is restored from them. Exit status 1 when any of them is damaged
+or cannot be read (it is not there, nobody may, the disk or the store fails, it is of a newer version, its node runs), which says nothing of it: with -o json or yaml "damaged" beside "error"
+tells the one from the other. All of them are looked at. Needs no running node; an archive in a bucket is read as it is, without a copy; - is an archive on standard input.`,
 		Example: `  holdfast backup verify /backup/*.hfb
   holdfast backup verify s3://backups/shop/shop-1-51234-20260301T120000Z.hfb
   holdfast backup verify /var/lib/holdfast
@@ -40,11 +40,8 @@ when any cannot be read (it is not there, nobody may, the disk or the store fail
 			var errs []error
 			for _, path := range args {
 				v, err := g.verify(cmd.Context(), path, &store)
-				if isDamage(err) {
-					err = damageError{err}
-				}
 				if err != nil {
-					v.Error = err.Error()
+					v.Error, v.Damaged = err.Error(), isDamage(err)
 					errs = append(errs, fmt.Errorf("%s: %w", path, err))
 				}
 				answer.Archives = append(answer.Archives, v)
@@ -109,8 +106,7 @@ func (f *faultReader) Read(p []byte) (int, error) {
 func isDamage(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // each of them is looked at for itself
 	case *storage.CorruptError:
-		var errno syscall.Errno
-		return !errors.As(e.Err, &errno) || errno == syscall.ENOENT
+		return !e.Unread()
 	case interface{ Unwrap() []error }:
 		return slices.ContainsFunc(e.Unwrap(), isDamage)
 	case interface{ Unwrap() error }:

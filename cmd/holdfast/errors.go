@@ -20,7 +20,7 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitRefused = 3
-	exitDisk    = 4 // what is on a disk is in doubt: of serve, and of backup verify
+	exitDisk    = 4 // of serve alone
 )
 
 // wrongUsage is an error of whoever typed the command.
@@ -36,11 +36,6 @@ func (u *wrongUsage) Unwrap() error { return u.err }
 type diskError struct{ error }
 
 func (d diskError) Unwrap() error { return d.error }
-
-// damageError is about an archive or a data directory that is not what was written.
-type damageError struct{ error }
-
-func (d damageError) Unwrap() error { return d.error }
 
 // usageError marks err as wrong usage: exit status 2.
 func usageError(err error) error { return &wrongUsage{err: err} }
@@ -68,7 +63,7 @@ func exitStatus(err error) int {
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, new(diskError)), errors.As(err, new(damageError)):
+	case errors.As(err, new(diskError)):
 		return exitDisk
 	case errors.As(err, &problem) && refusals[problem.Code], errors.Is(err, server.ErrRefused), errors.Is(err, errRefused):
 		return exitRefused

@@ -1,9 +1,9 @@
 // Command holdfast is a node of a group, and the tool that operates one.
 //
 // Each sub-command is a file of its own. Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the
-// group (somebody was faster, a maintenance lock, no quorum), 4 (serve) the node's disk is in doubt, (backup verify) something
-// is damaged. Answers go to standard output, everything else to standard error; secrets are never taken from the command line
-// alone (a variable or a file does as well) and never logged.
+// group (somebody was faster, a maintenance lock, no quorum), 4 (serve) the node's disk is in doubt. Answers go to standard
+// output, everything else to standard error; secrets are never taken from the command line alone (a variable or a file does
+// as well) and never logged.
 package main
 
 import (

@@ -11,7 +11,7 @@ import (
 // nodeCommands run nodes and what goes with them; they take no --admin and no --token.
 func nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
-		newServeCommand(), newVIPGuardCommand(),
+		newServeCommand(), newVIPGuardCommand(), newVIPHookCommand(),
 		newDemoCommand(),
 		newSampleCommand(), newSampleSessionsCommand(),
 	}
@@ -71,7 +71,7 @@ func newRootCommand(g *globals) *cobra.Command {
 assignment of every session; any node serves any request, and losing one loses nothing.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the state of the group (somebody was faster, the maintenance lock, no quorum),
-4 what is on a disk is damaged or in doubt (serve, backup verify).`,
+of serve also 4 the node's disk is in doubt.`,
 		Example: `  holdfast init --group shop                    # the string that the first nodes are started with
   holdfast serve --name n1 --bootstrap          # run a node
   holdfast config apply -f shop.yaml --wait     # give the group its configuration

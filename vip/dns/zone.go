@@ -211,7 +211,7 @@ func (z *zone) addServices(members []member) {
 }
 
 // serviceSet gives one SRV record (RFC 2782) for each node and port. All have the same priority and weight: any node serves any client. What is at a virtual
-// address alone has one record, with the name of those.
+// address alone has one record. What is at one address has a name that leads to nothing else.
 func (z *zone) serviceSet(owner string, services []Service, members []member) set {
 	s := set{kind: wire.TypeSRV}
 	type target struct {
@@ -234,7 +234,8 @@ func (z *zone) serviceSet(owner string, services []Service, members []member) se
 	for _, service := range services {
 		host := service.Host.Unmap()
 		if slices.Contains(virtual, host) {
-			add(target{vipLabel + "." + z.apex, service.Port}, virtual)
+			owner, addrs := z.only(host, vipLabel+"."+z.apex, virtual)
+			add(target{owner, service.Port}, addrs)
 			continue
 		}
 		known := slices.ContainsFunc(members, func(m member) bool { return slices.Contains(m.addrs, host) }) // else clients may know the node by another, behind NAT
@@ -245,11 +246,34 @@ func (z *zone) serviceSet(owner string, services []Service, members []member) se
 			}
 		}
 		for _, m := range preferLive(with) {
-			add(target{m.owner, service.Port}, m.addrs)
+			owner, addrs := m.owner, m.addrs
+			if known {
+				owner, addrs = z.only(host, owner, addrs)
+			}
+			add(target{owner, service.Port}, addrs)
 		}
 	}
 	s.first = len(s.rrs)
 	return s
+}
+
+// only gives a name, and makes it, that has the one address of those of owner: owner itself when it has no other. It stays with owner where a node has that name
+// already for other addresses, and where it would be too long.
+func (z *zone) only(ip netip.Addr, owner string, addrs []netip.Addr) (string, []netip.Addr) {
+	one := []netip.Addr{ip}
+	if slices.Equal(addrs, one) {
+		return owner, addrs
+	}
+	name := strings.NewReplacer(":", "-", ".", "-").Replace(ip.StringExpanded()) + "." + owner
+	if len(name)+1 > maxWireName {
+		return owner, addrs
+	}
+	if e := z.names[name]; e == nil || len(e.sets) == 0 {
+		z.addAddresses(name, one)
+	} else if rrs := z.addressRecords(name, one); len(e.sets) != 1 || len(e.sets[0].rrs) != 1 || !wire.IsDuplicate(e.sets[0].rrs[0], rrs[0]) {
+		return owner, addrs
+	}
+	return name, one
 }
 
 // addAuthority adds SOA and NS at the apex. All nodes are name servers, live ones first; the primary of the SOA is the first by name, so that it does not

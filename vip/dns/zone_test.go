@@ -148,8 +148,8 @@ func TestServiceNames(t *testing.T) {
 	}
 }
 
-// TestServicesOfOneAddress: what is at one address alone leads to the node that has it, or to the name of the virtual addresses, and to all that have it when nobody is known by that address. What no node has
-// has no records.
+// TestServicesOfOneAddress: what is at one address alone leads to the node that has it, or to the virtual addresses, by a name that has no other address, and to all that have it when nobody is known by that
+// address. What no node has has no records.
 func TestServicesOfOneAddress(t *testing.T) {
 	v := threeNodes()
 	v.Services = nil
@@ -158,13 +158,22 @@ func TestServicesOfOneAddress(t *testing.T) {
 	}
 	v.Services = append(v.Services, Service{Name: "nobody", Port: 80, Nodes: []string{}}, Service{Name: "two", Port: 80, Nodes: []string{"n1", "n2"}, Host: ips("10.0.0.11")[0]})
 	z := compile(v, testZone, defaultTTL)
-	for name, want := range map[string]string{"virtual": "vip", "own": "n2", "mapped": "n1", "elsewhere": "n1 n2", "nobody": "", "two": "n1 n2"} {
+	for name, want := range map[string]string{
+		"virtual": "192-0-2-100.vip", "own": "2001-0db8-0000-0000-0000-0000-0000-0002.n2", "mapped": "192-0-2-1.n1", "elsewhere": "n1 n2", "nobody": "", "two": "n1 n2",
+	} {
 		var got []string
 		if s := z.names["_"+name+"._tcp."+testZone].find(wire.TypeSRV); s != nil {
 			for _, rr := range s.rrs {
 				got = append(got, strings.TrimSuffix(rr.(*wire.SRV).Target, "."+testZone))
 			}
-			if len(s.extra) != 2*len(got) {
+			each := 2
+			if strings.Contains(want, ".") {
+				each = 1
+				if e := z.names[want+"."+testZone]; len(e.sets) != 1 || texts(e.sets[0].rrs) != texts(s.extra) {
+					t.Errorf("%s: %+v, additional %v", name, e, s.extra)
+				}
+			}
+			if len(s.extra) != each*len(got) {
 				t.Errorf("%s: additional %v", name, s.extra)
 			}
 		}

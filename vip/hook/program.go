@@ -70,19 +70,24 @@ type program struct {
 	log   *slog.Logger
 }
 
-// run runs the program once, without a shell and with an environment of its own, and logs its output. When ctx ends, the program and what it started are
-// killed.
+// run runs the program once, without a shell and with an environment of its own, and logs its output. When ctx ends, or this process does, the program and
+// what it started are killed (Main).
 func (p *program) run(ctx context.Context, word string) error {
 	if err := checkProgram(p.path); err != nil { // it may have changed since
 		return err
 	}
 	out := &output{}
-	cmd := exec.CommandContext(ctx, p.path, word)
+	limit := time.Duration(0)
+	if end, ok := ctx.Deadline(); ok {
+		limit = max(time.Until(end), 1)
+	}
+	cmd := exec.CommandContext(ctx, self(), Command, limit.String(), p.path, word)
+	cmd.Args[0] = "holdfast"
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = filepath.Dir(p.path), p.environment(), out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = outputDelay
-	err := cmd.Run()
+	err := p.watched(cmd)
 	for text := range strings.Lines(out.String()) {
 		p.log.Info("output of the virtual addresses' hook", "argument", word, "line", strings.TrimRight(text, "\r\n"))
 	}
@@ -98,6 +103,22 @@ func (p *program) run(ctx context.Context, word string) error {
 		return fmt.Errorf("the hook %s %s: %w", p.path, word, err)
 	}
 	return nil
+}
+
+// watched runs cmd, and lets it see the end of this process.
+func (p *program) watched(cmd *exec.Cmd) error {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ours.Close() }() // not before cmd has ended
+	cmd.ExtraFiles = []*os.File{theirs}
+	err = cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		return err
+	}
+	return cmd.Wait()
 }
 
 // environment is the program's whole environment: nothing of the node's own, which may hold secrets, but where programs are found.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -14,7 +15,32 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain: the test binary is also what runs the programs, and a node that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && processes[os.Args[1]] != nil {
+		status, err := processes[os.Args[1]](os.Args[2:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+		os.Exit(status)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// processes are what the test binary is when its first argument is this.
+var processes = map[string]func(args []string) (int, error){Command: Main, "hook-node": nodeProcess}
+
+// nodeProcess is a node that runs a program, as long as that may take.
+func nodeProcess(args []string) (int, error) {
+	limit, err := time.ParseDuration(args[1])
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return 0, of(args[0]).run(ctx, taken)
+}
 
 const ms = time.Millisecond
 
