@@ -1,12 +1,14 @@
 package gameday
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/admin/client"
@@ -29,22 +31,22 @@ type Options struct {
 	// Probes are URLs that are asked ten times in a second each; more than MaxFailed of the last hundred answers (0 to 1) are a brake. None: the group's own word is all there is.
 	Probes    []string
 	MaxFailed float64
+	// MaxOutage is how long no probe at all may have a good answer; longer is a brake, and an answer that takes longer is none. 0: not limited.
+	MaxOutage time.Duration
 	// Patience is how long a brake may be on before the game day is called off.
 	Patience time.Duration
+	// Reach are the flags by which the holdfast command asks the same nodes: they are part of a command that somebody is to type.
+	Reach string
+
+	undo, unsure, bear time.Duration // in the place of UndoTime, unsureTime and bearTime, in tests
 }
 
 // ErrBrake: a brake came on and stayed on, or came on while something was done.
 var ErrBrake = errors.New("a brake is on")
 
-// action is one thing that can be done.
-type action struct {
-	name, about string
-	do          func(ctx context.Context, c *client.Client, status *client.Status, random *rand.Rand) (what string, target string, run, undo func(context.Context) error)
-}
-
 // Names lists the actions with what they do.
 func Names() (list [][2]string) {
-	for _, a := range actions(Hooks{}) {
+	for _, a := range actions {
 		list = append(list, [2]string{a.name, a.about})
 	}
 	return list
@@ -54,17 +56,16 @@ func Names() (list [][2]string) {
 func Play(ctx context.Context, o Options) error {
 	var chosen []action
 	for _, name := range o.Faults {
-		all := actions(o.Hooks)
-		i := slices.IndexFunc(all, func(a action) bool { return a.name == name })
+		i := slices.IndexFunc(actions, func(a action) bool { return a.name == name })
 		if i < 0 {
 			return fmt.Errorf("there is nothing called %.40q to be done on a game day", name)
 		}
-		chosen = append(chosen, all[i])
+		chosen = append(chosen, actions[i])
 	}
 	if len(chosen) == 0 {
 		return errors.New("nothing to be done was named")
 	}
-	g := &game{Options: o, probes: newProbes(o.Probes, o.Record), random: rand.New(rand.NewPCG(o.Seed, 0))}
+	g := &game{Options: o, probes: newProbes(o.Probes, o.MaxOutage, o.Record), random: rand.New(rand.NewPCG(o.Seed, 0))}
 	watched, stop := context.WithCancel(ctx)
 	done := g.probes.run(watched)
 	defer done.Wait()
@@ -103,41 +104,72 @@ func (g *game) round(ctx context.Context, a action) error {
 	if err != nil {
 		return err
 	}
-	what, target, run, undo := a.do(ctx, g.Client, status, g.random)
-	if run == nil {
-		g.Record.Note(record.Noted, "", "%s: %s", a.name, what)
+	d := a.prepare(g, status)
+	if d.run == nil {
+		g.Record.Note(record.Noted, "", "%s: %s", a.name, d.what)
 		return nil
 	}
 	if !g.Execute {
-		g.Record.Note(record.Noted, target, "would be done: %s", what)
+		g.Record.Note(record.Noted, d.target, "would be done: %s", d.what)
 		return nil
 	}
-	number := g.Record.Begin(a.name, target, what)
-	err = run(ctx)
-	if err == nil {
-		err = g.hold(ctx)
+	number := g.Record.Begin(a.name, d.target, d.what)
+	ran, err := g.do(ctx, &d)
+	back := g.takeBack(ctx, &d, err)
+	if ran != nil && back == nil && d.none(ran) {
+		g.Record.Void(number, ran.Error())
+	} else {
+		g.Record.Heal(number, back)
 	}
-	// Whatever happened, and whoever interrupts: it is taken back.
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-	defer cancel()
-	back := undo(limited)
-	g.Record.Heal(number, back)
+	if err == nil {
+		err = g.outage(number)
+	}
 	return errors.Join(err, back)
 }
 
-// undoTime bounds how long taking something back may take.
-const undoTime = 2 * time.Minute
+// do does one thing and waits as long as it is to last; a brake ends both. ran is what the doing itself said, err why it is over before its time.
+func (g *game) do(ctx context.Context, d *deed) (ran, err error) {
+	watched, end := context.WithCancelCause(ctx)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer end(nil)
+	watchers.Go(func() { g.watchClients(watched, end) })
+	watchers.Go(func() { g.watchGroup(watched, end, d) })
+	if ran = d.run(watched); ran == nil {
+		err = pause(watched, g.For)
+	} else {
+		err = ran
+	}
+	switch why := g.probes.brake(g.MaxFailed, g.MaxOutage); {
+	case err != nil && watched.Err() != nil:
+		err = context.Cause(watched)
+	case err == nil && why != "":
+		err = fmt.Errorf("%w: %s", ErrBrake, why)
+	}
+	return ran, err
+}
 
-// hold waits as long as the fault is to last; a brake that comes on ends it.
-func (g *game) hold(ctx context.Context) error {
-	end := time.Now().Add(g.For)
-	for time.Now().Before(end) {
-		if err := pause(ctx, min(lookEvery, time.Until(end))); err != nil {
-			return err
-		}
-		if why := g.probes.brake(g.MaxFailed); why != "" {
-			return fmt.Errorf("%w: %s", ErrBrake, why)
-		}
+// UndoTime bounds how long taking something back may take.
+const UndoTime = 2 * time.Minute
+
+// takeBack takes it back, whatever happened and whoever interrupts. Who waits for that because something went wrong hears what is going on.
+func (g *game) takeBack(ctx context.Context, d *deed, why error) error {
+	if d.undo == nil {
+		return nil
+	}
+	limit := cmp.Or(g.undo, UndoTime)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if why != nil && !refused(why) {
+		g.Record.Note(record.Noted, d.target, "taking back, for %v at most: %s (by hand: %s)", limit, d.what, d.byHand)
+	}
+	return d.undo(limited)
+}
+
+// outage says that a fault has cost clients more than it may have.
+func (g *game) outage(number int) error {
+	if longest := g.Record.Snapshot().Faults[number].Outage; g.MaxOutage > 0 && longest > g.MaxOutage {
+		return fmt.Errorf("%w: no probe had a good answer for %s", ErrBrake, record.Short(longest))
 	}
 	return nil
 }
@@ -153,12 +185,12 @@ func (g *game) ready(ctx context.Context) (*client.Status, error) {
 		why := ""
 		switch {
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		case err != nil:
 			why = "the group does not answer: " + err.Error()
 		default:
 			if why = Brake(status); why == "" {
-				why = g.probes.brake(g.MaxFailed)
+				why = g.probes.brake(g.MaxFailed, g.MaxOutage)
 			}
 		}
 		if why == "" {
@@ -177,57 +209,13 @@ func (g *game) ready(ctx context.Context) (*client.Status, error) {
 	}
 }
 
-// maxLag is how many log entries a voter may be behind.
-const maxLag = 1000
-
-// Brake says why nothing may be done to a group now; empty: it is whole. A group that could not lose a node without losing its majority is not.
-func Brake(s *client.Status) string {
-	var wrong []string
-	voters, well := 0, 0
-	for _, n := range s.Nodes {
-		if !n.Voter {
-			continue
-		}
-		voters++
-		switch {
-		case !n.Reachable:
-			wrong = append(wrong, "node "+n.Name+" does not answer")
-		case !n.Ready:
-			wrong = append(wrong, fmt.Sprintf("node %s is not ready (%s)", n.Name, n.Reason))
-		case n.Lag > maxLag:
-			wrong = append(wrong, fmt.Sprintf("node %s is %d log entries behind", n.Name, n.Lag))
-		default:
-			well++
-		}
-	}
-	switch {
-	case !s.Quorum || s.Leader == "":
-		return "the group has no majority"
-	case len(wrong) > 0:
-		return strings.Join(wrong, ", ")
-	case voters < 3 || well-1 <= voters/2:
-		return fmt.Sprintf("with %d voters the loss of one more would be the loss of the majority", voters)
-	case s.StateHash == "differs":
-		return "the states of the nodes differ"
-	case s.Maintenance != nil:
-		return "the maintenance lock is on"
-	case len(s.Workflows) > 0:
-		return "a workflow runs"
-	case len(s.Quiesces) > 0:
-		return "a quiesce runs"
-	case len(s.Evacuated) > 0:
-		return "node " + s.Evacuated[0].Node + " is evacuated"
-	}
-	return ""
-}
-
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(max(d, 0))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }

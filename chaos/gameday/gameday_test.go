@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,10 +72,14 @@ type deployment struct {
 	status *client.Status
 	asked  []string
 	refuse bool
-	look   func(*deployment) // called before each look at it
+	look   func(*deployment)                                 // called before each look at it
+	first  func(w http.ResponseWriter, r *http.Request) bool // answers instead of it, if it says so
 }
 
 func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.first != nil && d.first(w, r) {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
@@ -87,9 +92,7 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	d.asked = append(d.asked, r.Method+" "+r.URL.Path)
 	if d.refuse && r.Method == http.MethodPost {
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusConflict)
-		_, _ = w.Write([]byte(`{"status": 409, "code": "refused", "detail": "not now"}`))
+		problem(w, http.StatusConflict, "refused")
 		return
 	}
 	if r.Method == http.MethodDelete {
@@ -97,6 +100,12 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("{}"))
+}
+
+func problem(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"status": %d, "code": %q, "detail": "not now"}`, status, code)
 }
 
 func (d *deployment) calls() []string {
@@ -238,16 +247,26 @@ func TestInterruptionTakesBack(t *testing.T) {
 	}
 }
 
-// TestRefusals end it, with everything taken back.
+// TestRefusals end it, with nothing to take back; what was refused is no fault that happened.
 func TestRefusals(t *testing.T) {
-	d := &deployment{status: whole(), refuse: true}
-	o := options(t, d)
-	o.Faults = []string{"evacuate"}
-	var problem *client.Problem
-	if err := Play(t.Context(), o); !errors.As(err, &problem) {
-		t.Errorf("%v", err)
+	for _, fault := range []string{"transfer", "evacuate"} {
+		d := &deployment{status: whole(), refuse: true}
+		o := options(t, d)
+		o.Faults = []string{fault}
+		var problem *client.Problem
+		if err := Play(t.Context(), o); !errors.As(err, &problem) {
+			t.Errorf("%v", err)
+		}
+		run := o.Record.Snapshot()
+		if len(run.Faults) != 1 || len(run.Played()) != 0 || !strings.Contains(run.Faults[0].Void, "not now") {
+			t.Errorf("%s: %+v", fault, run.Faults)
+		}
+		if calls := d.calls(); len(calls) != 1 {
+			t.Errorf("asked %v", calls)
+		}
 	}
 	for _, faults := range [][]string{nil, {"nothing of the kind"}} {
+		o := options(t, &deployment{status: whole()})
 		o.Faults = faults
 		if err := Play(t.Context(), o); err == nil {
 			t.Errorf("%v was played", faults)

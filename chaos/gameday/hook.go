@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -22,7 +21,7 @@ type Hooks struct {
 	// Start starts it again. Where there is none, a service manager is expected to do that.
 	Start map[string]string
 
-	settle, returns time.Duration // in the place of goneTime and undoTime, in tests
+	settle, returns time.Duration // in the place of goneTime and UndoTime, in tests
 }
 
 const (
@@ -78,22 +77,23 @@ const lookAgain = 200 * time.Millisecond
 
 // kill ends a node's process by its hook, and asks the group whether it has: a command that ends well may have killed nothing, or something else. The undo starts it, and waits until the node is ready, by another
 // process than before.
-func (h Hooks) kill(_ context.Context, c *client.Client, s *client.Status, random *rand.Rand) (what, target string, run, undo func(context.Context) error) {
+func (g *game) kill(s *client.Status) deed {
 	var nodes []string
 	for _, n := range s.Nodes {
-		if n.Voter && n.Evacuated == nil && h.Kill[n.Name] != "" {
+		if n.Voter && n.Evacuated == nil && g.Hooks.Kill[n.Name] != "" {
 			nodes = append(nodes, n.Name)
 		}
 	}
 	if len(nodes) == 0 {
-		return "no node that votes has a hook to kill it", "", nil, nil
+		return deed{what: "no node that votes has a hook to kill it"}
 	}
 	slices.Sort(nodes)
-	node := nodes[random.IntN(len(nodes))]
-	v := victim{Hooks: h, client: c, node: node, started: startOf(s, node)}
-	what = "node " + node + " is killed: " + h.Kill[node]
+	node := nodes[g.random.IntN(len(nodes))]
+	v := &victim{Hooks: g.Hooks, client: g.Client, node: node, started: startOf(s, node)}
+	what := "node " + node + " is killed: " + g.Hooks.Kill[node]
 	if node == s.Leader {
-		what = "node " + node + ", which leads, is killed: " + h.Kill[node]
+		what = "node " + node + ", which leads, is killed: " + g.Hooks.Kill[node]
 	}
-	return what, node, v.kill, v.start
+	// Where the node that is killed was the one that answered, perhaps no other one is asked.
+	return deed{what: what, target: node, run: v.kill, undo: v.start, byHand: v.byHand(), none: func(error) bool { return v.alive || v.same }, own: v.own, silent: s.Node == node}
 }

@@ -77,6 +77,10 @@ func TestHooksThatGoWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 1000 || len(o.Record.Snapshot().Faults) != 1 {
 			t.Errorf("%s: %.200v, %d faults", name, err, len(o.Record.Snapshot().Faults))
 		}
+		// A command that has failed, and a node that goes on: nothing was done.
+		if void := o.Record.Snapshot().Faults[0].Void; (void != "") != (name != "start fails") {
+			t.Errorf("%s: void %q", name, void)
+		}
 	}
 }
 
@@ -108,7 +112,7 @@ func TestHooksAreNotBelieved(t *testing.T) {
 			if _, there := os.Stat(began); (there == nil) != c.started {
 				t.Errorf("the start command was run: %v", there == nil)
 			}
-			if faults := o.Record.Snapshot().Faults; len(faults) != 1 || faults[0].Healed != (name == "kills nothing") {
+			if faults := o.Record.Snapshot().Faults; len(faults) != 1 || faults[0].Healed != (name == "kills nothing") || (faults[0].Void != "") != (name == "kills nothing") {
 				t.Errorf("%+v", faults)
 			}
 		})

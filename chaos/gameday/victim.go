@@ -19,6 +19,7 @@ type victim struct {
 	started time.Time // the process that is to die; zero: the group does not say
 	alive   bool      // it went on as if nothing had been
 	gone    bool      // it answered no more, or by another process
+	same    bool      // it was never gone, and serves by the process that was to die: the command has failed, or was ended
 }
 
 // startOf is when a node's process was started, by the group's word; zero: it does not say.
@@ -87,9 +88,21 @@ func (v *victim) start(ctx context.Context) error {
 	return errors.Join(started, v.back(ctx))
 }
 
+// byHand is what starts the node.
+func (v *victim) byHand() string {
+	return cmp.Or(v.Start[v.node], "start the holdfast process of node "+v.node)
+}
+
+// own takes the death of the node from a status.
+func (v *victim) own(s *client.Status) {
+	if n := nodeOf(s, v.node); n != nil {
+		n.Reachable, n.Ready, n.Lag = true, true, 0
+	}
+}
+
 // back waits until the node serves. One that was killed must do so by another process: else it was only not to be reached for a while.
 func (v *victim) back(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.returns, undoTime))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.returns, UndoTime))
 	defer cancel()
 	why := "nobody answers"
 	for {
@@ -105,11 +118,12 @@ func (v *victim) back(ctx context.Context) error {
 			case v.gone && !v.started.IsZero() && n.Started.Equal(v.started):
 				return fmt.Errorf("node %s was not killed: it did not answer for a while, and does so again%s", v.node, v.since())
 			default:
+				v.same = !v.gone && !v.started.IsZero() && n.Started.Equal(v.started)
 				return nil
 			}
 		}
 		if err := pause(ctx, lookAgain); err != nil {
-			return fmt.Errorf("node %s has not come back: %s", v.node, why)
+			return fmt.Errorf("node %s has not come back: %s; by hand: %s", v.node, why, v.byHand())
 		}
 	}
 }

@@ -38,8 +38,12 @@ func newGamedayCommand() *cobra.Command {
 ` + strings.Join(abouts, "\n") + `
 
 By default nothing is done: what would be done is said, and the brakes are shown. With --execute it is done. The brakes: nothing begins unless all voters are well, one could be lost, no
-quiesce, workflow, evacuation or maintenance lock is on, each --probe has had a good answer, and no more of their requests fail than allowed; probes that fail while something goes on end it. Whatever was done is taken
-back, also after Ctrl-C. Nodes are killed only by commands that you give, each for one node (--kill, --start); the group is asked whether the
+quiesce, workflow, evacuation or maintenance lock is on, each --probe has had a good answer, no more of their requests fail than --max-failed
+allows, and never are all of them without a good answer for longer than --max-outage. The brakes of the probes end what goes on, too, also a hand-over or a backup half-way; so does a lock, workflow or
+quiesce that begins meanwhile, and what is wrong with the group for 5 s and is not the doing of the game day: nobody leads, or another node is not well.
+
+Whatever was done is taken back, also after Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed): that is tried for two minutes, and a second Ctrl-C does not end it. What could not be taken
+back is told, with the command that does. Nodes are killed only by commands that you give, each for one node (--kill, --start); the group is asked whether the
 node's process has ended, and the game day waits until the node is ready again by another one.
 
 Exit status: 0 done, 1 clients got errors or the group was not well, 2 wrong usage, 3 it could not be done.`,
@@ -67,11 +71,12 @@ Exit status: 0 done, 1 clients got errors or the group was not well, 2 wrong usa
 				return wrongUsage{err}
 			}
 			defer o.Client.Close()
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
+			o.Reach = reach(cmd, admin, tokenFile)
 			o.Record = record.New(record.Run{Scenario: "gameday", About: "Through the admin API of a running deployment.", Profile: "gameday", Substrate: "live", Seed: o.Seed})
 			s := newScreen(cmd.ErrOrStderr())
 			s.follow(o.Record, time.Duration(o.Count)*(o.For+o.Pause))
+			ctx, stop := untilUndone(cmd.Context(), func(text string) { o.Record.Note(record.Noted, "", "%s", text) })
+			defer stop()
 			played := gameday.Play(ctx, o)
 			s.close()
 			return endGameday(cmd.ErrOrStderr(), &o, played, out)
@@ -90,10 +95,25 @@ Exit status: 0 done, 1 clients got errors or the group was not well, 2 wrong usa
 	f.BoolVar(&o.Execute, "execute", false, "do it")
 	f.StringArrayVar(&o.Probes, "probe", nil, "`URL` that clients use, asked ten times in a second; no answer, or a status of 500 or above, is a failure; repeatable")
 	f.Float64Var(&o.MaxFailed, "max-failed", 0.01, "the `SHARE` (0 to 1) of the last hundred probes that may fail")
+	f.DurationVar(&o.MaxOutage, "max-outage", 2*time.Second, "how long no probe at all may have a good answer; one that takes longer, or 5 s, is a failure (`DURATION`; 0: not limited)")
 	f.DurationVar(&o.Patience, "patience", 2*time.Minute, "how long a brake may be on before it is called off (`DURATION`)")
 	f.StringVar(&out, "out", "", "`DIR` for run.json and the reports (default: none)")
 	return cmd
 }
+
+// reach are the flags by which the holdfast command asks the same nodes.
+func reach(cmd *cobra.Command, admin []string, tokenFile string) (flags string) {
+	if cmd.Flags().Changed("admin") {
+		flags += " --admin " + quote(strings.Join(admin, ","))
+	}
+	if tokenFile != "" {
+		flags += " --token-file " + quote(tokenFile)
+	}
+	return flags
+}
+
+// minOutage is the shortest outage that probes, ten in a second, tell from the time between two answers.
+const minOutage = 500 * time.Millisecond
 
 // readHooks reads NODE=COMMAND.
 func readHooks(kill, start []string) (h gameday.Hooks, err error) {
@@ -138,6 +158,8 @@ func checkGameday(o *gameday.Options, names []string) error {
 		return usagef("--count %d: want 1 or more", o.Count)
 	case o.For < 0 || o.Pause < 0 || o.Patience < 0:
 		return usagef("--for, --pause and --patience are not negative")
+	case o.MaxOutage != 0 && o.MaxOutage < minOutage:
+		return usagef("--max-outage %v: want %v or more, or 0 for no limit", o.MaxOutage, minOutage)
 	case !(o.MaxFailed >= 0 && o.MaxFailed <= 1):
 		return usagef("--max-failed %v: want a share from 0 to 1", o.MaxFailed)
 	case o.Execute && len(o.Probes) == 0:
@@ -169,8 +191,9 @@ func readToken(file string) (string, error) {
 func endGameday(w io.Writer, o *gameday.Options, played error, out string) error {
 	run := o.Record.Snapshot()
 	all, failed, _ := run.Requests()
-	judged := record.Result{Name: "clients-served", When: record.Always, About: "No more probes fail than were allowed.", OK: true, Saw: fmt.Sprintf("%d of %d probes failed", failed, all)}
-	if float64(failed) > o.MaxFailed*float64(all) || errors.Is(played, gameday.ErrBrake) {
+	judged := record.Result{Name: "clients-served", When: record.Always, About: "No more probes fail than were allowed, and at no time are all without an answer for longer than was allowed.", OK: true,
+		Saw: fmt.Sprintf("%d of %d probes failed, the longest time without a good answer was %s", failed, all, record.Short(run.Outage))}
+	if float64(failed) > o.MaxFailed*float64(all) || o.MaxOutage > 0 && run.Outage > o.MaxOutage || errors.Is(played, gameday.ErrBrake) {
 		judged.OK, judged.Count, judged.Violations = false, 1, []string{judged.Saw}
 		if played != nil {
 			judged.Violations[0] = played.Error()
@@ -197,6 +220,6 @@ func endGameday(w io.Writer, o *gameday.Options, played error, out string) error
 		_, _ = fmt.Fprintf(w, "holdfast-chaos: %s\n", clean(judged.Violations[0]))
 		return told{errBroken}
 	}
-	_, _ = fmt.Fprintf(w, "%d things done and taken back; %s\n", len(run.Faults), judged.Saw)
+	_, _ = fmt.Fprintf(w, "%d things done and taken back; %s\n", len(run.Played()), judged.Saw)
 	return nil
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,13 +55,6 @@ func (p *playFlags) campaign(ctx context.Context, errOut io.Writer) (*campaign, 
 	return c, os.MkdirAll(c.out, 0o755)
 }
 
-// untilSignal is a context that SIGINT and SIGTERM end. A second one ends the program at once; its processes end with it.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
-
 func newRunCommand() *cobra.Command {
 	var flags playFlags
 	var profile, substrate string
@@ -78,13 +69,18 @@ func newRunCommand() *cobra.Command {
 of it is left behind. DIR (--out) gets a folder for each run with run.json, and with logs and data directories where a promise was broken, and over all of them report.html, junit.xml
 and summary.json.
 
-A seed gives the same plan again, and the same choices of the clients; the scheduling of the machine it does not give.`,
+A seed gives the same plan again, and the same choices of the clients; the scheduling of the machine it does not give.
+
+Ctrl-C, SIGTERM and SIGHUP heal what was done and end all processes, and the reports are written; a second one ends this program at once, and its processes with it.`,
 		Example: `  holdfast-chaos run                                   # the CI profile
   holdfast-chaos run --profile soak --seeds 10 --resume   # goes on where it was interrupted
   holdfast-chaos run --scenario 'overlap*' --seed 7
   holdfast-chaos run --scenario my.yaml --keep`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if profile == "gameday" && len(patterns) == 0 {
+				return usagef("a game day plays on a deployment that runs, not on a group of its own, so it is another command: holdfast-chaos gameday --admin URLS --probe URL")
+			}
 			scenarios, err := chosen(profile, patterns)
 			if err != nil {
 				return err
@@ -121,7 +117,7 @@ A seed gives the same plan again, and the same choices of the clients; the sched
 	}
 	flags.add(cmd)
 	f := cmd.Flags()
-	f.StringVar(&profile, "profile", "ci", "`NAME` of the set of scenarios: ci, soak or netns (root)")
+	f.StringVar(&profile, "profile", "ci", "`NAME` of the set of scenarios: ci, soak or netns (root); for a game day see 'holdfast-chaos gameday'")
 	f.StringVar(&substrate, "substrate", "", "play on this instead of what the scenarios say: loopback, or netns (`NAME`; root)")
 	f.StringArrayVar(&patterns, "scenario", nil, "only these: `PATTERN` of built-in names (*, ?), or a file .yaml; repeatable")
 	f.Uint64Var(&seed, "seed", 1, "`NUMBER` that everything random is drawn from")
