@@ -214,9 +214,7 @@ func (x *exchange) fail(err error) {
 func (x *exchange) done() {
 	x.info.close()
 	x.deliver.wait.close()
-	if x.status != http.StatusSwitchingProtocols {
-		x.endBody()
-	}
+	x.endBody()
 	x.leave()
 	x.leaveOpening()
 	x.noteEnded()
