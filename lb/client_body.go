@@ -246,9 +246,10 @@ func (c *clientBody) again() (io.ReadCloser, error) {
 	return a, nil
 }
 
-// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, or the connection is not to be used
-// again anyway, it is ended: nothing that follows on it may be read as a request, and nobody waits for it. The rest must not be left to net/http, whose own
-// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read), and knows no end in time.
+// finish reads what is left of the body, so that the connection can be used again, and so that a client who writes all of it before it reads gets that far: beyond what wire
+// drops of what nobody reads, a reset could take the answer from it. When the end does not come in time, or the connection is not to be used again anyway, it is ended then:
+// nothing that follows on it may be read as a request. One that was never invited to send is not waited for. The rest must not be left to net/http, whose own attempt to read it
+// after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read), and knows no end in time.
 func (c *clientBody) finish(conn bodyEnder, last bool) {
 	rest := c.take()
 	defer c.release()
@@ -260,13 +261,9 @@ func (c *clientBody) finish(conn bodyEnder, last bool) {
 		return
 	default:
 	}
-	if last {
-		conn.end()
-		return
-	}
 	late := time.AfterFunc(lingerTime, conn.end)
 	defer late.Stop()
-	if _, err := io.Copy(io.Discard, rest); err != nil {
+	if _, err := io.Copy(io.Discard, rest); err != nil || last {
 		conn.end()
 	}
 }
