@@ -32,6 +32,7 @@ type clientBody struct {
 	turn   sync.Mutex    // held by whoever reads, also while the client is waited for
 	invite func() bool   // tells the client that it may send, false: too late; nil: it does not wait for that, or has been told. Guarded by turn
 	gone   chan struct{} // closed when no attempt is to have it any more
+	left   atomic.Bool   // whoever still reads it is to wait for that
 
 	mu     sync.Mutex
 	kept   pieces // what another attempt is given at once, also while one before still waits for the client
@@ -41,6 +42,7 @@ type clientBody struct {
 	direct bool  // a read is under way whose bytes will not be kept
 	lost   bool  // bytes have been read that are not kept
 	over   bool
+	taken  bool // gone is closed
 }
 
 // bodyEnder ends a read of a client's body; there may be none under way.
@@ -69,10 +71,22 @@ var (
 	errBodyNotKept = errors.New("some of the request body was not kept, for want of memory")
 	// errBodyTaken ends an attempt that another one has replaced.
 	errBodyTaken = errors.New("the request body is no longer for this attempt")
+	// errUninvited says that the final response has begun before the client was told that it may send.
+	errUninvited = errors.New("the client has not been invited to send the request body")
 )
 
 // Read gives what an earlier attempt has read, then what the client sends.
 func (a *bodyAttempt) Read(p []byte) (int, error) {
+	n, err := a.next(p)
+	if err == errUninvited || err != nil && err != io.EOF && a.body.left.Load() {
+		<-a.body.gone // at an error http.Transport would close the connection to the instance, which may just be about to become a tunnel
+		err = errBodyTaken
+	}
+	return n, err
+}
+
+// next is Read, but that it waits for nothing but the client.
+func (a *bodyAttempt) next(p []byte) (int, error) {
 	c := a.body
 	if n := a.readKept(p); n > 0 {
 		return n, nil
@@ -109,8 +123,7 @@ func (c *clientBody) read(a *bodyAttempt, p []byte) (int, error) {
 	}
 	if c.invite != nil {
 		if !c.invite() {
-			<-c.gone
-			return 0, errBodyTaken
+			return 0, errUninvited
 		}
 		c.invite = nil
 	}
@@ -198,6 +211,19 @@ func (c *clientBody) settle() {
 	}
 }
 
+// leave keeps nothing and gives nothing any more: the connection becomes a tunnel, which may last for days.
+func (c *clientBody) leave() {
+	if c == nil {
+		return
+	}
+	c.left.Store(true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.takeLocked()
+	c.lost = true // a read may be under way
+	c.kept.release()
+}
+
 // repeatable reports whether the body is sound and can be sent from its beginning; whole asks that it has been read to its end, too.
 func (c *clientBody) repeatable(whole bool) bool {
 	if c == nil {
@@ -220,9 +246,10 @@ func (c *clientBody) again() (io.ReadCloser, error) {
 	return a, nil
 }
 
-// finish reads what is left of the body, so that the connection can be used again. When the end does not come in time, or the connection is not to be used
-// again anyway, it is ended: nothing that follows on it may be read as a request, and nobody waits for it. The rest must not be left to net/http, whose own
-// attempt to read it after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read), and knows no end in time.
+// finish reads what is left of the body, so that the connection can be used again, and so that a client who writes all of it before it reads gets that far: beyond what wire
+// drops of what nobody reads, a reset could take the answer from it. When the end does not come in time, or the connection is not to be used again anyway, it is ended then:
+// nothing that follows on it may be read as a request. One that was never invited to send is not waited for. The rest must not be left to net/http, whose own attempt to read it
+// after a full-duplex handler runs into its look-out for the next request (it panics in connReader.Read), and knows no end in time.
 func (c *clientBody) finish(conn bodyEnder, last bool) {
 	rest := c.take()
 	defer c.release()
@@ -234,13 +261,9 @@ func (c *clientBody) finish(conn bodyEnder, last bool) {
 		return
 	default:
 	}
-	if last {
-		conn.end()
-		return
-	}
 	late := time.AfterFunc(lingerTime, conn.end)
 	defer late.Stop()
-	if _, err := io.Copy(io.Discard, rest); err != nil {
+	if _, err := io.Copy(io.Discard, rest); err != nil || last {
 		conn.end()
 	}
 }
@@ -259,6 +282,9 @@ func (c *clientBody) hasCome(length int64, waits func() bool) bool {
 	if over, whole = c.progress(length); over {
 		return whole
 	}
+	if c.invite != nil {
+		return false // it is too late to invite the client, so that nothing is read any more
+	}
 	return waits()
 }
 
@@ -269,11 +295,19 @@ func (c *clientBody) progress(length int64) (over, whole bool) {
 	return c.over, c.err == nil && (c.over || c.n == length)
 }
 
-// take ends every attempt; what is left of the body is in the result and kept no more. It is called once.
+// take ends every attempt; what is left of the body is in the result and kept no more.
 func (c *clientBody) take() io.Reader {
-	close(c.gone)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.taken {
+		c.taken = true
+		close(c.gone)
+	}
+	return c.takeLocked()
+}
+
+// takeLocked makes the attempt that nobody comes after. The caller holds mu.
+func (c *clientBody) takeLocked() *bodyAttempt {
 	c.limit = 0
 	a := &bodyAttempt{body: c, at: math.MaxInt64 / 2} // behind all that was kept
 	c.current.Store(a)

@@ -90,7 +90,7 @@ func (x *exchange) attempt() (*http.Response, failureKind, error) {
 		return nil, whyNone, err
 	}
 	if x.in.state != chosen { // what was decided no longer stood
-		d.listeners, d.same = d.listeners[:0], false
+		d.listeners, d.same, d.refusals = d.listeners[:0], false, 0
 	}
 	return x.send(d.out)
 }

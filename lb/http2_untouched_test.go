@@ -167,3 +167,30 @@ func TestHTTP2ConnectionsThatEndAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTP2RefusalsAreOfOneInstance: an instance that has taken the place of another one while that was asked is asked as often itself.
+func TestHTTP2RefusalsAreOfOneInstance(t *testing.T) {
+	var r *rig
+	var next *config.Config
+	old := newRefuser(t, func(f *http2.Framer, stream uint32) {
+		r.g.apply(next)
+		eventually(t, "the other instance is in force", func() bool { return r.b.routing.Load().revision == r.node.Revision().Number })
+		refuseStream(f, stream)
+	})
+	var asked atomic.Int64
+	fresh := newRefuser(t, func(f *http2.Framer, stream uint32) {
+		if asked.Add(1) <= int64(len(untouchedPauses)) {
+			refuseStream(f, stream)
+			return
+		}
+		answerAs("i2")(f, stream)
+	})
+	cfg := untouchedConf(inst("i1", old.url))
+	cfg.Clusters[0].Affinity = config.Affinity{Type: "none"}
+	next = clone(cfg)
+	next.Clusters[0].Instances = []config.Instance{inst("i2", fresh.url)}
+	r = newRig(t, cfg)
+	if got := newClient(t).do(post(t, r.url("/"), "once")); got.Header.Get("Instance") != "i2" {
+		t.Errorf("%d from %q; the other one was asked %d times", got.StatusCode, got.Header.Get("Instance"), asked.Load())
+	}
+}

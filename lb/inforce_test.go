@@ -124,3 +124,46 @@ func TestRemovedModuleIsReportedWhileItWorks(t *testing.T) { // UCD-10
 	c.Close()
 	r.wait("the tunnel is over", func() bool { return len(r.modules()) == 0 })
 }
+
+// TestOwnFieldsFindTheirSessionAgain: what is decided about anew has the session that its client has named, although the field has been taken out of what goes to the instance.
+func TestOwnFieldsFindTheirSessionAgain(t *testing.T) {
+	for _, name := range []string{"X-Forwarded-User", "X-Forwarded-For", "X-Hop"} {
+		t.Run(name, func(t *testing.T) {
+			cc := keyedConf("header", name, newApp(t, "i1", nil), newApp(t, "i2", nil), newApp(t, "i3", nil))
+			r := newRig(t, cc)
+			var once sync.Once
+			r.g.with(func() {
+				r.g.record = func(op fsm.SessionOp) { // while the session is being recorded, its instance is stopped
+					if op.Kind != fsm.OpAssign {
+						return
+					}
+					once.Do(func() {
+						off := clone(cc)
+						for i := range off.Clusters[0].Instances {
+							if of := &off.Clusters[0].Instances[i]; r.g.id("c1", of.Name) == op.Instance {
+								of.Enabled = false
+							}
+						}
+						r.g.apply(off)
+						r.g.endQuiesces()
+						r.inForce()
+					})
+				}
+			})
+			req := post(t, r.url("/"), "x")
+			req.Header.Set(name, "me")
+			req.Header.Set("Connection", "X-Hop")
+			got := newClient(t).do(req)
+			if got.StatusCode != 200 {
+				t.Fatal(got.StatusCode)
+			}
+			key, err := r.b.SessionKey("c1", "", "/", "me")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, ok := r.g.sessions()[key]; !ok || s.Instance != r.g.id("c1", got.body) {
+				t.Errorf("%s has answered; recorded %v: %+v", got.body, ok, s)
+			}
+		})
+	}
+}

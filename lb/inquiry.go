@@ -64,8 +64,34 @@ func (q *inquiry) lookup(s *session) bool {
 	return ok
 }
 
-// lines implements asked for a request that net/http has.
-func (x *exchange) lines(name string, _ []string) []string { return x.r.Header[name] }
+// fieldLines are the values of a field as the client has sent it.
+type fieldLines struct {
+	name   string
+	values []string
+}
+
+// lines implements asked for a request that net/http has. What has been read is remembered: outbound takes fields out of the header that an instance must not get, or writes them
+// anew, and the request may be decided about once more after that. It touches no cookies.
+func (x *exchange) lines(name string, _ []string) []string {
+	if name == "Cookie" {
+		return x.r.Header[name]
+	}
+	for i := range x.read {
+		if x.read[i].name == name {
+			return x.read[i].values
+		}
+	}
+	values := x.r.Header[name]
+	x.read = append(x.read, fieldLines{name, values})
+	return values
+}
+
+// remember reads what the module's affinity goes by, if a loop has decided about the request.
+func (x *exchange) remember() {
+	if a, ok := x.mod.affinity.(*headerAffinity); ok {
+		x.lines(a.name, nil)
+	}
+}
 
 // source implements asked.
 func (x *exchange) source() string { return sourceID(x.client.name) }

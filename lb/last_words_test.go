@@ -1,9 +1,11 @@
 package lb
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,5 +142,52 @@ func TestEarlyAnswersSurviveTheUpload(t *testing.T) {
 			t.Errorf("%q: behind the answer: %q %v", head, rest, err)
 		}
 		c.Close()
+	}
+}
+
+// TestEarlyAnswersToLargeUploads: a client that writes all of a large body before it reads gets that far, and the answer that an instance has given without a look at it.
+func TestEarlyAnswersToLargeUploads(t *testing.T) {
+	url, _ := rawInstance(t, "HTTP/1.1 401 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlogin")
+	r := newRig(t, bare(inst("i1", url)))
+	const size = 5 << 20 // more than sockets hold
+	text := strings.Repeat("x", size)
+	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n", size), fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", size)} {
+		r.wait("an upload has been taken", func() bool { // where it takes longer than lingerTime, it is cut
+			c := dialRaw(t, r)
+			defer c.Close()
+			c.write("POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n" + head)
+			if _, err := io.WriteString(c.Conn, text); err != nil {
+				return false
+			}
+			got := c.response()
+			if body, err := io.ReadAll(got.Body); got.StatusCode != 401 || !got.Close || err != nil || string(body) != "login" {
+				t.Errorf("%q: %d, last %v, %q %v", head, got.StatusCode, got.Close, body, err)
+			}
+			return true
+		})
+	}
+}
+
+// endings counts the ends of a client's connection.
+type endings struct{ atomic.Int64 }
+
+func (e *endings) end() { e.Add(1) }
+
+// TestLastBodyIsReadOn: what comes at once of a body is read although the connection ends behind the answer, and it ends.
+func TestLastBodyIsReadOn(t *testing.T) {
+	from := strings.NewReader(strings.Repeat("x", 5<<20))
+	c := newClientBody(io.NopCloser(from), 1<<20, &headWait{})
+	c.kept.of = newKeeping()
+	var conn endings
+	c.finish(&conn, true)
+	if from.Len() > 0 || conn.Load() == 0 || c.kept.of.held.Load() != 0 {
+		t.Errorf("%d bytes have not been read, the connection has been ended %d times, %d bytes are held", from.Len(), conn.Load(), c.kept.of.held.Load())
+	}
+	c = newClientBody(io.NopCloser(from), 0, &headWait{})
+	c.invite = func() bool { return false }
+	var uninvited endings
+	c.finish(&uninvited, true) // nobody is waited for who was not invited to send
+	if uninvited.Load() == 0 {
+		t.Error("the connection has not been ended")
 	}
 }

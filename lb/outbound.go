@@ -13,10 +13,11 @@ import (
 	"github.com/holdfast-lb/holdfast/lb/wire"
 )
 
-// outbound makes the request for the instance out of the client's. The header map is the client's own: nobody reads it after
-// this. Scheme and host of the URL are filled in when an instance is chosen.
+// outbound makes the request for the instance out of the client's. The header map is the client's own: who decides anew reads what is remembered of it (see lines). Scheme
+// and host of the URL are filled in when an instance is chosen.
 func (x *exchange) outbound() *http.Request {
 	r := x.r
+	x.remember()
 	x.info.x = x
 	d := &x.deliver
 	x.hooks()

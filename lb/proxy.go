@@ -23,6 +23,7 @@ type exchange struct {
 	counted  *instanceState // the instance that has the request, or had it last
 	holding  bool           // it is in the counts of counted and of inModule
 	inModule *moduleState
+	read     []fieldLines // what decisions have read of the request, see lines
 	ending   ending
 	opening  bool        // it is in counted.opening as well
 	opens    *commit     // a record of this request that others may wait for
@@ -213,9 +214,7 @@ func (x *exchange) fail(err error) {
 func (x *exchange) done() {
 	x.info.close()
 	x.deliver.wait.close()
-	if x.status != http.StatusSwitchingProtocols {
-		x.endBody()
-	}
+	x.endBody()
 	x.leave()
 	x.leaveOpening()
 	x.noteEnded()

@@ -19,7 +19,7 @@ import (
 var overTLSToo = []string{
 	"TestAssignedRequestsTakeTheLoop", "TestPipelineThroughBothEngines", "TestHeadInPiecesOnTheWayBack", "TestDrainsMeetConnectionsOnTheirWay",
 	"TestCutReachesConnectionsOnTheirWay", "TestResponseHeaders", "TestMethodsAndBodilessResponses", "TestTrailersBothWays",
-	"TestInterimResponses", "TestExpectContinue", "TestInvitationAndInterimResponses", "TestOwnAnswersDoNotWaitForTheBody", "TestTooLargeBodyIsNotWaitedFor", "TestEarlyAnswersSurviveTheUpload", "TestStreamLeavesPieceByPiece", "TestFullDuplex", "TestLargeBodiesBothWaysInBoundedMemory",
+	"TestInterimResponses", "TestExpectContinue", "TestInvitationAndInterimResponses", "TestOwnAnswersDoNotWaitForTheBody", "TestTooLargeBodyIsNotWaitedFor", "TestEarlyAnswersSurviveTheUpload", "TestTunnelHoldsNoBody", "TestTunnelBeforeTheBody", "TestStreamLeavesPieceByPiece", "TestFullDuplex", "TestLargeBodiesBothWaysInBoundedMemory",
 	"TestClientThatGoesAwayStopsTheInstance", "TestClientThatGoesAwayIsNoFault", "TestInstanceThatBreaksOffBreaksTheClientsResponse", "TestBadBodyIsTheClientsFault",
 	"TestEarlyAnswerToAnUnreadBodyIsNotFollowedByIt", "TestUnreadBodyDoesNotCostTheConnection", "TestErrorAnswers", "TestStaleIdleConnectionCostsNoRequest",
 	"TestWhichRequestsAreRepeated", "TestHowOftenARequestIsRepeated", "TestBodyBufferBoundsWhatIsRepeated",

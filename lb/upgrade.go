@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -26,10 +27,12 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	if !ok {
 		return errors.New("the client's connection cannot be taken over")
 	}
+	x.body.leave()
 	conn, buffered, err := hijacker.Hijack()
 	if err != nil {
 		return fmt.Errorf("take over the client's connection: %w", err)
 	}
+	defer x.leaveBody(conn)()
 	t := &tunnel{client: conn, instance: instanceConn}
 	if !x.b.tunnels.add(t) {
 		t.close()
@@ -55,6 +58,22 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // cannot fail: they are there
 	x.sent = t.run(early)
 	return nil
+}
+
+// leaveBody waits until nobody reads the request's body any more: an instance may have switched before it has got all of it, and what the client sends from now on goes through
+// the tunnel. The result is called at the tunnel's end, and lets go of http.Transport.
+func (x *exchange) leaveBody(conn net.Conn) (end func()) {
+	if x.body == nil {
+		return func() {}
+	}
+	conn.SetReadDeadline(longAgo) // an error means that it is closed already
+	x.body.turn.Lock()            // a read that was about to begin when the connection was taken over returns as well
+	x.body.turn.Unlock()
+	conn.SetReadDeadline(time.Time{})
+	return func() {
+		x.body.take()
+		x.body = nil // there is nothing of it that could be read to its end
+	}
 }
 
 // writeSwitch sends the head of the 101 response.
