@@ -104,6 +104,7 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) vet -tags browser ./chaos/report
 	$(GO) vet -tags failpoints ./internal/failpoint ./storage/... ./raftnode ./server ./cmd/holdfast
 	$(GO) vet -tags servers ./chaos/attack ./chaos/streams
+	$(GO) vet -tags mutants ./internal/mutant ./internal/sim
 	$(GO) vet -tags http3clients ./lb
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags fuse ./storage ./chaos

@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -96,6 +98,56 @@ func TestReliabilityNamesFaultsAndScenarios(t *testing.T) {
 	for name := range scenarios {
 		if !played[name] {
 			t.Errorf("no row names the scenario %s", name)
+		}
+	}
+}
+
+var (
+	namedTest   = regexp.MustCompile("\\b((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)[`\"]")
+	namedTarget = regexp.MustCompile("`make ([a-z][a-z0-9-]*)")
+	anyTest     = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z]\w*)\(`)
+	anyTarget   = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
+)
+
+// TestReliabilityNamesWhatIsThere: each test and make target that docs/RELIABILITY.md names, in any of its tables, is there. The scenarios are judged with their rows.
+func TestReliabilityNamesWhatIsThere(t *testing.T) {
+	text, err := os.ReadFile("../../docs/RELIABILITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, m := range anyTarget.FindAllSubmatch(makefile, -1) {
+		have["make "+string(m[1])] = true
+	}
+	err = filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range anyTest.FindAllSubmatch(source, -1) {
+			have[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, targets := namedTest.FindAllSubmatch(text, -1), namedTarget.FindAllSubmatch(text, -1)
+	if len(tests) < 300 || len(targets) < 30 {
+		t.Errorf("only %d tests and %d make targets found: the search is broken", len(tests), len(targets))
+	}
+	for _, m := range tests {
+		if !have[string(m[1])] {
+			t.Errorf("there is no test %s", m[1])
+		}
+	}
+	for _, m := range targets {
+		if !have["make "+string(m[1])] {
+			t.Errorf("there is no make target %s", m[1])
 		}
 	}
 }

@@ -12,11 +12,14 @@ type fault struct {
 	lasts  time.Duration
 }
 
+// maxCalm is the longest time from one fault to the next, and to the first.
+const maxCalm = 6 * time.Second
+
 // trouble breaks things, drawn from the seed, several at once. Each is healed when its time is over, and all of them with the load.
 func (w *world) trouble() {
 	c := newChance(w.s.Seed, "faults")
 	w.all.Go(func() {
-		for w.pause(c.between(500*time.Millisecond, 6*time.Second)) {
+		for w.pause(c.between(500*time.Millisecond, maxCalm)) {
 			f := w.draw(c)
 			w.all.Go(func() { w.suffer(f) })
 		}

@@ -89,6 +89,12 @@ func TestSeeds(t *testing.T) {
 			for _, v := range r.Violations {
 				t.Error(v)
 			}
+			if len(r.Violations) > 0 {
+				return // the world ended there
+			}
+			if r.Acknowledged == 0 || r.Reads == 0 || r.Faults == 0 && *length > 2*maxCalm {
+				t.Errorf("no promise is broken, and hardly one was put to the test: %d assignments acknowledged, %d reads, %d faults", r.Acknowledged, r.Reads, r.Faults)
+			}
 		})
 		if *once && t.Failed() {
 			return
@@ -107,6 +113,19 @@ func found(t *testing.T, most int, s Settings) (seed uint64, what string) {
 	}
 	t.Fatalf("%d seeds and no violation", most)
 	return 0, ""
+}
+
+// TestFoundingHasItsTime: a group that nothing disturbs and that does not form in its time breaks a promise, although it is whole in the end: nobody has used it, and nothing was shown.
+func TestFoundingHasItsTime(t *testing.T) {
+	for late, broken := range map[time.Duration]string{0: "", founding + 10*time.Second: "does not form"} {
+		r := live(t, Settings{Seed: 1, Timing: "lan", Calm: true, Length: 2 * time.Second, late: late})
+		if all := strings.Join(r.Violations, "\n"); (broken == "") != (all == "") || !strings.Contains(all, broken) {
+			t.Errorf("the last node comes %v after the others: violations %q", late, all)
+		}
+		if (broken == "") != (r.Acknowledged > 0) {
+			t.Errorf("the last node comes %v after the others: %d assignments acknowledged", late, r.Acknowledged)
+		}
+	}
 }
 
 // TestDisksThatLieAreFound: a disk that acknowledges what it has not written loses acknowledged assignments when the power goes, and some seed shows it.

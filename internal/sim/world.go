@@ -34,6 +34,8 @@ type Settings struct {
 	// LyingDisks has each disk say that a write is durable before it is: a known bug of a machine, by which the tests show that it would be found.
 	LyingDisks bool
 
+	// late is how long after the others the last node is started.
+	late time.Duration
 	// script is what happens to the group, in the place of what the seed draws, if not nil; it returns when the run may end.
 	script func(*world)
 }
@@ -109,6 +111,9 @@ func Run(s Settings) Result {
 		Revisions: int(w.history.top), Quiesces: w.quiesces.ended, Terms: w.terms, Holders: w.holders.moves, Faults: w.count, Violations: w.violations}
 }
 
+// founding is how long the nodes may take, which nothing disturbs yet, until they are a group.
+const founding = 30 * time.Second
+
 func (w *world) live() {
 	token, err := pki.NewInit("sim", 24*time.Hour, w.wall())
 	if err != nil {
@@ -122,12 +127,18 @@ func (w *world) live() {
 		m.disk.lies = w.s.LyingDisks
 		w.machines = append(w.machines, m)
 	}
-	for _, m := range w.machines {
+	for i, m := range w.machines {
 		time.Sleep(w.chance.between(0, 300*time.Millisecond))
+		if i == len(w.machines)-1 && w.s.late > 0 {
+			w.later(w.s.late, m.start)
+			continue
+		}
 		m.start()
 	}
 	var load sync.WaitGroup
-	if w.settled(30*time.Second) == nil && w.configure() {
+	if err := w.settled(founding); err != nil {
+		w.violated("the group does not form, and nothing disturbs it: after %v %v", founding, err)
+	} else if w.configure() {
 		w.load(&load)
 		w.all.Go(w.watch)
 		switch {
