@@ -174,5 +174,18 @@ func (in *instance) status(contact contactState) InstanceStatus {
 		s.AnsweredAgo = max(time.Since(answered).Milliseconds(), 1)
 	}
 	s.Reason = strings.Join(reasons, "; ")
+	s.Since = byClock(s.Since, time.Since(s.Since), time.Now())
 	return s
+}
+
+// clockJump is how far a clock has to have jumped for byClock to mind it; less is what clocks are set by all the time.
+const clockJump = 100 * time.Millisecond
+
+// byClock gives a time that was some while ago by the clock as it is now. Others compare it with the time of now (the leader, with this node's clock), and if the clock has jumped back
+// since, what has long been so would be yet to come for them.
+func byClock(at time.Time, ago time.Duration, now time.Time) time.Time {
+	if jumped := now.Round(0).Sub(at.Round(0)) - ago; jumped.Abs() > clockJump { // Round: by the clock, not by the time that passes
+		return now.Add(-ago)
+	}
+	return at
 }
