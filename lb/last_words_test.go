@@ -1,7 +1,6 @@
 package lb
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -142,29 +141,6 @@ func TestEarlyAnswersSurviveTheUpload(t *testing.T) {
 			t.Errorf("%q: behind the answer: %q %v", head, rest, err)
 		}
 		c.Close()
-	}
-}
-
-// TestEarlyAnswersToLargeUploads: a client that writes all of a large body before it reads gets that far, and the answer that an instance has given without a look at it.
-func TestEarlyAnswersToLargeUploads(t *testing.T) {
-	url, _ := rawInstance(t, "HTTP/1.1 401 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlogin")
-	r := newRig(t, bare(inst("i1", url)))
-	const size = 5 << 20 // more than sockets hold
-	text := strings.Repeat("x", size)
-	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n", size), fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", size)} {
-		r.wait("an upload has been taken", func() bool { // where it takes longer than lingerTime, it is cut
-			c := dialRaw(t, r)
-			defer c.Close()
-			c.write("POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n" + head)
-			if _, err := io.WriteString(c.Conn, text); err != nil {
-				return false
-			}
-			got := c.response()
-			if body, err := io.ReadAll(got.Body); got.StatusCode != 401 || !got.Close || err != nil || string(body) != "login" {
-				t.Errorf("%q: %d, last %v, %q %v", head, got.StatusCode, got.Close, body, err)
-			}
-			return true
-		})
 	}
 }
 
