@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/signal"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +18,13 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/record"
 )
 
+// hangUps has SIGHUP arrive, also where whoever runs the tests has it ignored (nohup), until the test ends.
+func hangUps(t *testing.T) {
+	all := make(chan os.Signal, 1)
+	signal.Notify(all, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(all) })
+}
+
 func signalSelf(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(syscall.Getpid(), s); err != nil {
@@ -25,6 +34,7 @@ func signalSelf(t *testing.T, s syscall.Signal) {
 
 // TestSignalsEndARun: a terminal that goes is a reason, too.
 func TestSignalsEndARun(t *testing.T) {
+	hangUps(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		ctx, stop := untilSignal(t.Context())
 		signalSelf(t, s)
@@ -43,6 +53,7 @@ func TestSignalsEndARun(t *testing.T) {
 
 // TestSignalsDuringAGameDay: the connection goes while the leader is evacuated, nobody leads for a while, and somebody sends more signals. It is taken back all the same.
 func TestSignalsDuringAGameDay(t *testing.T) {
+	hangUps(t)
 	site := httptest.NewServer(http.NotFoundHandler())
 	defer site.Close()
 	var evacuated, undone atomic.Int32
