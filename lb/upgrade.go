@@ -68,8 +68,8 @@ func (x *exchange) leaveBody(conn net.Conn) (end func()) {
 	}
 	conn.SetReadDeadline(longAgo) // an error means that it is closed already
 	x.body.turn.Lock()            // a read that was about to begin when the connection was taken over returns as well
-	x.body.turn.Unlock()
 	conn.SetReadDeadline(time.Time{})
+	x.body.turn.Unlock()
 	return func() {
 		x.body.take()
 		x.body = nil // there is nothing of it that could be read to its end
