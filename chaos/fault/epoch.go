@@ -203,8 +203,8 @@ func (f *Field) comesBack(ctx context.Context, n *group.Node) error {
 		n.Kill()
 		return errors.Join(fmt.Errorf("node %s came back from the disk of an epoch that is over, and went on for %v", n.Name, stopTime), os.RemoveAll(n.DataDir))
 	}
-	if err := n.Process().Err(); status(err) != refuses {
-		return fmt.Errorf("node %s came back from the disk of an epoch that is over, and ended otherwise than with status %d: %v", n.Name, refuses, err)
+	if err := endedFor(n, "its disk, which is of an epoch that is over,", refuses); err != nil {
+		return err
 	}
 	f.Witness.Say(n.Name, n.Name+" came back from its old disk, and ended: the group is in a later epoch")
 	return os.RemoveAll(n.DataDir)

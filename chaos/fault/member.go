@@ -224,16 +224,9 @@ func damage(ctx context.Context, f *Field, o Order, place string, prepare func(c
 	}
 	f.Witness.Say(n.Name, fmt.Sprintf("%s of %s was damaged", changed, n.Name))
 	return func(ctx context.Context) error {
-		limited, cancel := context.WithCancel(ctx)
+		alive, cancel := whileAlive(ctx, n) // it may find the damage at once, or later
 		defer cancel()
-		go func() { // it may find the damage at once, or later
-			select {
-			case <-n.Process().Done():
-				cancel()
-			case <-limited.Done():
-			}
-		}()
-		err := votes(limited, f, n)
+		err := votes(alive, f, n)
 		if !n.Alive() {
 			f.Witness.Say(n.Name, n.Name+" has refused its damaged disk: it gets an empty one")
 			return errors.Join(endedFor(n, "its damaged disk", refuses, doubts), empty(f, n, over, doubt)(ctx))

@@ -180,6 +180,20 @@ func otherVersion(ctx context.Context, f *Field, o Order) (Heal, error) {
 	return back, nil
 }
 
+// whileAlive gives a context that ends with the process that the node is now: who has ended need not be waited for.
+func whileAlive(ctx context.Context, n *group.Node) (context.Context, context.CancelFunc) {
+	alive, cancel := context.WithCancel(ctx)
+	p := n.Process()
+	go func() {
+		select {
+		case <-p.Done():
+			cancel()
+		case <-alive.Done():
+		}
+	}()
+	return alive, cancel
+}
+
 // upTime is how long a node of another version may take until it serves, or has said that it does not go with this state.
 const upTime = time.Minute
 
@@ -187,16 +201,9 @@ const upTime = time.Minute
 func comesUp(ctx context.Context, n *group.Node) error {
 	limited, cancel := context.WithTimeout(ctx, upTime)
 	defer cancel()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() { // who has ended does not become ready
-		select {
-		case <-n.Process().Done():
-			cancel()
-		case <-ended:
-		}
-	}()
-	err := n.Ready(limited)
+	alive, stop := whileAlive(limited, n)
+	defer stop()
+	err := n.Ready(alive)
 	switch {
 	case err == nil:
 		return nil

@@ -236,9 +236,8 @@ func (c *campaign) caught(ctx context.Context, name string, seed uint64, tries i
 	began := time.Now()
 	for i := range tries {
 		for _, s := range one.scenarios { // one at a time: a run that breaks something else is no reason to stop
-			one.seeds = []uint64{seed + uint64(i)}
 			alone := one
-			alone.scenarios = []*scenario.Scenario{s}
+			alone.seeds, alone.scenarios = []uint64{seed + uint64(i)}, []*scenario.Scenario{s}
 			runs, err := alone.play(ctx)
 			if err != nil {
 				return found, err
