@@ -113,7 +113,7 @@ func TestNoInstanceAnsweredMovesNoSession(t *testing.T) {
 	on := sessionsOn(t, r, 6)
 	a.silent.Store(true)
 	b.silent.Store(true)
-	r.wait("both are unavailable from here", func() bool { return r.isDown("i1")() && r.isDown("i2")() })
+	r.wait("both are unavailable from here", func() bool { return r.isDown("i1")() && r.isDown("i2")() && r.b.contact.look().deaf })
 	if got := on["i1:"][0].get(r.url("/")); got.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("%d while nothing can be reached", got.StatusCode)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,12 @@ const (
 	socketsOf = 8
 	// socketStays is how long one stays open at most.
 	socketStays = time.Second
+)
+
+// What instances and clients of the harness send over WebSockets. Nothing on the way looks into frames, so random bytes of a faulty instance can come out of the library as a text; it is nobody's.
+var (
+	aGreeting = regexp.MustCompile("^[a-z][a-z0-9-]+$")
+	aMessage  = regexp.MustCompile("^[0-9]+-[0-9]+(-again)?$") // see Worker.attempt
 )
 
 // socket opens a WebSocket of the session, hears from the application who it is, has a message come back, and again after a while. That it breaks in between is noted and nothing more: nodes die.
@@ -45,6 +52,9 @@ func (w *Worker) socket(s *Session, t Target, nonce string) (ledger.Answer, erro
 	var name string
 	if err := websocket.Message.Receive(socket, &name); err != nil {
 		return ledger.Answer{}, fmt.Errorf("no greeting: %w", err)
+	}
+	if !aGreeting.MatchString(name) {
+		return ledger.Answer{}, fmt.Errorf("no greeting: %.40q", name)
 	}
 	got, err := echo(socket, nonce)
 	if err != nil {
@@ -86,10 +96,16 @@ func (o *opening) status() error {
 	return nil
 }
 
+// echo sends a message and gives the one that comes back, this or another client's.
 func echo(socket *websocket.Conn, text string) (got string, err error) {
 	if err := websocket.Message.Send(socket, text); err != nil {
 		return "", err
 	}
-	err = websocket.Message.Receive(socket, &got)
-	return got, err
+	if err := websocket.Message.Receive(socket, &got); err != nil {
+		return "", err
+	}
+	if !aMessage.MatchString(got) {
+		return "", fmt.Errorf("no client's message: %.40q after %q", got, text)
+	}
+	return got, nil
 }
