@@ -17,7 +17,7 @@ race: export CGO_ENABLED = 1
 
 SOAK_SEEDS ?= 20
 
-.PHONY: help build chaos soak selftest test test-unit test-chaos test-long test-schema test-tomcat test-smuggling test-tcp test-acme test-h2spec test-http3 test-vip test-sockets test-steady test-upgrade test-disk test-browser sim sim-mutants bench-vip bench-proxy race lint fuzz bench demo drill ci clean
+.PHONY: help build chaos chaos-all soak selftest test test-unit test-chaos test-long test-schema test-tomcat test-smuggling test-tcp test-acme test-h2spec test-http3 test-vip test-sockets test-steady test-upgrade test-disk test-browser sim sim-mutants bench-vip bench-proxy race lint fuzz bench demo drill ci clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ drill: build ## the disaster drill: three nodes and a standby, all nodes lost, p
 
 chaos: build ## the CI profile of the harness: faults against real processes, about four minutes; the report is in chaos-out/ (docs/CHAOS.md)
 	./$(BIN)/holdfast-chaos run --profile ci $(CHAOS_FLAGS)
+
+chaos-all: build ## every built-in scenario that this machine can play, once: about half an hour (as root: also those with disks and networks of their own)
+	./$(BIN)/holdfast-chaos run --profile all $(CHAOS_FLAGS)
 
 soak: build ## the soak profile with SOAK_SEEDS seeds, three minutes each; goes on where it was interrupted; chaos-soak/ has the reports
 	./$(BIN)/holdfast-chaos run --profile soak --seeds $(SOAK_SEEDS) --resume --out chaos-soak $(CHAOS_FLAGS)

@@ -23,7 +23,7 @@ func always() []Check {
 		of("answers-own", "No client gets another client's answer.", rules("answers to %s, each their own", "answers were another client's", ledger.Crossed)),
 		of("requests-once", "What must not be repeated arrives as it was sent, and once.",
 			rules("uploads and requests of %s, none executed twice or changed", "requests were executed twice, or changed", ledger.Twice, ledger.Garbled)),
-		of("cookies-authentic", "No forged cookie is honoured.", rules("cookies of %s, none believed that was forged", "forged cookies were honoured", ledger.Forged)),
+		of("cookies-authentic", "No forged cookie is honoured.", authentic),
 		of("cookies-outdated", "A cookie from before a move of its session, or from an older epoch, leads to where the session is.", outdated),
 		of("clusters-apart", "No session is answered by an instance of another cluster.",
 			rules("answers of %s, none from another cluster", "answers came from another cluster", ledger.Strayed)),
@@ -83,6 +83,20 @@ func rules(good, bad string, which ...ledger.Rule) func(context.Context, *Eviden
 		}
 		return v
 	}
+}
+
+// authentic says how many cookies were forged: without any, nothing was tried.
+func authentic(ctx context.Context, e *Evidence) verdict {
+	forged := 0
+	if e.Forged != nil {
+		forged = e.Forged()
+	}
+	shown := count(forged, "forged cookie")
+	v := rules("%s; "+shown+" shown, none believed", "forged cookies were honoured", ledger.Forged)(ctx, e)
+	if v.count == 0 && forged == 0 {
+		v.saw = "no cookie was forged, so this shows nothing of it"
+	}
+	return v
 }
 
 func outdated(ctx context.Context, e *Evidence) verdict {

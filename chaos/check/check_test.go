@@ -68,7 +68,7 @@ func newWorld() *world {
 	}
 	l := ledger.New()
 	w := &world{Evidence: New(record.New(record.Run{}), l, g), group: g, kind: load.Kind{Name: "plain"}, began: time.Now()}
-	w.First, w.Baseline, w.Leftovers = 1, slices.Clone(g.usage), func() []string { return nil }
+	w.First, w.Baseline = 1, slices.Clone(g.usage)
 	l.Members("plain", "a", "b")
 	w.user = &load.Session{Kind: w.kind}
 	w.request(w.user, true, "a")
@@ -423,11 +423,7 @@ var lies = map[string]map[string]func(w *world) (want string){
 			w.group.usage[0].Files, w.HangUp = 60, func() {}
 			return "node n1 has 60 open files"
 		},
-		"a process": func(w *world) string {
-			w.Leftovers = func() []string { return []string{"process 7 (holdfast)"} }
-			return "process 7 (holdfast) is left"
-		},
-		"no measure": func(w *world) string { w.Baseline, w.Leftovers = nil, nil; return "nobody measured" },
+		"no measure": func(w *world) string { w.Baseline = nil; return "nobody measured" },
 		"unreadable": func(w *world) string { w.group.err = errors.New("refused"); return "refused" },
 	},
 }
@@ -678,4 +674,15 @@ func TestAnInterruptedCheckIsNotOK(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNothingForged: a run in which no cookie was forged says that it shows nothing of that.
+func TestNothingForged(t *testing.T) {
+	for n, want := range map[int]string{0: "no cookie was forged, so this shows nothing of it", 3: "3 forged cookies shown, none believed"} {
+		w := newWorld()
+		w.Forged = func() int { return n }
+		if v := authentic(t.Context(), w.Evidence); v.count != 0 || !strings.HasSuffix(v.saw, want) {
+			t.Errorf("%d forged: %+v", n, v)
+		}
+	}
 }

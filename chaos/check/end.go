@@ -27,7 +27,7 @@ func atEnd() []Check {
 		of("revisions-kept", "Every change of the configuration that was acknowledged is a revision that the group has.", revisions),
 		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Revisions(ctx, e.First) })),
-		of("nothing-leaked", "Goroutines and open files are as before the load, and nothing is left on the machine.", leaks),
+		of("nothing-leaked", "Goroutines and open files are as before the load, but for what a leader has more of, and no request is under way.", leaks),
 	}
 }
 

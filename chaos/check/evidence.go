@@ -50,11 +50,10 @@ type Evidence struct {
 	// Address tells how long, at most, two nodes had the virtual address at once: by their kernels (but for planned hand-overs), and by what they answered on the link; how often a node got it; and how often a machine that
 	// is no node claimed it. Nil: only the nodes' own words are there.
 	Address func() (kernels, link time.Duration, taken, strangers int)
+	// Forged tells how many forged cookies nodes were shown; nil: none.
+	Forged func() int
 	// HangUp has the instances end the connections to them that wait for the next request; nil: the nodes' own time-outs end them.
 	HangUp func()
-	// Leftovers names what is left of the run on the machine after everything was ended: processes, files. It may be nil while the group runs,
-	// and is set before the checks at the end are run.
-	Leftovers func() []string
 
 	mu    sync.Mutex
 	falls map[ledger.Place]int // open occasions of the history

@@ -3,6 +3,7 @@ package check
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,23 +31,14 @@ const slack = 25
 // leakPatience is how long a node may take to give back what it took (reliability: 60 s after a fault).
 const leakPatience = 60 * time.Second
 
-// leaks compares the nodes with what they were before the load, and names what is left on the machine.
+// leaks compares the nodes with what they were before the load.
 func leaks(ctx context.Context, e *Evidence) (v verdict) {
-	if len(e.Baseline) > 0 && e.Group != nil {
-		usage(ctx, e, &v)
-	}
-	if e.Leftovers != nil {
-		for _, left := range e.Leftovers() {
-			v.breaks("%s is left", left)
-		}
-	}
-	switch {
-	case len(e.Baseline) == 0 && e.Leftovers == nil:
+	if len(e.Baseline) == 0 || e.Group == nil {
 		v.saw = "nothing was measured"
 		v.cannot("nobody measured what there was before the load, so nothing can be said")
-	case v.saw == "":
-		v.saw = "nothing is left on the machine"
+		return v
 	}
+	usage(ctx, e, &v)
 	return v
 }
 
@@ -110,9 +102,32 @@ func usage(ctx context.Context, e *Evidence, v *verdict) {
 	}
 }
 
-// LeftBehind names what of a run is left on the machine: processes of this harness, or of the program, whose command line, working directory or open files name the run's folder, and
-// the folder itself. It is to be asked after everything was ended. Who only looks at the files, as a pager does, is no part of the run.
-func LeftBehind(folder string) (list []string) {
+// LeftBehind names what of a run is left on the machine: processes (Alive), and the folder itself. It is to be asked after everything was ended and put away.
+func LeftBehind(folder string) []string {
+	list := Alive(folder)
+	if _, err := os.Lstat(folder); err == nil {
+		list = append(list, "folder "+folder)
+	}
+	return list
+}
+
+// endTime is how long what belongs to a process that was ended may take to follow it.
+const endTime = 5 * time.Second
+
+// Alive names processes of this harness, or of the program, whose command line, working directory or open files name the run's folder. Who only looks at the files, as a pager does, is no part of the run.
+func Alive(folder string) (list []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	_ = proc.Poll(ctx, 50*time.Millisecond, func() error {
+		if list = alive(folder); len(list) > 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	return list
+}
+
+func alive(folder string) (list []string) {
 	folder = filepath.Clean(folder)
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range processes {
@@ -124,9 +139,6 @@ func LeftBehind(folder string) (list []string) {
 			name, _ := os.ReadFile(filepath.Join(dir, "comm"))
 			list = append(list, fmt.Sprintf("process %d (%s, its %s)", pid, strings.TrimSpace(string(name)), why))
 		}
-	}
-	if _, err := os.Lstat(folder); err == nil {
-		list = append(list, "folder "+folder)
 	}
 	return list
 }

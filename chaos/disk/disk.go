@@ -54,10 +54,13 @@ func Missing() error {
 	return nil
 }
 
+// Below is where what is written below a path that Mount was given is kept.
+func Below(path string) string { return path + ".below" }
+
 // Mount makes a disk: what is written below DIR/NAME is kept below DIR/NAME.below. Both are made.
 func Mount(dir, name string) (*Disk, error) {
 	d := &Disk{Path: filepath.Join(dir, name), change: make(chan struct{})}
-	below := d.Path + ".below"
+	below := Below(d.Path)
 	for _, path := range []string{d.Path, below} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return nil, err

@@ -83,7 +83,7 @@ func Play(ctx context.Context, o Options) error {
 		if err := g.round(ctx, chosen[g.random.IntN(len(chosen))]); err != nil {
 			return err
 		}
-		if i < o.Count-1 {
+		if o.Execute && i < o.Count-1 { // there is nothing to recover from where nothing was done
 			if err := pause(ctx, o.Pause); err != nil {
 				return err
 			}

@@ -1,8 +1,11 @@
 package lan
 
 import (
+	"context"
+	"errors"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 	"github.com/holdfast-lb/holdfast/chaos/vip/measure"
 )
 
@@ -13,6 +16,35 @@ func (l *LAN) Together(planned func(at time.Time) bool) (kernels, link time.Dura
 	claims, strangers := l.link.SoFar()
 	now := time.Now()
 	return longestBoth(changes, now, planned), longestContested(claims), changes.Taken(time.Time{}, now), strangers
+}
+
+// aloneTime is how long a kernel may keep the Address after the node and its guard were killed: docs/ADDRESS.md says 2.3 s.
+const aloneTime = 3 * time.Second
+
+// Left waits until no node's kernel has the Address, which nothing on the machines holds any more, and names those that keep it for longer than they may.
+func (l *LAN) Left() (nodes []string) {
+	if l.kernels == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), aloneTime)
+	defer cancel()
+	_ = proc.Poll(ctx, 20*time.Millisecond, func() error {
+		holders := map[int]bool{}
+		for _, c := range l.kernels.SoFar() {
+			holders[c.Node] = c.Held
+		}
+		nodes = nil
+		for i, name := range l.nodes {
+			if holders[i] {
+				nodes = append(nodes, name)
+			}
+		}
+		if len(nodes) > 0 {
+			return errors.New("held")
+		}
+		return nil
+	})
+	return nodes
 }
 
 // longestBoth is the longest spell in which two nodes or more had the address, of those that did not begin in a planned hand-over.

@@ -7,13 +7,16 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/chaos/proxy"
+	"github.com/holdfast-lb/holdfast/internal/netlab"
 )
 
 // reaches says whether a connection from one machine to another can be made within a moment.
@@ -139,5 +142,36 @@ func fewPorts(t *testing.T, l *LAN, all map[[2]string]bool) {
 	}
 	if _, err := l.FewPorts("n9", 1); err == nil {
 		t.Error("nobody is short of ports")
+	}
+}
+
+// TestLeft: an address that a node has left on its machine is named, one that goes in time is not.
+func TestLeft(t *testing.T) {
+	l, err := New([]string{"n1", "n2"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	change := func(what string) {
+		t.Helper()
+		if out, err := exec.Command("ip", "-n", filepath.Base(l.machines["n2"].Path), "address", what, Address+bits, "dev", netlab.Interface).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if left := l.Left(); left != nil {
+		t.Errorf("at first: %v", left)
+	}
+	change("add")
+	if left := l.Left(); !slices.Equal(left, []string{"n2"}) {
+		t.Errorf("nobody takes it away: %v", left)
+	}
+	late := time.AfterFunc(time.Second, func() { change("del") })
+	defer late.Stop()
+	if left := l.Left(); left != nil {
+		t.Errorf("it goes after a second: %v", left)
 	}
 }

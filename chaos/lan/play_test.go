@@ -70,6 +70,9 @@ func TestAScenarioIsPlayed(t *testing.T) {
 	if i < 0 || !strings.Contains(r.Checks[i].Saw, "by their kernels") || len(holders) < 2 {
 		t.Errorf("holders %v, %+v", holders, r.Checks)
 	}
+	if i := slices.IndexFunc(r.Checks, func(c record.Result) bool { return c.Name == "nothing-left" }); i < 0 || !strings.HasSuffix(r.Checks[i].Saw, "the virtual address on no node") {
+		t.Errorf("what is left: %+v", r.Checks)
+	}
 	if after, _ := filepath.Glob("/run/netns/hflab-*"); len(after) > len(before) {
 		t.Errorf("left behind: %v", after)
 	}

@@ -35,6 +35,7 @@ func Checks(s *scenario.Scenario) ([]check.Check, error) {
 func (p *player) gather(ctx context.Context) error {
 	p.evidence = check.New(p.rec, p.load.Ledger, p.members())
 	p.evidence.Budget = record.Budget(p.Scenario.Budget)
+	p.evidence.Forged = func() int { return int(p.load.Record.Forged.Load()) }
 	p.evidence.Quiesces.Timeout = p.Scenario.Group.QuiesceTimeout
 	if network := p.stage.LAN(); network != nil {
 		p.evidence.Address = func() (kernels, link time.Duration, taken, strangers int) { return network.Together(p.planned) }

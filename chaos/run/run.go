@@ -190,10 +190,8 @@ func (p *player) play(ctx context.Context) error {
 func (p *player) set(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	if p.Scenario.Group.FaultyDisks {
-		if err := disk.Missing(); err != nil {
-			return fmt.Errorf("the scenario wants disks that can be hurt: %w", err)
-		}
+	if err := Missing(p.Scenario); err != nil {
+		return err
 	}
 	var network *lan.LAN
 	if p.Scenario.Substrate == fault.Netns {
@@ -256,18 +254,31 @@ func (p *player) clear(keep bool) error {
 	if p.stage == nil {
 		return nil
 	}
-	ended := p.stage.End()
+	began := time.Now()
+	held, ended := p.stage.End()
+	left := check.Alive(p.stage.Dir)
+	for _, node := range held {
+		left = append(left, "the virtual address on "+node)
+	}
 	defer func() {
-		if left := check.LeftBehind(p.stage.Dir); len(left) > 0 {
-			p.rec.Check(record.Result{
-				Name: "nothing-left", When: record.AtEnd, About: "Nothing of a run is left on the machine.", Saw: "something is left", Violations: left, Count: len(left),
-			})
+		if _, err := os.Lstat(p.stage.Dir); err == nil {
+			left = append(left, "folder "+p.stage.Dir)
 		}
+		saw := "no process, no file"
+		if p.Scenario.Substrate == fault.Netns {
+			saw += ", and the virtual address on no node"
+		}
+		if len(left) > 0 {
+			saw = "something is left"
+		}
+		p.rec.Check(record.Result{
+			Name: "nothing-left", When: record.AtEnd, About: "Nothing of a run is left on the machine.", Saw: saw, OK: len(left) == 0, Violations: left, Count: len(left), Took: time.Since(began),
+		})
 	}()
 	if ended != nil {
 		return ended
 	}
-	if !keep {
+	if !keep && len(left) == 0 {
 		return p.stage.Close()
 	}
 	const name = "stage"
@@ -279,7 +290,11 @@ func (p *player) clear(keep bool) error {
 		p.rec.Keep(filepath.Join(name, filepath.Base(l)))
 	}
 	for _, n := range p.Scenario.NodeNames() {
-		p.rec.Keep(filepath.Join(name, n))
+		for _, dir := range []string{n, disk.Below(n + "-disk")} {
+			if _, err := os.Stat(filepath.Join(p.Dir, name, dir)); err == nil {
+				p.rec.Keep(filepath.Join(name, dir))
+			}
+		}
 	}
 	return err
 }

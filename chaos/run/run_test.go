@@ -98,6 +98,11 @@ func TestAScenarioIsPlayed(t *testing.T) {
 	if len(r.Checks) < 15 || !slices.Equal(r.Nodes, []string{"n1", "n2", "n3"}) || r.Profile != "test" || r.Replay != "again" || r.Scenario != "short" {
 		t.Errorf("%+v", r)
 	}
+	for name, saw := range map[string]string{"nothing-left": "no process, no file", "cookies-authentic": " forged cookies shown, none believed"} {
+		if i := slices.IndexFunc(r.Checks, func(c record.Result) bool { return c.Name == name }); i < 0 || !r.Checks[i].OK || !strings.HasSuffix(r.Checks[i].Saw, saw) {
+			t.Errorf("%s: %+v", name, r.Checks)
+		}
+	}
 	looked, readings, positions := 0, 0, 0
 	for _, e := range r.Events {
 		_, _ = fmt.Sscanf(e.Text, "the newest state was read %d times for a session, %d times for the configuration, %d times for how far it is", &looked, &readings, &positions)
@@ -229,14 +234,14 @@ func killSomebodyElse(t *testing.T, dir, node string) {
 	t.Error("there is no such process")
 }
 
-// TestWhatDidNotHappenIsNotCounted: a fault that finds its target held is in the record as not played.
+// TestWhatDidNotHappenIsNotCounted: a fault that finds its target held is in the record as not played, and if none of its name happened, the run has not passed.
 func TestWhatDidNotHappenIsNotCounted(t *testing.T) {
 	o := options(t, program, "name: held\nabout: y\nlength: 5s\nload: {rate: 20, newSessions: 10}\nbudget: {refused: 1000}\nfaults:\n  - {name: kill, target: n1, at: 500ms, for: 4s}\n  - {name: freeze, target: n1, at: 1s, for: 1s}\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r := play(t, ctx, o)
 	played := r.Played()
-	if r.Verdict != record.Passed || len(played) != 1 || played[0].Name != "kill" || len(r.Faults) != 2 || !strings.Contains(r.Faults[1].Void, "another fault has hold of it") {
+	if r.Verdict != record.Errored || !strings.Contains(r.Problem, "no freeze happened: ") || len(played) != 1 || played[0].Name != "kill" || len(r.Faults) != 2 || !strings.Contains(r.Faults[1].Void, "another fault has hold of it") {
 		t.Errorf("%s: %s %+v, faults %+v", r.Verdict, r.Problem, r.Broken(), r.Faults)
 	}
 }

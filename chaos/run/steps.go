@@ -10,7 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/chaos/disk"
 	"github.com/holdfast-lb/holdfast/chaos/fault"
+	"github.com/holdfast-lb/holdfast/chaos/lan"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
 
@@ -38,6 +40,7 @@ func (p *player) step(ctx context.Context, s scenario.Step) {
 	target, random, release, err := p.claim(ctx, s)
 	if err != nil {
 		p.rec.LeftOut(s.Fault.Name, s.Target, amount, err.Error())
+		p.came(s, err)
 		return
 	}
 	defer release()
@@ -99,6 +102,21 @@ func (p *player) never() error {
 // place is where a scenario plays, as faults have to know it.
 func place(s *scenario.Scenario, other string) fault.Place {
 	return fault.Place{Substrate: s.Substrate, Nodes: s.Group.Nodes, Other: other, Disks: s.Group.FaultyDisks}
+}
+
+// Missing says what a scenario needs that this machine does not have; nil: nothing.
+func Missing(s *scenario.Scenario) error {
+	if s.Group.FaultyDisks {
+		if err := disk.Missing(); err != nil {
+			return fmt.Errorf("the scenario wants disks that can be hurt: %w", err)
+		}
+	}
+	if s.Substrate == fault.Netns {
+		if err := lan.Missing(); err != nil {
+			return fmt.Errorf("the scenario plays in network namespaces: %w", err)
+		}
+	}
+	return nil
 }
 
 // Lacks says what a plan needs that whoever plays could have given and has not: the run would show nothing of what the scenario names. The error is fault.ErrLacks. A fault that was drawn is left out instead, another

@@ -312,8 +312,8 @@ func (s *Stage) Binary() string { return s.options.Binary }
 // Env is what the program finds in its environment beside what this one has.
 func (s *Stage) Env() []string { return s.options.Env }
 
-// End ends every process of the stage, and the network between them; the files stay.
-func (s *Stage) End() error {
+// End ends every process of the stage, and the network between them; the files stay. It names the nodes whose machine keeps the virtual address, on which nobody is any more.
+func (s *Stage) End() (held []string, err error) {
 	for _, d := range s.disks {
 		d.Heal() // a process that waits for its disk cannot be ended
 	}
@@ -323,6 +323,7 @@ func (s *Stage) End() error {
 	}
 	var errs []error
 	if s.options.LAN != nil {
+		held = s.options.LAN.Left()
 		errs = append(errs, s.options.LAN.Close())
 		s.options.LAN = nil
 	}
@@ -330,12 +331,12 @@ func (s *Stage) End() error {
 		errs = append(errs, d.Close())
 	}
 	s.disks = nil
-	return errors.Join(errs...)
+	return held, errors.Join(errs...)
 }
 
 // Close is End, and removes the files.
 func (s *Stage) Close() error {
-	if err := s.End(); err != nil {
+	if _, err := s.End(); err != nil {
 		return err // what is still mounted must not be removed
 	}
 	return os.RemoveAll(s.Dir)

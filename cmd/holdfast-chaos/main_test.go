@@ -72,7 +72,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"gameday", "--kill", "n1"}, 2, "want NODE=COMMAND"},
 		{[]string{"gameday", "--kill", "n1=x", "--kill", "n1=y"}, 2, "node n1 has two commands"},
 		{[]string{"gameday", "--kill", "n1=x", "--start", "n2=y"}, 2, "node n2 has no --kill"},
-		{[]string{"run", "--profile", "nightly"}, 2, `no profile "nightly": it is one of [ci soak netns]`},
+		{[]string{"run", "--profile", "nightly"}, 2, `no profile "nightly": it is one of [ci soak netns all]`},
 		{[]string{"run", "--profile", "gameday"}, 2, "another command: holdfast-chaos gameday --admin"},
 		{[]string{"run", "--scenario", "nothing"}, 2, `no built-in scenario is called "nothing"`},
 		{[]string{"run", "--scenario", "["}, 2, "pattern is not complete"},
@@ -461,9 +461,6 @@ func TestSelftestTriesEnough(t *testing.T) {
 			}
 		}
 	}
-	if got := thatCatch(scenarios, "unnamed"); len(got) != len(scenarios) {
-		t.Errorf("a bug that nobody names would be tried with %d scenarios", len(got))
-	}
 	for _, s := range scenarios {
 		for _, name := range s.Catches {
 			if !slices.Contains(mutant.Names(), name) {
@@ -525,6 +522,26 @@ func TestBugsAreCaughtForTheirOwnReason(t *testing.T) {
 	}
 }
 
+// TestEverythingThatCanBePlayed: the profile all has every built-in scenario but those that lack something here, which is said.
+func TestEverythingThatCanBePlayed(t *testing.T) {
+	list, err := chosen("all", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	c := &campaign{scenarios: slices.Clone(list), screen: newScreen(&b)}
+	c.leaveOut()
+	has := func(name string) bool {
+		return slices.ContainsFunc(c.scenarios, func(s *scenario.Scenario) bool { return s.Name == name })
+	}
+	if !has("overlap") || !has("disaster") || has("two-versions") || !strings.Contains(b.String(), "left out: two-versions: ") {
+		t.Errorf("%d of %d: %s", len(c.scenarios), len(list), b.String())
+	}
+	if left := strings.Count(b.String(), "left out: "); len(c.scenarios)+left != len(list) {
+		t.Errorf("%d are played, %d left out, of %d", len(c.scenarios), left, len(list))
+	}
+}
+
 // TestWhatAMachineCannotShowIsLeftOut, and said; it is no failure of the harness.
 func TestWhatAMachineCannotShowIsLeftOut(t *testing.T) {
 	set := telltales[mutant.QuiesceIgnored]
@@ -539,6 +556,11 @@ func TestWhatAMachineCannotShowIsLeftOut(t *testing.T) {
 	can, left, err := c.canShow([]string{mutant.PostRepeated, mutant.QuiesceIgnored})
 	if err != nil || !slices.Equal(can, []string{mutant.PostRepeated}) || !slices.Equal(left, []string{mutant.QuiesceIgnored}) || !strings.Contains(b.String(), "left out: quiesce-ignored cannot be shown here: fault unplug") {
 		t.Errorf("%v, %v, %v: %s", can, left, err, b.String())
+	}
+	for _, name := range []string{mutant.BarrierSkipped, mutant.LeaseUnconfirmed} {
+		if can, _, err := c.canShow([]string{name}); err == nil || len(can) > 0 || !strings.Contains(err.Error(), "make sim-mutants") {
+			t.Errorf("%s shows in the simulator only: %v, %v", name, can, err)
+		}
 	}
 	if can, _, err := c.canShow([]string{mutant.QuiesceIgnored}); err == nil || len(can) > 0 {
 		t.Errorf("none is left, and that is no error: %v", can)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-lb/holdfast/chaos/fault"
+	"github.com/holdfast-lb/holdfast/chaos/run"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 )
 
@@ -98,8 +101,11 @@ Ctrl-C, SIGTERM and SIGHUP heal what was done and end all processes, and the rep
 				return err
 			}
 			c.scenarios, c.profile, c.resume, c.stop = scenarios, profile, resume, first
-			if len(patterns) > 0 {
+			switch {
+			case len(patterns) > 0:
 				c.profile = ""
+			case profile == everything:
+				c.leaveOut()
 			}
 			for i := range seeds {
 				c.seeds = append(c.seeds, seed+uint64(i))
@@ -117,7 +123,7 @@ Ctrl-C, SIGTERM and SIGHUP heal what was done and end all processes, and the rep
 	}
 	flags.add(cmd)
 	f := cmd.Flags()
-	f.StringVar(&profile, "profile", "ci", "`NAME` of the set of scenarios: ci, soak or netns (root); for a game day see 'holdfast-chaos gameday'")
+	f.StringVar(&profile, "profile", "ci", "`NAME` of the set of scenarios: ci, soak, netns (root) or all (what this machine can play); for a game day see 'holdfast-chaos gameday'")
 	f.StringVar(&substrate, "substrate", "", "play on this instead of what the scenarios say: loopback, or netns (`NAME`; root)")
 	f.StringArrayVar(&patterns, "scenario", nil, "only these: `PATTERN` of built-in names (*, ?), or a file .yaml; repeatable")
 	f.Uint64Var(&seed, "seed", 1, "`NUMBER` that everything random is drawn from")
@@ -125,6 +131,20 @@ Ctrl-C, SIGTERM and SIGHUP heal what was done and end all processes, and the rep
 	f.BoolVar(&resume, "resume", false, "leave out runs that have passed in --out, the same scenario with the same program")
 	f.BoolVar(&first, "first", false, "stop at the first run that does not pass")
 	return cmd
+}
+
+// everything is the profile of all built-in scenarios.
+const everything = "all"
+
+// leaveOut drops the scenarios that cannot be played here, and says why.
+func (c *campaign) leaveOut() {
+	c.scenarios = slices.DeleteFunc(c.scenarios, func(s *scenario.Scenario) bool {
+		err := cmp.Or(run.Lacks(s, s.Plan(0), c.other), run.Missing(s))
+		if err != nil {
+			c.screen.print(fmt.Sprintf("left out: %s: %v\n", s.Name, err))
+		}
+		return err != nil
+	})
 }
 
 // playOn has the scenarios played on a substrate, if one is named.
@@ -144,9 +164,12 @@ func playOn(scenarios []*scenario.Scenario, substrate string) error {
 // chosen gives the scenarios that were asked for.
 func chosen(profile string, patterns []string) ([]*scenario.Scenario, error) {
 	if len(patterns) == 0 {
+		if profile == everything {
+			return scenario.Builtin()
+		}
 		list, err := scenario.OfProfile(profile)
 		if err == nil && len(list) == 0 {
-			err = usagef("there is no profile %q: it is one of %v", profile, scenario.Profiles)
+			err = usagef("there is no profile %q: it is one of %v", profile, append(slices.Clone(scenario.Profiles), everything))
 		}
 		return list, err
 	}

@@ -275,15 +275,12 @@ func judgedBy(scenarios []*scenario.Scenario, names []string) (list []*scenario.
 	return list
 }
 
-// thatCatch gives the scenarios that say they catch a bug; all, when none does.
+// thatCatch gives the scenarios that say they catch a bug.
 func thatCatch(scenarios []*scenario.Scenario, name string) (list []*scenario.Scenario) {
 	for _, s := range scenarios {
 		if slices.Contains(s.Catches, name) {
 			list = append(list, s)
 		}
-	}
-	if len(list) == 0 {
-		return scenarios
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/holdfast-lb/holdfast/chaos/fault"
@@ -64,6 +65,10 @@ func gaveAway(r *record.Run, bug string) string {
 
 // shows says why a bug cannot show on this machine, in any of the scenarios that are said to catch it; nil: it can.
 func shows(bug string, scenarios []*scenario.Scenario, other string) error {
+	list := thatCatch(scenarios, bug)
+	if len(list) == 0 {
+		return errors.New("no scenario of the profile catches it, because it shows in virtual time or with a virtual address only (make sim-mutants)")
+	}
 	name := telltales[bug].needs
 	if name == "" {
 		return nil
@@ -72,7 +77,7 @@ func shows(bug string, scenarios []*scenario.Scenario, other string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range thatCatch(scenarios, bug) {
+	for _, s := range list {
 		if err = f.Available(fault.Place{Substrate: s.Substrate, Nodes: s.Group.Nodes, Other: other, Disks: s.Group.FaultyDisks}); err == nil {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -78,6 +79,7 @@ func TestSeeds(t *testing.T) {
 				args := []string{"-length=" + length.String(), "-timing=" + *timing, fmt.Sprintf("-events=%t", *shown)}
 				out, failed := exact(t, seed, seed, args...)
 				t.Logf("%s", out)
+				lived += virtual(t, out)
 				if failed {
 					t.Fail()
 				}
@@ -100,6 +102,20 @@ func TestSeeds(t *testing.T) {
 			return
 		}
 	}
+}
+
+// virtual reads the time of a world from what its guest has printed.
+func virtual(t *testing.T, out []byte) time.Duration {
+	t.Helper()
+	said := regexp.MustCompile(`seed [0-9]+: [0-9]+ nodes, [a-z]+, ([^,]+), `).FindSubmatch(out)
+	if said == nil {
+		t.Fatal("the guest has not said how long its world has lived")
+	}
+	d, err := time.ParseDuration(string(said[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // found tells after how many seeds a violation is found, and which.
