@@ -40,7 +40,7 @@ func (c *Conn) serve(s *quic.Stream) {
 	}
 	state := c.quic.ConnectionState().TLS
 	r.TLS, r.RemoteAddr = &state, c.quic.RemoteAddr().String()
-	s.SetPriority(priorityOf(r.Header["Priority"]))
+	s.SetPriority(urgencyOf(r.Header["Priority"]), inTurn)
 	w := &response{to: s, method: r.Method, header: http.Header{}}
 	b := c.giveBody(r, w, s, in, protocol != "")
 	whole := c.handle(w, r.WithContext(ctx))
