@@ -686,3 +686,18 @@ func TestNothingForged(t *testing.T) {
 		}
 	}
 }
+
+// TestQuiesceCountsFromBeforeItsCommit: a change that takes a while to be committed is a quiesce that seems to be shorter than it is.
+func TestQuiesceCountsFromBeforeItsCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for asked, ok := range map[time.Duration]bool{100 * time.Millisecond: false, 600 * time.Millisecond: true} {
+			w := newWorld()
+			w.Quiesces.Asked("plain", "b")
+			time.Sleep(asked)
+			w.quiesces(5*time.Second, "quiesced", 4*time.Second, true) // 4.5 s at most, as looks show it
+			if r := w.run(t, "quiesce-rules"); r.OK != ok {
+				t.Errorf("asked for %v before: %+v", asked, r)
+			}
+		}
+	})
+}

@@ -19,6 +19,7 @@ type Quiesces struct {
 	heard   time.Time                  // the last one that heard of its events
 	unheard time.Duration              // how long it could not be asked by now: it may have had no leader
 	since   map[string]since           // by subject, those that run
+	wanted  map[string]time.Time       // by subject, when an operator was about to ask for it
 	begun   map[ledger.Place]time.Time // when the start was acknowledged by all nodes
 	asked   int                        // new sessions that were looked at
 	opened  int
@@ -30,7 +31,15 @@ type Quiesces struct {
 
 // NewQuiesces gives a record in which nothing is quiesced.
 func NewQuiesces() *Quiesces {
-	return &Quiesces{begun: map[ledger.Place]time.Time{}, running: map[string]bool{}, since: map[string]since{}}
+	return &Quiesces{begun: map[ledger.Place]time.Time{}, running: map[string]bool{}, since: map[string]since{}, wanted: map[string]time.Time{}}
+}
+
+// Asked notes that an operator is about to ask for the quiesce of an instance: its time counts from when the group has the change in its log, which a look at the group shows only once that is committed, and busy nodes may take a
+// while for it.
+func (q *Quiesces) Asked(cluster, instance string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wanted[cluster+"/"+instance] = time.Now()
 }
 
 // Began notes that every node obeys the quiesce of an instance, or that it was stopped.
@@ -139,8 +148,13 @@ func (q *Quiesces) events(events []Event, after time.Time) {
 			q.opened++
 			delete(q.since, e.Subject)
 			if !e.Module && !after.IsZero() {
-				q.since[e.Subject] = since{after, q.looked, q.unheard}
+				first := after
+				if asked, ok := q.wanted[e.Subject]; ok && asked.Before(first) {
+					first = asked
+				}
+				q.since[e.Subject] = since{first, q.looked, q.unheard}
 			}
+			delete(q.wanted, e.Subject)
 		case "quiesced", "quiesce-canceled":
 			running, known := q.running[e.Subject]
 			if known && !running {

@@ -23,6 +23,8 @@ type Witness interface {
 	Say(subject, text string)
 	// Changed is told of each attempt of an operator to change the configuration, and what he was told.
 	Changed(sent time.Time, result *client.ConfigResult, err error)
+	// Disabling is told that an operator is about to ask for the quiesce of an instance.
+	Disabling(cluster, instance string)
 	// Quiescing is told that all nodes obey the quiesce of an instance, Enabling that the instance is about to be enabled again.
 	Quiescing(cluster, instance string)
 	Enabling(cluster, instance string)

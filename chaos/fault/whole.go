@@ -136,6 +136,9 @@ func quiesce(ctx context.Context, f *Field, o Order) (Heal, error) {
 		_, err := f.change(ctx, 0, edits("enable")...)
 		return errors.Join(err, over(ctx))
 	}
+	for _, cluster := range clusters {
+		f.Witness.Disabling(cluster, in.Name)
+	}
 	byAll, err := f.Edit(ctx, obeyTime, edits("disable")...)
 	if err != nil {
 		return nil, errors.Join(err, undone(ctx, back)) // an attempt without an answer may have done it

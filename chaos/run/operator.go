@@ -50,6 +50,9 @@ func (p *player) Changed(sent time.Time, result *client.ConfigResult, err error)
 	p.evidence.History.Changed(c)
 }
 
+// Disabling notes that they may have to from now on.
+func (p *player) Disabling(cluster, instance string) { p.evidence.Quiesces.Asked(cluster, instance) }
+
 // Quiescing notes that all nodes obey.
 func (p *player) Quiescing(cluster, instance string) { p.evidence.Quiesces.Began(cluster, instance) }
 
