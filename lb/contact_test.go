@@ -50,7 +50,7 @@ func muteRig(t *testing.T, o Options) (*rig, *mute, *mute) {
 	a, b := newMute(t, "i1"), newMute(t, "i2")
 	cc := bare(inst("i1", a.url), inst("i2", b.url))
 	cc.Clusters[0].Affinity.Type = "insert"
-	cc.Clusters[0].Health = config.Health{Type: "http", Interval: config.Duration(10 * time.Millisecond), Timeout: config.Duration(1200 * time.Millisecond), RetryInterval: config.Duration(time.Hour)}
+	cc.Clusters[0].Health = config.Health{Type: "http", Interval: config.Duration(10 * time.Millisecond), Timeout: config.Duration(2500 * time.Millisecond), RetryInterval: config.Duration(time.Hour)}
 	return newRigOn(t, newFakeGroup(cc), o), a, b
 }
 

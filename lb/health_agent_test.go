@@ -22,6 +22,14 @@ type fakeAgent struct {
 
 func (a *fakeAgent) say(line string) { a.line.Store(&line) }
 
+// patience is how long a check of the agent may take: only one that hangs is to be given up.
+func (a *fakeAgent) patience() config.Duration {
+	if *a.line.Load() == "hang" {
+		return config.Duration(200 * time.Millisecond)
+	}
+	return config.Duration(10 * time.Second)
+}
+
 func newAgent(t testing.TB, line string) *fakeAgent {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -122,7 +130,7 @@ func TestAgentLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := func(kind string, port int) string {
-		h := newHealthSettings(config.Health{Type: kind, AgentPort: port, Timeout: config.Duration(200 * time.Millisecond)})
+		h := newHealthSettings(config.Health{Type: kind, AgentPort: port, Timeout: a.patience()})
 		ctx, cancel := context.WithTimeout(t.Context(), h.timeout)
 		defer cancel()
 		return explain(&h, e.checkListener(ctx, &h))
@@ -197,7 +205,7 @@ func TestAgentThatFallsSilentTakesNothingOut(t *testing.T) { // SUN-10: HAProxy'
 		s := (&instanceState{})
 		s.endpoints.Store(&[]*endpoint{e})
 		check := func(port int) string {
-			h := newHealthSettings(config.Health{Type: kind, AgentPort: port, Timeout: config.Duration(200 * time.Millisecond)})
+			h := newHealthSettings(config.Health{Type: kind, AgentPort: port, Timeout: a.patience()})
 			ctx, cancel := context.WithTimeout(t.Context(), h.timeout)
 			defer cancel()
 			return explain(&h, e.checkListener(ctx, &h))

@@ -108,7 +108,7 @@ func attack(f *framed, frame func(*framed, int), cut chan struct{}) int {
 func TestHTTP2SlowHead(t *testing.T) {
 	a := newApp(t, "i1", nil)
 	c := http2Conf(of(a)...)
-	c.Proxy.Timeouts.Head = config.Duration(100 * time.Millisecond)
+	c.Proxy.Timeouts.Head = config.Duration(2 * time.Second)
 	r := newRig(t, c)
 	f := dialFramed(t, r)
 	f.ask(1, true, get("/")...)

@@ -25,11 +25,12 @@ func TestHTTP2LastBytesOfADrain(t *testing.T) {
 	f.SetDeadline(time.Now().Add(time.Minute))
 	var whole int // responses
 	for stuck := false; !stuck; {
-		id, before, begun := uint32(1+2*whole), a.count(), time.Now()
+		id, before, begun, done := uint32(1+2*whole), a.count(), time.Now(), false
 		f.ask(id, true, get("/")...)
 		r.wait("it is answered, or waits for its client", func() bool {
-			stuck = time.Since(begun) > time.Second // if the machine is only slow, less is tested
-			return stuck || a.count() > before && r.status("c1", "i1").InFlight == 0
+			done = a.count() > before && r.status("c1", "i1").InFlight == 0
+			stuck = !done && time.Since(begun) > time.Second // if the machine is only slow, less is tested
+			return done || stuck
 		})
 		if stuck {
 			f.WriteRSTStream(id, http2.ErrCodeCancel)
@@ -50,7 +51,7 @@ func TestHTTP2LastBytesOfADrain(t *testing.T) {
 		if err != nil {
 			break
 		}
-		if data, ok := frame.(*http2.DataFrame); ok && data.StreamEnded() {
+		if data, ok := frame.(*http2.DataFrame); ok && data.StreamEnded() && int(data.StreamID) < 1+2*whole { // one taken back may come whole all the same
 			ended++
 		}
 	}

@@ -557,7 +557,7 @@ func TestHTTP2SendTimeout(t *testing.T) {
 func TestHTTP2BodyLimits(t *testing.T) {
 	a := newApp(t, "i1", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	c := http2Conf(of(a)...)
-	c.Proxy.Limits.Body, c.Proxy.Timeouts.RequestBody = 10, config.Duration(50*time.Millisecond)
+	c.Proxy.Limits.Body, c.Proxy.Timeouts.RequestBody = 10, config.Duration(500*time.Millisecond)
 	r := newRig(t, c)
 	f := dialFramed(t, r)
 	ask := func(stream uint32, body string, end bool) string {

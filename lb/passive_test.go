@@ -55,28 +55,37 @@ func TestPassiveMarkDown(t *testing.T) { // WAS-14, SUN-90, TC-13
 				cc := bare(inst("i1", a.url), inst("i2", b.url))
 				cl := &cc.Clusters[0]
 				cl.Affinity.Type = "insert"
-				cl.ResponseTimeout = config.Duration(80 * time.Millisecond)
+				cl.ResponseTimeout = config.Duration(30 * time.Second)
 				cl.Health = config.Health{Type: kind, Passive: []string{"connect", c.what}, PassiveFails: 2, RetryInterval: config.Duration(time.Hour)}
 				r := newRig(t, cc)
 				cl1 := sessionsOn(t, r, 2)["i1:"][0]
 				post := func() reply { return cl1.do(request(t, "POST", r.url("/"), "x")) }
-				a.behave(c.how)
+				fails := clone(cc)
+				if c.what == "timeout" {
+					fails.Clusters[0].ResponseTimeout = config.Duration(80 * time.Millisecond)
+				}
+				become := func(how serveFunc, conf *config.Config) {
+					a.behave(how)
+					r.apply(conf)
+				}
+				become(c.how, fails)
 				if got := post(); got.StatusCode != c.answer {
 					t.Fatal(got.StatusCode)
 				}
 				if s := r.status("c1", "i1"); s.Health != "up" || !s.Suspect { // TC-32
 					t.Errorf("after one of two: %+v", s)
 				}
-				a.behave(echo("i1"))
+				become(echo("i1"), cc)
 				if got := post(); got.body != "i1:x" || r.status("c1", "i1").Suspect {
 					t.Errorf("a good response does not begin the row anew: %s", got.body)
 				}
-				a.behave(c.how)
+				become(c.how, fails)
 				post()
 				post()
 				if s := r.status("c1", "i1"); s.Health != "down" || s.Suspect || !strings.Contains(s.Reason, c.reason) {
 					t.Errorf("after two of two: %+v", s)
 				}
+				r.apply(cc)
 				hits := a.hits.Load()
 				for range 4 { // routed around
 					if got := post(); got.body != "i2:x" {
@@ -174,14 +183,14 @@ func TestResponseTimeoutOfTheCluster(t *testing.T) { // SUN-90
 func TestWaitForTheClientIsNotTheInstances(t *testing.T) {
 	a := newOrigin(t, echo("i1"))
 	cc := bare(inst("i1", a.url))
-	cc.Clusters[0].ResponseTimeout = config.Duration(100 * time.Millisecond)
+	cc.Clusters[0].ResponseTimeout = config.Duration(time.Second)
 	r := newRig(t, cc)
 	for _, key := range []string{"", "Idempotency-Key: k\r\n"} {
 		hits := a.hits.Load()
 		c := dialRaw(t, r)
 		c.write("POST / HTTP/1.1\r\nHost: h\r\n" + key + "Content-Length: 6\r\n\r\nabc")
 		r.wait("the head has arrived", func() bool { return a.hits.Load() > hits })
-		<-time.After(300 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		c.write("def")
 		resp := c.response()
 		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(body) != "i1:abcdef" {
@@ -221,17 +230,17 @@ func TestResponseTimeoutEndsWithTheHead(t *testing.T) {
 	a := newOrigin(t, func(c *net.TCPConn, r *http.Request, _ int64) bool {
 		if r.Header.Get("Upgrade") != "" {
 			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-			<-time.After(300 * time.Millisecond)
+			<-time.After(1500 * time.Millisecond)
 			io.WriteString(c, "tunnel")
 			return false
 		}
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
-		<-time.After(300 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		io.WriteString(c, "late")
 		return true
 	})
 	cc := bare(inst("i1", a.url))
-	cc.Clusters[0].ResponseTimeout = config.Duration(100 * time.Millisecond)
+	cc.Clusters[0].ResponseTimeout = config.Duration(time.Second)
 	r := newRig(t, cc)
 	if got := newClient(t).get(r.url("/")); got.body != "late" {
 		t.Errorf("%d %q", got.StatusCode, got.body)

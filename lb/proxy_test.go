@@ -441,7 +441,9 @@ func TestErrorAnswers(t *testing.T) {
 	for name, url := range map[string]string{"bad": garbage, "down": deadURL(t), "hang": hang.URL} {
 		cl := clone(conf()).Clusters[0]
 		cl.Name, cl.Health.Type, cl.Affinity = name, "none", base.Affinity
-		cl.ResponseTimeout = config.Duration(100 * time.Millisecond)
+		if name == "hang" {
+			cl.ResponseTimeout = config.Duration(100 * time.Millisecond)
+		}
 		cl.Modules[0].ContextRoot = "/" + name
 		cl.Instances = of(&app{Server: hang.Server, name: name})
 		cl.Instances[0].Listeners = []string{url}

@@ -289,7 +289,7 @@ func TestTimeoutIsRepeatedWhenDeclared(t *testing.T) {
 		bad, good := newOrigin(t, hang), newOrigin(t, echo("good"))
 		cc := bare(inst("bad", bad.url), inst("good", good.url))
 		cl := &cc.Clusters[0]
-		cl.Health.Passive, cl.ResponseTimeout, cl.Modules[0].Idempotent = c.passive, config.Duration(100*time.Millisecond), c.patterns
+		cl.Health.Passive, cl.ResponseTimeout, cl.Modules[0].Idempotent = c.passive, config.Duration(time.Second), c.patterns
 		r := newRig(t, cc)
 		if got := firstOn(t, bad, func() *http.Request { return request(t, "GET", r.url("/"), "") }); got.StatusCode != c.want {
 			t.Errorf("%+v: %d", c, got.StatusCode)
@@ -301,7 +301,7 @@ func TestClientThatLeavesIsNobodysFault(t *testing.T) {
 	a := newOrigin(t, hang)
 	cc := bare(inst("i1", a.url))
 	cc.Clusters[0].Health.Passive = []string{"connect", "timeout", "reset", "5xx"}
-	cc.Clusters[0].ResponseTimeout = config.Duration(time.Second)
+	cc.Clusters[0].ResponseTimeout = config.Duration(time.Minute)
 	r := newRig(t, cc)
 	for range 3 {
 		hits := a.hits.Load()

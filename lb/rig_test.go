@@ -123,12 +123,15 @@ func (r *rig) addr() string {
 
 func (r *rig) url(path string) string { return "http://" + r.addr() + path }
 
-// apply puts a configuration into force and waits for it.
+// apply puts a configuration into force and waits for all of it: fronts and TLS come after the routing.
 func (r *rig) apply(c *config.Config) {
 	r.t.Helper()
 	r.g.apply(c)
 	want := r.node.Revision().Number
-	r.wait("configuration in force", func() bool { return r.b.routing.Load().revision == want })
+	r.wait("configuration in force", func() bool {
+		revision, _, ok := r.b.InForce()
+		return ok && revision == want
+	})
 }
 
 func (r *rig) status(cluster, instance string) InstanceStatus {

@@ -46,7 +46,7 @@ func TestSlowStartOverHTTP(t *testing.T) { // TC-13
 // TestPeakEWMAOverHTTP: new sessions go where the heads of responses come soon.
 func TestPeakEWMAOverHTTP(t *testing.T) { // TC-12
 	slow := func(w http.ResponseWriter, r *http.Request) {
-		<-time.After(200 * time.Millisecond) // far more than a busy machine takes
+		<-time.After(2 * time.Second) // far more than a busy machine takes
 		io.WriteString(w, "slow")
 	}
 	a, b := newApp(t, "slow", slow), newApp(t, "fast", nil)

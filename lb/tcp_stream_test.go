@@ -256,9 +256,8 @@ func TestStreamsAreQuiesced(t *testing.T) {
 	r := newRig(t, cc)
 	c := r.connect("127.0.0.1")
 	was := c.line()
-	if n := r.status("c1", was).InFlight; n != 1 {
-		t.Fatalf("%d in flight", n)
-	}
+	alone := func() bool { return r.status("c1", was).InFlight == 1 }
+	r.wait("in flight", alone)
 	off := clone(cc)
 	for i := range off.Clusters[0].Instances {
 		off.Clusters[0].Instances[i].Enabled = off.Clusters[0].Instances[i].Name != was
@@ -279,9 +278,7 @@ func TestStreamsAreQuiesced(t *testing.T) {
 	if got := r.instanceOf("127.0.0.1"); got == was {
 		t.Error("its session is on an instance that is stopped")
 	}
-	if n := r.status("c1", was).InFlight; n != 1 {
-		t.Errorf("%d in flight", n)
-	}
+	r.wait("it alone is in flight", alone)
 	c.Close()
 	r.wait("safe to stop", func() bool { return r.status("c1", was).InFlight == 0 })
 }

@@ -16,13 +16,14 @@ import (
 // soon is for what is to end; later for what is to go on, in pieces that come so often that no machine is too slow for it.
 const (
 	soon  = config.Duration(100 * time.Millisecond)
-	later = config.Duration(2 * time.Second)
-	often = 100 * time.Millisecond
-	bits  = 25 // take longer than later, together
+	later = config.Duration(5 * time.Second)
+	often = 150 * time.Millisecond
+	bits  = 40 // take longer than later, together
 )
 
 // A client that stops in the middle of its body is told so and let go; one that is slow, but goes on, is served.
 func TestTimeForARequestBody(t *testing.T) {
+	t.Parallel()
 	r, _, cc := limitedRig(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, func(c *config.Config) { c.Proxy.Timeouts.RequestBody = soon })
 	for _, begun := range []string{
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n",
@@ -59,6 +60,7 @@ func TestTimeForARequestBody(t *testing.T) {
 }
 
 func TestTimeForAResponseBody(t *testing.T) {
+	t.Parallel()
 	stop := make(chan struct{})
 	r, _, cc := limitedRig(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(3+bits))
@@ -123,6 +125,7 @@ func TestTimeToSend(t *testing.T) {
 }
 
 func TestTimeOfATunnel(t *testing.T) {
+	t.Parallel()
 	r, _, cc := limitedRig(t, wsEcho, func(c *config.Config) {})
 	free := dialRaw(t, r)
 	free.write(wsRequest)

@@ -90,11 +90,11 @@ func (c *packetClient) try(text string, patience time.Duration) string {
 	return string(buf[:n])
 }
 
-// ask sends until something comes back, as clients of such protocols do, and gives who answered.
+// ask sends until something comes back, as clients of such protocols do, and gives who answered. It is in no hurry: a second answer would be taken for that to the next question.
 func (c *packetClient) ask(text string) (instance string) {
 	c.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if got := c.try(text, time.Second); got != "" {
+		if got := c.try(text, 5*time.Second); got != "" {
 			name, rest, _ := strings.Cut(got, " ")
 			if rest != text {
 				c.t.Fatalf("%d bytes came back as %d", len(text), len(rest))

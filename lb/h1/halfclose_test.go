@@ -136,6 +136,7 @@ func TestHalfClosedClientsAreSentAgain(t *testing.T) {
 	kept := r.dial()
 	kept.say(get("/"))
 	kept.answer("GET")
+	r.wait("the instance's connection is at hand", func() bool { return len(idle) == 1 })
 	var failed counter
 	r.d.set(func() {
 		r.d.direct = func(*h1.Trip) h1.Verdict {

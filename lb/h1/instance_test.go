@@ -73,9 +73,11 @@ func TestInstancesThatMisbehave(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, c.serve)
-			r.d.set(func() {
-				r.d.direct = func(t *h1.Trip) h1.Verdict { t.Timeout = 200 * time.Millisecond; return h1.Forward }
-			})
+			if c.kind == "timeout" {
+				r.d.set(func() {
+					r.d.direct = func(t *h1.Trip) h1.Verdict { t.Timeout = 200 * time.Millisecond; return h1.Forward }
+				})
+			}
 			cl := r.dial()
 			fits := func(kind string) bool { // a reset may come before the engine has seen that there was a connection
 				return kind == c.kind || c.name == "resets at once" && kind == "connect"

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -288,8 +289,9 @@ func typesOf(kinds []http2.FrameType) (b []byte) {
 // TestHeaderBlockInTime: one that does not end is given up; one that does leaves no deadline behind.
 func TestHeaderBlockInTime(t *testing.T) {
 	const most = 30 * time.Millisecond
-	testHeaderBlockInTime(t, Options{HeadTimeout: most})
-	testHeaderBlockInTime(t, Options{HeadTimeout: time.Hour, Latest: func() time.Duration { return most }})
+	for _, o := range []Options{{HeadTimeout: most}, {HeadTimeout: time.Hour, Latest: func() time.Duration { return most }}} {
+		synctest.Test(t, func(t *testing.T) { testHeaderBlockInTime(t, o) })
+	}
 }
 
 func testHeaderBlockInTime(t *testing.T, o Options) {
