@@ -249,7 +249,7 @@ func TestWaitForAllNodes(t *testing.T) {
 	wantProblem(t, put(r.api, "/v1/config?wait=some", `"4"`, "", okConfig), http.StatusUnprocessableEntity, wire.CodeInvalidRequest)
 }
 
-// TestWithoutQuorum: writes and fresh reads are refused within a second, stale reads and the status are answered.
+// TestWithoutQuorum: writes and fresh reads are refused after QuorumWait, not CommitWait, stale reads and the status are answered.
 func TestWithoutQuorum(t *testing.T) {
 	r := newRig(t)
 	r.node.lost.Store(true)
@@ -276,7 +276,7 @@ func TestWithoutQuorum(t *testing.T) {
 		if op.path == "/v1/files/n1" && op.method == "PUT" {
 			w = send(r.api, op.method, op.path, "application/octet-stream", strings.NewReader("x"))
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%s %s took %v", op.method, op.path, took)
 		}
 		switch op.path {

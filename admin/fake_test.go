@@ -277,7 +277,7 @@ func newAPI(t testing.TB, n *fakeNode, log io.Writer) *admin.API {
 		Node: n, State: &n.view, Sessions: fakeSessions{}, Gatherer: prometheus.NewRegistry(),
 		JoinToken:  func(id string, _ [32]byte, _ time.Time) (string, error) { return "hfj1." + id, nil },
 		Logger:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		QuorumWait: 50 * time.Millisecond, CommitWait: 2 * time.Second,
+		QuorumWait: 50 * time.Millisecond, CommitWait: 20 * time.Second,
 		Copies:  n.copies,
 		Backup:  func(ctx context.Context, _ wire.BackupValues) (*admin.Backup, error) { return n.backup(ctx) },
 		Follow:  func(ctx context.Context, from admin.FollowFrom) (*admin.Follow, error) { return n.follow(ctx, from) },

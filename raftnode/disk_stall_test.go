@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/calm"
 )
 
 // hungDisk is a disk whose writes can be made to wait, as those of a device that has stopped to answer do: nothing ends them but the device.
@@ -105,7 +106,7 @@ func (m *member) onHungDisk(change func(*timing)) *hungDisk {
 }
 
 // groupOnHungDisks is a group that serves.
-func groupOnHungDisks(t *testing.T, profile string, change func(*timing)) (group, map[*member]*hungDisk, <-chan Succession) {
+func groupOnHungDisks(t testing.TB, profile string, change func(*timing)) (group, map[*member]*hungDisk, <-chan Succession) {
 	t.Helper()
 	g := expectGroup(t, 3, func(o *Options) { o.Timing = profile })
 	disks := map[*member]*hungDisk{}
@@ -213,101 +214,118 @@ func hangLeader(t *testing.T, g group, disks map[*member]*hungDisk, a fsm.Instan
 
 // TestShortHiccupsCostNoElection: a leader and a follower whose disks take half the bound for a write stay what they are.
 func TestShortHiccupsCostNoElection(t *testing.T) {
-	g, disks, elected := groupOnHungDisks(t, "lan", nil)
-	a, _ := g.configure()
-	first := next(t, elected)
-	for i := range 3 {
-		for _, d := range disks {
-			d.hang()
+	calm.Try(t, mostStall, func(t testing.TB) {
+		g, disks, elected := groupOnHungDisks(t, "lan", nil)
+		a, _ := g.configure()
+		first := next(t, elected)
+		for i := range 3 {
+			for _, d := range disks {
+				d.hang()
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				g[0].record(fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(i), Instance: a})
+			}()
+			within(t, 10*time.Second, "no write", disks[g.leader()].busy)
+			<-time.After(500 * time.Millisecond)
+			for _, d := range disks {
+				d.release()
+			}
+			<-done
 		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			g[0].record(fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(i), Instance: a})
-		}()
-		within(t, 10*time.Second, "no write", disks[g.leader()].busy)
-		<-time.After(500 * time.Millisecond)
-		for _, d := range disks {
-			d.release()
+		if l := g.leader(); l.node.currentTerm() != first.Term {
+			t.Errorf("term %d, was %d", l.node.currentTerm(), first.Term)
 		}
-		<-done
-	}
-	if l := g.leader(); l.node.currentTerm() != first.Term {
-		t.Errorf("term %d, was %d", l.node.currentTerm(), first.Term)
-	}
+	})
 }
 
 // TestHangOfAllDisksCostsNoElection: the nodes have one disk below them. While it hangs the leader goes on, as it does when it hangs for the leader and one follower: no other could
 // commit either. It gives up when the others' disks answer and its own does not.
 func TestHangOfAllDisksCostsNoElection(t *testing.T) {
-	g, disks, elected := groupOnHungDisks(t, "lan", nil)
-	a, _ := g.configure()
-	first := next(t, elected)
-	leader := g.leader()
-	if leader.node.currentTerm() != first.Term {
-		t.Fatalf("term %d, was %d", leader.node.currentTerm(), first.Term)
-	}
-	asked := func(what string) {
-		t.Helper()
-		before := leader.node.disks.rounds.Load()
-		within(t, 20*time.Second, what, func() bool { return leader.node.disks.rounds.Load() > before+2 })
-	}
-	holds := func(what string) {
-		t.Helper()
-		if err := leader.node.leadsIn(first.Term); err != nil {
-			t.Fatalf("%s: %v", what, err)
+	calm.Try(t, mostStall, func(t testing.TB) {
+		g, disks, elected := groupOnHungDisks(t, "lan", nil)
+		a, _ := g.configure()
+		first := next(t, elected)
+		leader := g.leader()
+		if leader.node.currentTerm() != first.Term {
+			t.Errorf("term %d, was %d", leader.node.currentTerm(), first.Term)
+			return
 		}
-		if _, err := leader.node.Lease(ctxFor(t, 10*time.Second), first.Term); err != nil {
-			t.Errorf("%s: lease: %v", what, err)
+		asked := func(what string) {
+			t.Helper()
+			before := leader.node.disks.rounds.Load()
+			within(t, 20*time.Second, what, func() bool {
+				return leader.node.disks.rounds.Load() > before+2 || leader.node.leadsIn(first.Term) != nil
+			})
 		}
-		if err := leader.node.DiskLost(); err != nil {
-			t.Errorf("%s: %v", what, err)
+		holds := func(what string) bool {
+			t.Helper()
+			if err := leader.node.leadsIn(first.Term); err != nil {
+				t.Errorf("%s: %v", what, err)
+				return false
+			}
+			if _, err := leader.node.Lease(ctxFor(t, 10*time.Second), first.Term); err != nil {
+				t.Errorf("%s: lease: %v", what, err)
+			}
+			if err := leader.node.DiskLost(); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			return true
 		}
-	}
-	for _, d := range disks {
-		d.hang()
-	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := leader.node.Record(context.Background(), fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(1), Instance: a})
-		done <- err
-	}()
-	within(t, 20*time.Second, "the hang is not seen", func() bool { return leader.node.DiskStalled() != nil })
-	asked("it does not ask the others")
-	holds("all disks hang")
+		for _, d := range disks {
+			d.hang()
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := leader.node.Record(context.Background(), fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(1), Instance: a})
+			done <- err
+		}()
+		within(t, 20*time.Second, "the hang is not seen", func() bool { return leader.node.DiskStalled() != nil })
+		asked("it does not ask the others")
+		if !holds("all disks hang") {
+			return
+		}
 
-	followers := g.followers()
-	disks[followers[0]].release()
-	asked("it does not ask again")
-	holds("one of three disks answers")
+		followers := g.followers()
+		disks[followers[0]].release()
+		asked("it does not ask again")
+		if !holds("one of three disks answers") {
+			return
+		}
 
-	for _, d := range disks {
-		d.release()
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	within(t, 10*time.Second, "the end is not seen", func() bool { return leader.node.DiskStalled() == nil && leader.node.Ready() == nil })
-	holds("all disks answer")
+		for _, d := range disks {
+			d.release()
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		within(t, 10*time.Second, "the end is not seen", func() bool { return leader.node.DiskStalled() == nil && leader.node.Ready() == nil })
+		if !holds("all disks answer") {
+			return
+		}
 
-	for _, d := range disks {
-		d.hang()
-	}
-	go func() {
-		_, _ = leader.node.Record(context.Background(), fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(2), Instance: a})
-	}()
-	within(t, 20*time.Second, "the second hang is not seen", func() bool { return leader.node.DiskStalled() != nil })
-	asked("it does not ask in the second hang")
-	holds("all disks hang again")
-	for _, m := range followers {
-		disks[m].release()
-	}
-	within(t, 20*time.Second, "it holds on though the others could go on", func() bool { return leader.node.leadsIn(first.Term) != nil })
-	for s := next(t, elected); s.Term <= first.Term; {
-		s = next(t, elected)
-	}
-	disks[leader].release()
-	within(t, 20*time.Second, "the old leader does not come back", func() bool { return leader.node.Ready() == nil })
+		for _, d := range disks {
+			d.hang()
+		}
+		go func() {
+			_, _ = leader.node.Record(context.Background(), fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(2), Instance: a})
+		}()
+		within(t, 20*time.Second, "the second hang is not seen", func() bool { return leader.node.DiskStalled() != nil })
+		asked("it does not ask in the second hang")
+		if !holds("all disks hang again") {
+			return
+		}
+		for _, m := range followers {
+			disks[m].release()
+		}
+		within(t, 20*time.Second, "it holds on though the others could go on", func() bool { return leader.node.leadsIn(first.Term) != nil })
+		for s := next(t, elected); s.Term <= first.Term; {
+			s = next(t, elected)
+		}
+		disks[leader].release()
+		within(t, 20*time.Second, "the old leader does not come back", func() bool { return leader.node.Ready() == nil })
+	})
 }
 
 // TestStrangersCauseNoWrites: a question about the disk costs a write, so only members ask, and not twice at once.
@@ -349,24 +367,26 @@ func TestStrangersCauseNoWrites(t *testing.T) {
 
 // TestFollowerOnAHungDisk is not ready, is not elected, costs the others nothing, and comes back.
 func TestFollowerOnAHungDisk(t *testing.T) {
-	g, disks, _ := groupOnHungDisks(t, "lan", nil)
-	a, _ := g.configure()
-	leader, late := g.leader(), g.followers()[0]
-	term := leader.node.currentTerm()
-	disks[late].hang()
-	for i := range 20 {
-		leader.record(fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(i), Instance: a})
-	}
-	within(t, 20*time.Second, "ready on a hung disk", func() bool { return errors.Is(late.node.Ready(), ErrDiskStalled) })
-	if late.node.mayStand() {
-		t.Error("it would stand for election")
-	}
-	disks[late].release()
-	within(t, 20*time.Second, "it does not come back", func() bool { return late.node.Ready() == nil })
-	late.sync()
-	if late.state.Len() != 20 || leader.node.currentTerm() != term {
-		t.Errorf("%d sessions, term %d was %d", late.state.Len(), leader.node.currentTerm(), term)
-	}
+	calm.Try(t, mostStall, func(t testing.TB) {
+		g, disks, _ := groupOnHungDisks(t, "lan", nil)
+		a, _ := g.configure()
+		leader, late := g.leader(), g.followers()[0]
+		term := leader.node.currentTerm()
+		disks[late].hang()
+		for i := range 20 {
+			leader.record(fsm.SessionOp{Kind: fsm.OpAssign, Key: testKey(i), Instance: a})
+		}
+		within(t, 20*time.Second, "ready on a hung disk", func() bool { return errors.Is(late.node.Ready(), ErrDiskStalled) })
+		if late.node.mayStand() {
+			t.Error("it would stand for election")
+		}
+		disks[late].release()
+		within(t, 20*time.Second, "it does not come back", func() bool { return late.node.Ready() == nil })
+		late.sync()
+		if late.state.Len() != 20 || leader.node.currentTerm() != term {
+			t.Errorf("%d sessions, term %d was %d", late.state.Len(), leader.node.currentTerm(), term)
+		}
+	})
 }
 
 // TestNodeOnADeadDiskEnds, whether it led or followed, although the write never comes back; and starts again when the disk is there.

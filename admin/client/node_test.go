@@ -93,10 +93,15 @@ func TestWaitEvacuatedSilence(t *testing.T) {
 	defer srv2.Close()
 	c = connect(t, client.Options{URLs: []string{srv2.URL}})
 	over := errors.New("over")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, over)
-	defer cancel()
-	got, err = c.WaitEvacuated(ctx, "n1", client.WaitOptions{Every: time.Millisecond, Silence: time.Millisecond}, nil)
-	if !errors.Is(err, over) || !got.Holds || got.String() != "node n1 holds the virtual address, does not answer" {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	looks := 0
+	got, err = c.WaitEvacuated(ctx, "n1", client.WaitOptions{Every: time.Millisecond, Silence: time.Millisecond}, func(client.Evacuating) {
+		if looks++; looks == 3 {
+			cancel(over)
+		}
+	})
+	if !errors.Is(err, over) || looks != 3 || !got.Holds || got.String() != "node n1 holds the virtual address, does not answer" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

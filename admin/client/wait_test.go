@@ -118,12 +118,16 @@ func TestWaitsThatEnd(t *testing.T) {
 	defer s.Close()
 	c := connect(t, client.Options{URLs: []string{s.URL}})
 	over := errors.New("over")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, over)
-	defer cancel()
-	var heard []client.Waited
-	w, err = c.WaitStopped(ctx, []wire.Subject{i}, client.WaitOptions{Every: time.Millisecond, Progress: func(w client.Waited) { heard = append(heard, w) }})
-	if !errors.Is(err, over) || len(w.Left) != 1 || len(heard) == 0 {
-		t.Errorf("%+v %v, heard %d times", w, err, len(heard))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	looks := 0
+	w, err = c.WaitStopped(ctx, []wire.Subject{i}, client.WaitOptions{Every: time.Millisecond, Progress: func(client.Waited) {
+		if looks++; looks == 3 {
+			cancel(over)
+		}
+	}})
+	if !errors.Is(err, over) || len(w.Left) != 1 || looks != 3 {
+		t.Fatalf("%+v %v after %d looks", w, err, looks)
 	}
 	if text := w.Left[0].String(); text != "instance i of cluster c is quiescing, 1m0s left, 3 sessions, 4 in flight" {
 		t.Error(text)

@@ -123,7 +123,11 @@ func TestFloodBeyondTheLimit(t *testing.T) {
 		}
 	}()
 	for range 3 * files { // beyond the limit they wait in the kernel's queue, or are refused there
-		c, err := net.DialTimeout("tcp", r.Addr, 100*time.Millisecond)
+		patience := 10 * time.Second
+		if len(flood) >= files {
+			patience = 100 * time.Millisecond
+		}
+		c, err := net.DialTimeout("tcp", r.Addr, patience)
 		if err != nil {
 			break
 		}

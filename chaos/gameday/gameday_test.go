@@ -193,7 +193,7 @@ func TestClientsErrorsAreABrake(t *testing.T) {
 	defer site.Close()
 	d := &deployment{status: whole()}
 	o := options(t, d)
-	o.Faults, o.Count, o.For, o.Probes = []string{"evacuate"}, 1, time.Minute, []string{site.URL}
+	o.Faults, o.Count, o.For, o.Probes, o.Patience = []string{"evacuate"}, 1, time.Minute, []string{site.URL}, 10*time.Second
 	o.Record.Listen(func(e record.Event) {
 		if e.Kind == record.FaultBegins {
 			bad.Store(true)
@@ -217,7 +217,7 @@ func TestNothingIsDoneBeforeAProbeWasAnswered(t *testing.T) {
 	gone.Close()
 	d := &deployment{status: whole()}
 	o := options(t, d)
-	o.Count, o.MaxFailed, o.Probes = 1, 1, []string{site.URL, gone.URL}
+	o.Count, o.MaxFailed, o.Probes, o.Patience = 1, 1, []string{site.URL, gone.URL}, 4*time.Second
 	if err := Play(t.Context(), o); !errors.Is(err, ErrBrake) || !strings.Contains(err.Error(), gone.URL) || strings.Contains(err.Error(), site.URL) || len(d.calls()) > 0 {
 		t.Errorf("%v, asked %v", err, d.calls())
 	}

@@ -137,7 +137,7 @@ func TestKillThatIsSlow(t *testing.T) {
 	o := options(t, d)
 	o.Faults, o.Count = []string{Kill}, 1
 	o.Hooks = hooks("touch "+hit, "echo started > "+began)
-	o.Hooks.settle = 500 * time.Millisecond
+	o.Hooks.settle = 3 * time.Second
 	if err := Play(t.Context(), o); err != nil {
 		t.Error(err)
 	}

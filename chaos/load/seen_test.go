@@ -17,7 +17,6 @@ func TestEachRequestIsTold(t *testing.T) {
 	gone := httptest.NewServer(f)
 	gone.Close()
 	o := f.options(1)
-	o.Patience = 50 * time.Millisecond
 	bad := []Target{{Node: "busy", Addr: strings.TrimPrefix(busy.URL, "http://")}, {Node: "gone", Addr: strings.TrimPrefix(gone.URL, "http://")}}
 	var seen []Request
 	o.Seen = func(r Request) { seen = append(seen, r) }
@@ -37,7 +36,7 @@ func TestEachRequestIsTold(t *testing.T) {
 	if err := w.Forge(t.Context(), s); err != nil { // a request of the attacker's, and one of what he got
 		t.Fatal(err)
 	}
-	l.options.Targets = bad
+	l.options.Targets, l.options.Patience = bad, 50*time.Millisecond
 	if _, err := w.Start(t.Context(), s.Kind, 0); err == nil {
 		t.Fatal("an answer from nobody")
 	}

@@ -88,7 +88,9 @@ func TestLifeOfAProcess(t *testing.T) {
 	if err := p.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	if err := answers(addr); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := Poll(ctx, 10*time.Millisecond, func() error { return answers(addr) }); err != nil {
 		t.Errorf("after thaw: %v", err)
 	}
 	if !p.Alive() {

@@ -256,9 +256,9 @@ func TestDelayRateAndLoss(t *testing.T) {
 		effect      Effect
 		least, most time.Duration
 	}{
-		"delay":  {Effect{Delay: 80 * time.Millisecond}, 80 * time.Millisecond, 2 * time.Second},
-		"jitter": {Effect{Delay: 50 * time.Millisecond, Jitter: 100 * time.Millisecond}, 50 * time.Millisecond, 2 * time.Second},
-		"rate":   {Effect{Rate: 50}, 80 * time.Millisecond, 3 * time.Second}, // 5 bytes
+		"delay":  {Effect{Delay: 80 * time.Millisecond}, 80 * time.Millisecond, 15 * time.Second},
+		"jitter": {Effect{Delay: 50 * time.Millisecond, Jitter: 100 * time.Millisecond}, 50 * time.Millisecond, 15 * time.Second},
+		"rate":   {Effect{Rate: 50}, 80 * time.Millisecond, 15 * time.Second}, // 5 bytes
 		"loss":   {Effect{Loss: 0.9999}, retransmission, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/calm"
 	"github.com/holdfast-lb/holdfast/vip"
 )
 
@@ -90,51 +91,58 @@ func (r *rig) pid() int {
 	return r.child.cmd.Process.Pid
 }
 
-// event waits for one of a kind.
-func (r *rig) event(k vip.EventKind) vip.Event {
+// event waits for one of some kinds.
+func (r *rig) event(kinds ...vip.EventKind) vip.Event {
 	r.t.Helper()
 	timeout := time.After(10 * time.Second)
 	for {
 		select {
 		case ev := <-r.Events():
-			if ev.Kind == k {
+			if slices.Contains(kinds, ev.Kind) {
 				return ev
 			}
 		case <-timeout:
-			r.t.Fatalf("no event of kind %d", k)
+			r.t.Fatalf("no event of the kinds %d", kinds)
 		}
 	}
 }
 
 // TestGuardKeepsTheAddressesUntilTheDeadline: a real child, held and renewed, lets go at the deadline by itself.
 func TestGuardKeepsTheAddressesUntilTheDeadline(t *testing.T) {
-	r := newRig(t)
-	var last vip.Deadline
-	for range 20 {
-		last = vip.Now().After(80 * time.Millisecond)
-		if err := r.Hold(t.Context(), last); err != nil {
-			t.Fatal(err)
+	calm.Try(t, mostStall, func(t testing.TB) {
+		r := newRig(t)
+		var last vip.Deadline
+		for n := range 20 {
+			last = vip.Now().After(80 * time.Millisecond)
+			if err := r.Hold(t.Context(), last); err != nil {
+				t.Error(err)
+				return
+			}
+			if !holds(r.diary()) {
+				t.Error("Hold returned before the addresses were there")
+			}
+			if n > 0 {
+				continue
+			}
+			if ev := r.event(vip.EventConflict); ev.Claim.Address != testAddresses[0] || ev.Claim.Hardware == "" {
+				t.Errorf("%+v", ev)
+			}
 		}
-		if !holds(r.diary()) {
-			t.Fatal("Hold returned before the addresses were there")
+		r.event(vip.EventDropped)
+		entries := r.diary()
+		if holds(entries) {
+			t.Error("they are still there")
+			return
 		}
-	}
-	if ev := r.event(vip.EventConflict); ev.Claim.Address != testAddresses[0] || ev.Claim.Hardware == "" {
-		t.Errorf("%+v", ev)
-	}
-	r.event(vip.EventDropped)
-	entries := r.diary()
-	if holds(entries) {
-		t.Fatal("they are still there")
-	}
-	gone := entries[slices.IndexFunc(entries, func(e entry) bool { return e.what == "add" }):]
-	at := gone[slices.IndexFunc(gone, func(e entry) bool { return e.what == "remove" })]
-	if late := at.at.Sub(last); late < 0 || late > 25*time.Millisecond {
-		t.Errorf("removed %v after the deadline", late)
-	}
-	if at.pid == os.Getpid() {
-		t.Error("the parent removed them, not the child")
-	}
+		gone := entries[slices.IndexFunc(entries, func(e entry) bool { return e.what == "add" }):]
+		at := gone[slices.IndexFunc(gone, func(e entry) bool { return e.what == "remove" })]
+		if late := at.at.Sub(last); late < 0 || late > 25*time.Millisecond {
+			t.Errorf("removed %v after the deadline", late)
+		}
+		if at.pid == os.Getpid() {
+			t.Error("the parent removed them, not the child")
+		}
+	})
 }
 
 // TestGuardDoesWhatAKeeperDoes: each method once, against a real child.
@@ -160,8 +168,9 @@ func TestGuardDoesWhatAKeeperDoes(t *testing.T) {
 	if err := r.Relay(ctx, []vip.Hop{testHop}); err != nil || !r.did("relay [{eth0 10.0.0.2}]") {
 		t.Fatalf("relay: %v", err)
 	}
+	const linger = 2 * time.Second
 	begin := time.Now()
-	if err := r.Drop(ctx, 100*time.Millisecond); err != nil || holds(r.diary()) {
+	if err := r.Drop(ctx, linger); err != nil || holds(r.diary()) {
 		t.Fatalf("drop: %v", err)
 	}
 	if r.did("relay []") {
@@ -170,7 +179,7 @@ func TestGuardDoesWhatAKeeperDoes(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Since(begin); d < 100*time.Millisecond || !r.did("relay []") || !r.did("close") {
+	if d := time.Since(begin); d < linger || !r.did("relay []") || !r.did("close") {
 		t.Errorf("close came %v after the drop: %v", d, r.diary())
 	}
 	for range r.Events() { // it is closed
@@ -274,7 +283,7 @@ func TestGuardMayBeUsedByManyAtOnce(t *testing.T) {
 				var err error
 				switch i {
 				case 0, 1:
-					err = r.Hold(ctx, vip.Now().After(time.Second))
+					err = r.Hold(ctx, vip.Now().After(time.Minute))
 				case 2:
 					err = r.Announce(ctx)
 				case 3:

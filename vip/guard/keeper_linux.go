@@ -135,12 +135,12 @@ func (g *Guard) restart() *process {
 		}
 		child, err := startProcess(g.ctx, g.options, g.noted)
 		if err != nil {
+			g.mu.Lock()
+			g.failed = err // before the log says so: who reads it there may ask
+			g.mu.Unlock()
 			if g.ctx.Err() == nil {
 				g.options.Logger.Error("no new guard process", "error", err)
 			}
-			g.mu.Lock()
-			g.failed = err
-			g.mu.Unlock()
 			continue
 		}
 		g.mu.Lock()

@@ -33,6 +33,9 @@ var processes = map[string]func(args []string) error{
 	"guard-parent": func(args []string) error { return parentProcess(args[0], args[1]) },
 }
 
+// mostStall is how long this process may stand still in a test of times that are tens of milliseconds.
+const mostStall = 10 * time.Millisecond
+
 // diary is a machine that writes into a file what is done to it, a line each: time, process, what. Its addresses are those of the file's last add or
 // remove, whoever wrote it, as a kernel's would be.
 type diary struct {
