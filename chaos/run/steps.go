@@ -133,7 +133,7 @@ func Lacks(s *scenario.Scenario, plan scenario.Plan, other string) error {
 // claimTime is how long a fault waits for its target to be free. One that takes a disk away waits its turn if the scenario names it: such a scenario is about each of them.
 const (
 	claimTime = 2 * time.Second
-	turnTime  = time.Minute
+	turnTime  = 3 * time.Minute
 )
 
 // claim resolves the target of a step and takes hold of it. What it gives to draw from does not depend on how often it had to try.
