@@ -195,16 +195,8 @@ func (f *Field) comesBack(ctx context.Context, n *group.Node) error {
 	if err := n.Start(); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, stopTime)
-	defer cancel()
-	select {
-	case <-n.Process().Done():
-	case <-limited.Done():
-		n.Kill()
-		return errors.Join(fmt.Errorf("node %s came back from the disk of an epoch that is over, and went on for %v", n.Name, stopTime), os.RemoveAll(n.DataDir))
-	}
-	if err := endedFor(n, "its disk, which is of an epoch that is over,", refuses); err != nil {
-		return err
+	if err := endsItself(ctx, n, "its disk, which is of an epoch that is over,"); err != nil {
+		return errors.Join(err, os.RemoveAll(n.DataDir))
 	}
 	f.Witness.Say(n.Name, n.Name+" came back from its old disk, and ended: the group is in a later epoch")
 	return os.RemoveAll(n.DataDir)

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,11 @@ import (
 func memberFaults() []*Fault {
 	return []*Fault{
 		{Name: "resync", Kind: OnNode, Planned: true, Rows: []int{14, 27}, Holds: true, Takes: true, About: "an operator has the node drop its state and take a new copy", inject: resync},
-		{Name: "remove", Kind: OnNode, Planned: true, Rows: []int{22}, Holds: true, Takes: true, Ends: true, About: "the node is removed from the group; healed by letting it in as a new one", inject: remove},
+		{Name: "remove", Kind: OnNode, Planned: true, Rows: []int{14, 22}, Holds: true, Takes: true, Ends: true,
+			About: "the node is removed from the group; when it comes back from its disk it has to end, and is let in as a new one", inject: remove},
 		{Name: "wipe", Kind: OnNode, Rows: []int{13, 22}, Holds: true, Takes: true, About: "the node is killed and its disk is lost; healed by a start with an empty one", inject: wipe},
 		{Name: "corrupt", Kind: OnNode, Rows: []int{11, 13}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16, 256},
-			About: "the node is killed, so many bytes of its log are changed, and it is started; healed by an empty disk when it has refused", inject: corrupt},
+			About: "the node is killed, so many bytes of its log's entries are changed, and it is started; healed by an empty disk when it has refused", inject: corrupt},
 		{Name: "corrupt-snapshot", Kind: OnNode, Rows: []int{12}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16},
 			About: "the same with a snapshot of its state, which it writes just before", inject: corruptSnapshot},
 		{Name: "corrupt-identity", Kind: OnNode, Rows: []int{13}, Holds: true, Takes: true, Ends: true, Measure: Count, Amounts: []Amount{1, 16},
@@ -155,8 +157,34 @@ func remove(ctx context.Context, f *Field, o Order) (Heal, error) {
 		if !n.Alive() { // one that nobody reaches may not have heard of it yet
 			wrong = endedFor(n, "its removal", refuses)
 		}
-		return errors.Join(wrong, anew(ctx))
+		return errors.Join(wrong, f.staysOut(ctx, n), anew(ctx))
 	}, nil
+}
+
+// staysOut starts a node that was removed once more on the disk that it had: it has to end, with the exit status for that (docs/OPERATING.md).
+func (f *Field) staysOut(ctx context.Context, n *group.Node) error {
+	n.Kill()
+	if err := n.Start(); err != nil {
+		return err
+	}
+	if err := endsItself(ctx, n, "its removal"); err != nil {
+		return err
+	}
+	f.Witness.Say(n.Name, n.Name+" came back from its disk, and ended: it was removed")
+	return nil
+}
+
+// endsItself waits until a node that was started on a disk which the group has left behind has refused that.
+func endsItself(ctx context.Context, n *group.Node, reason string) error {
+	limited, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	select {
+	case <-n.Process().Done():
+		return endedFor(n, reason, refuses)
+	case <-limited.Done():
+		n.Kill()
+		return brokenIf(ctx, fmt.Errorf("node %s was to end because of %s, and went on for %v\n%s", n.Name, reason, stopTime, n.Process().Tail(10, nil)))
+	}
 }
 
 func wipe(_ context.Context, f *Field, o Order) (Heal, error) {
@@ -170,7 +198,7 @@ func wipe(_ context.Context, f *Field, o Order) (Heal, error) {
 }
 
 func corrupt(ctx context.Context, f *Field, o Order) (Heal, error) {
-	return damage(ctx, f, o, "raft.db", nil)
+	return damage(ctx, f, o, logFile, nil)
 }
 
 func corruptSnapshot(ctx context.Context, f *Field, o Order) (Heal, error) {
@@ -216,6 +244,7 @@ func damage(ctx context.Context, f *Field, o Order, place string, prepare func(c
 	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
 	n.Kill()
 	changed, err := changeFile(n.DataDir, place, o)
+	said := sizeOf(n.Process().LogPath())
 	if err == nil {
 		err = n.Start()
 	}
@@ -233,8 +262,31 @@ func damage(ctx context.Context, f *Field, o Order, place string, prepare func(c
 		}
 		over()
 		doubt()
+		if err == nil && !saysDamage(n.Process().LogPath(), said) {
+			return fmt.Errorf("%w: %s goes on, and has not noticed the damage", ErrNothing, n.Name)
+		}
 		return err
 	}, nil
+}
+
+// sizeOf is the size of a file, 0 for none.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// saysDamage says whether a node's log has anything about damage behind a place.
+func saysDamage(path string, behind int64) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	text, _ := io.ReadAll(io.NewSectionReader(file, behind, 64*mebibyte)) // what cannot be read says nothing
+	return bytes.Contains(text, []byte(" is damaged: "))                  // docs/OPERATIONS.md
 }
 
 // endedFor says what is wrong with how a node has ended that was to end for a reason: with one of these exit statuses, and not by a crash.
@@ -253,7 +305,17 @@ func changeFile(dir, place string, o Order) (name string, err error) {
 		return "", fmt.Errorf("there is no file to damage at %s", place)
 	}
 	path := files[o.Random.IntN(len(files))]
-	if err := changeBytes(path, int(o.Amount), o); err != nil {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	places := []span{{0, len(data)}}
+	if place == logFile {
+		if places, err = entriesOf(data); err != nil {
+			return "", err
+		}
+	}
+	if err := changeBytes(path, data, places, int(o.Amount), o); err != nil {
 		return "", err
 	}
 	return filepath.Rel(dir, path)
@@ -269,21 +331,24 @@ func filesBelow(dir string) (files []string) {
 	return files
 }
 
-func changeBytes(path string, n int, o Order) error {
+// changeBytes changes so many bytes of a file, or as many as there are, at drawn places; each once, so that none is changed back.
+func changeBytes(path string, data []byte, places []span, n int, o Order) error {
+	total := 0
+	for _, s := range places {
+		total += s.size
+	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	info, err := file.Stat()
-	for range n {
-		if err != nil || info.Size() == 0 {
-			break
+	changed := map[int]bool{}
+	for err == nil && len(changed) < min(n, total) {
+		at := placeOf(places, o.Random.IntN(total))
+		b := data[at] ^ byte(1+o.Random.IntN(255))
+		if !changed[at] {
+			_, err = file.WriteAt([]byte{b}, int64(at))
 		}
-		at, b := o.Random.Int64N(info.Size()), make([]byte, 1)
-		if _, err = file.ReadAt(b, at); err == nil {
-			b[0] ^= byte(1 + o.Random.IntN(255))
-			_, err = file.WriteAt(b, at)
-		}
+		changed[at] = true
 	}
 	return errors.Join(err, file.Close())
 }

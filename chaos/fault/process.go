@@ -22,6 +22,8 @@ func processFaults() []*Fault {
 		{Name: "freeze", Kind: OnNode, Rows: []int{3}, Holds: true, About: "SIGSTOP: sockets stay open and nobody answers; healed by SIGCONT", inject: freeze},
 		{Name: "starve", Kind: OnNode, Rows: []int{4}, Holds: true, Measure: Share, Amounts: []Amount{0.5, 0.8, 0.9},
 			About: "it stands still for a share of the time, in turns of a tenth of a second: too little processor", inject: starve},
+		{Name: "upgrade", Kind: OnNode, Planned: true, Rows: []int{2}, Holds: true,
+			About: "another process of the same program takes the node over (upgrade-binary); healed when the one before has let its clients finish, and has ended well", inject: upgrade},
 		{Name: "other-version", Kind: OnNode, Planned: true, Rows: []int{47}, Holds: true, Needs: needsOther, About: "restarted with the other build of the program (--other), healed by the one under test",
 			inject: otherVersion},
 	}

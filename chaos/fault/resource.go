@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/chaos/group"
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 )
 
 func resourceFaults() []*Fault {
@@ -26,12 +28,17 @@ func resourceFaults() []*Fault {
 	}
 }
 
-func fewFiles(_ context.Context, f *Field, o Order) (Heal, error) {
+func fewFiles(ctx context.Context, f *Field, o Order) (Heal, error) {
 	n, err := f.node(o)
 	if err != nil {
 		return nil, err
 	}
-	pid := n.Process().Pid()
+	short, err := shortOf(ctx, n, "files")
+	if err != nil {
+		return nil, err
+	}
+	p := n.Process()
+	pid := p.Pid()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return nil, fmt.Errorf("how many files it has open: %w", err)
@@ -46,14 +53,36 @@ func fewFiles(_ context.Context, f *Field, o Order) (Heal, error) {
 		return nil, fmt.Errorf("lower its limit: %w", err)
 	}
 	doubt := f.Ledger.Doubt()
-	return func(context.Context) error {
+	return func(ctx context.Context) error {
 		defer doubt()
 		err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil)
-		if errors.Is(err, syscall.ESRCH) {
+		if errors.Is(err, syscall.ESRCH) || !p.Alive() {
 			return nil // it has ended since
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return f.wasShort(ctx, n, "files", short)
 	}, nil
+}
+
+// wasShort says that nothing came of a fault when the node was not short of something meanwhile, by its own count, or cannot be asked.
+func (f *Field) wasShort(ctx context.Context, n *group.Node, what string, before int) error {
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	after := 0
+	err := proc.Poll(limited, 200*time.Millisecond, func() (err error) {
+		after, err = shortOf(limited, n, what)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%w that can be shown: whether %s was short of %s is not known: %w", ErrNothing, n.Name, what, err)
+	}
+	if after == before {
+		return fmt.Errorf("%w: %s was never short of %s, by its own count", ErrNothing, n.Name, what)
+	}
+	f.Witness.Say(n.Name, fmt.Sprintf("%s was short of %s %d times, by its own count", n.Name, what, after-before))
+	return nil
 }
 
 // fewPorts says nothing of instances: that the node cannot connect to them is its own fault, and none of their sessions may move for it. A node that is short for a while hands over what it holds, as it does when it is
@@ -75,13 +104,10 @@ func fewPorts(ctx context.Context, f *Field, o Order) (Heal, error) {
 	}
 	return func(ctx context.Context) error {
 		defer doubt()
-		err := heal()
-		after, failed := shortOf(ctx, n, "ports")
-		if err = errors.Join(err, failed); err == nil && after == before {
-			return fmt.Errorf("%w: %s was never short of ports, by its own count", ErrNothing, n.Name)
+		if err := heal(); err != nil {
+			return err
 		}
-		f.Witness.Say(n.Name, fmt.Sprintf("%s was short of ports %d times, by its own count", n.Name, after-before))
-		return err
+		return f.wasShort(ctx, n, "ports", before)
 	}, nil
 }
 

@@ -22,17 +22,17 @@ import (
 
 func groupFaults() []*Fault {
 	return []*Fault{
-		{Name: "kill-all", Kind: OnGroup, Rows: []int{1, 6}, Holds: true, About: "SIGKILL of all nodes at once; healed by starting them", inject: killAll},
+		{Name: "kill-all", Kind: OnGroup, Rows: []int{1, 6, 26}, Holds: true, About: "SIGKILL of all nodes at once; healed by starting them", inject: killAll},
 		{Name: "reconfigure", Kind: OnGroup, Rows: []int{49}, About: "an operator changes weights and policies of a cluster; healed by taking that back", inject: reconfigure},
 		{Name: "quiesce", Kind: OnGroup, Rows: []int{49}, About: "an operator disables an instance; healed by enabling it", inject: quiesce},
 		{Name: "backup", Kind: OnGroup, Rows: []int{49}, About: "an operator takes a backup of the whole state, which is verified", inject: backup},
 		{Name: "switch-over", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true,
 			About: "a standby follows the group; healed by stopping all nodes, whose disks are lost, and promoting the standby", inject: switchOver},
-		{Name: "disaster", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true,
+		{Name: "disaster", Kind: OnGroup, Only: Loopback, Rows: []int{14, 23}, Holds: true, Takes: true,
 			About: "the same without a plan: all nodes are killed at once, and the standby is promoted; an old node that comes back from its disk has to end", inject: disaster},
-		{Name: "disaster-behind", Kind: OnGroup, Only: Loopback, Rows: []int{23}, Holds: true, Takes: true, Measure: Duration, Amounts: []Amount{0.3, 1},
+		{Name: "disaster-behind", Kind: OnGroup, Only: Loopback, Rows: []int{14, 23}, Holds: true, Takes: true, Measure: Duration, Amounts: []Amount{0.3, 1},
 			About: "the same, and the standby had died so long before: what came then is lost, and that is said", inject: disaster},
-		{Name: "lost-majority", Kind: OnGroup, Rows: []int{24}, Holds: true, Takes: true, Needs: needsOthers,
+		{Name: "lost-majority", Kind: OnGroup, Rows: []int{14, 24}, Holds: true, Takes: true, Needs: needsOthers,
 			About: "all nodes but one are killed, and do not come back; healed by 'recover' of that one; an old node that comes back from its disk has to end", inject: lostMajority},
 	}
 }

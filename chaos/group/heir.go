@@ -1,9 +1,16 @@
 package group
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-lb/holdfast/chaos/proc"
 )
 
 // Succeeded notes that the node's process has started another one in its own place, as an upgrade of the program does. Whoever knows its id ends it: it is none of the set's.
@@ -18,4 +25,61 @@ func (n *Node) heirLives() bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, found := strings.Cut(string(text), ") ")
 	return err == nil && found && !strings.HasPrefix(rest, "Z")
+}
+
+// Handing declares that the node's process may start another one in its own place, until the given function is called: both speak for the node then.
+func (n *Node) Handing() (over func(), err error) {
+	if err := proc.Inherit(); err != nil {
+		return nil, err
+	}
+	n.handing.Store(true)
+	return func() { n.handing.Store(false) }, nil
+}
+
+// Adopt makes a process that the node's present one has started in its own place the node's. The one before may still run.
+func (n *Node) Adopt(pid int) error {
+	p, err := n.group.options.Set.Adopt(n.Process(), pid)
+	if err != nil {
+		return err
+	}
+	n.former.Store(n.process.Swap(p))
+	n.handing.Store(false)
+	return nil
+}
+
+// Heirs are the processes that are the node by their arguments and their process group, and are not the one that is known as it.
+func (n *Node) Heirs() (pids []int) {
+	p := n.process.Load()
+	if p == nil {
+		return nil
+	}
+	arguments := []byte("\x00" + strings.Join(n.arguments(), "\x00") + "\x00")
+	lists, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range lists {
+		line, err := os.ReadFile(file)
+		if err != nil || !bytes.HasSuffix(line, arguments) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil || pid == p.Pid() {
+			continue
+		}
+		if group, err := unix.Getpgid(pid); err == nil && group == p.Group() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Pids are the processes that speak for the node; none before its first start.
+func (n *Node) Pids() (pids []int) {
+	for _, p := range []*proc.Process{n.process.Load(), n.former.Load()} {
+		if p != nil && (len(pids) == 0 || p.Alive()) {
+			pids = append(pids, p.Pid())
+		}
+	}
+	if n.handing.Load() {
+		pids = append(pids, n.Heirs()...)
+	}
+	return pids
 }

@@ -33,6 +33,8 @@ type Node struct {
 	group        *Group
 	process      atomic.Pointer[proc.Process] // a display may look while the node is restarted
 	heir         atomic.Int64                 // see Succeeded
+	handing      atomic.Bool                  // see Handing
+	former       atomic.Pointer[proc.Process] // the one from which the present one was adopted
 }
 
 // Start starts the node's process; it does not wait until the node is ready.

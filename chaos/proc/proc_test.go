@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -28,6 +29,16 @@ func TestMain(m *testing.M) {
 	case "fail":
 		fmt.Println("one\ntwo\nthree")
 		os.Exit(7)
+	case "hand-on": // starts another one in its own place, says its id, and ends when it is told to
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), "HOLDFAST_TEST_CHILD=serve")
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Println(child.Process.Pid)
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, syscall.SIGUSR1)
+		<-stop
 	case "parent": // starts a child, prints its id and panics
 		child, err := Start(spec("child", "serve", os.TempDir(), "127.0.0.1:0"))
 		if err != nil {
@@ -103,6 +114,107 @@ func TestLifeOfAProcess(t *testing.T) {
 	}
 	if err := p.Freeze(); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("freezing an ended process: %v", err)
+	}
+}
+
+// handedOn gives a process that has started another one in its own place, and that one, which was adopted.
+func handedOn(t *testing.T, set *Set) (before, heir *Process, addr string) {
+	t.Helper()
+	if err := Inherit(); err != nil {
+		t.Fatal(err)
+	}
+	ports, err := Ports(1, "127.0.0.1", "127.0.0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = net.JoinHostPort("127.0.0.1", fmt.Sprint(ports[0]))
+	before, err = set.Start(spec("hand-on", "hand-on", t.TempDir(), addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	pid := 0
+	err = Poll(ctx, 5*time.Millisecond, func() error {
+		_, err := fmt.Sscanf(before.Tail(1, nil), "hand-on| %d", &pid)
+		return err
+	})
+	if err == nil {
+		heir, err = set.Adopt(before, pid)
+	}
+	if err == nil {
+		err = heir.Ready(ctx, "http://"+addr+"/ready")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if heir.Pid() != pid || heir.Group() != before.Pid() {
+		t.Errorf("process %d in group %d was adopted from %d", heir.Pid(), heir.Group(), before.Pid())
+	}
+	return before, heir, addr
+}
+
+// TestAdopted: a process that another one has started in its own place is hurt, ended and waited for like one that was started here, and how it ends is known.
+func TestAdopted(t *testing.T) {
+	var set Set
+	defer set.Close()
+	before, heir, addr := handedOn(t, &set)
+	if _, err := set.Adopt(before, os.Getpid()); err == nil {
+		t.Error("a stranger was adopted")
+	}
+	if err := syscall.Kill(before.Pid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.Err(); err != nil || !heir.Alive() {
+		t.Errorf("the one before: %v; the heir lives: %v", err, heir.Alive())
+	}
+	if err := heir.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if answers(addr) == nil {
+		t.Error("a frozen process answers")
+	}
+	if err := heir.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var ended *exec.ExitError
+	if err := heir.Stop(ctx); !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM || heir.Alive() {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// TestOneOfTwoIsKilled: the one before alone; then the set ends the other.
+func TestOneOfTwoIsKilled(t *testing.T) {
+	var set Set
+	before, heir, addr := handedOn(t, &set)
+	before.KillAlone()
+	if before.Alive() || !heir.Alive() || answers(addr) != nil {
+		t.Errorf("alive: %v, %v", before.Alive(), heir.Alive())
+	}
+	set.Close()
+	if heir.Alive() || answers(addr) == nil {
+		t.Error("alive after Close")
+	}
+}
+
+// TestAdoptedDieWithTheirParent: nobody is left of a group when the process has ended that watches over it, whatever ended that.
+func TestAdoptedDieWithTheirParent(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	theirs, ours, err := os.Pipe()
+	if err == nil {
+		err = watch(theirs, cmd.Process.Pid).Start()
+	}
+	if err := errors.Join(err, theirs.Close(), ours.Close()); err != nil { // as the kernel closes it for whoever has ended
+		t.Fatal(errors.Join(err, cmd.Process.Kill()))
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("it ended so: %v", err)
 	}
 }
 

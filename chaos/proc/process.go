@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"sync"
 	"syscall"
 	"time"
@@ -15,9 +14,10 @@ import (
 
 // Process is one started process. It is made by Start or Set.Start and never restarted: a restart is a new Process.
 type Process struct {
-	spec Spec
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended and been waited for
+	spec  Spec
+	pid   int
+	group int           // id of its process group: its own, or that of the process from which it was adopted
+	done  chan struct{} // closed when the process has ended and been waited for
 
 	mu    sync.Mutex // held while the process is signalled or reaped
 	ended bool
@@ -33,14 +33,18 @@ func Start(spec Spec) (*Process, error) {
 	if err := startOnOwnThread(cmd); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Name, err), log.Close())
 	}
-	p := &Process{spec: spec, cmd: cmd, done: make(chan struct{})}
-	go p.reap(log)
+	p := &Process{spec: spec, pid: cmd.Process.Pid, group: cmd.Process.Pid, done: make(chan struct{})}
+	go p.reap(func() error {
+		err := cmd.Wait()
+		_ = log.Close() // the child had its own descriptor of it
+		return err
+	})
 	return p, nil
 }
 
-// reap waits for the end. The process is first waited for without reaping it: as long as its id is not free, it cannot
+// reap waits for the end, which wait then collects. The process is first waited for without reaping it: as long as its id is not free, it cannot
 // become that of a stranger, and signal relies on that.
-func (p *Process) reap(log *os.File) {
+func (p *Process) reap(wait func() error) {
 	for {
 		err := unix.Waitid(unix.P_PID, p.Pid(), nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
@@ -49,17 +53,19 @@ func (p *Process) reap(log *os.File) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.end = p.cmd.Wait()
+	p.end = wait()
 	p.ended = true
-	_ = log.Close() // the child had its own descriptor of it
 	close(p.done)
 }
 
 // Name is the name in the spec.
 func (p *Process) Name() string { return p.spec.Name }
 
-// Pid is the process id, which is also the id of its process group.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
+// Pid is the process id.
+func (p *Process) Pid() int { return p.pid }
+
+// Group is the id of its process group.
+func (p *Process) Group() int { return p.group }
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
@@ -137,5 +143,5 @@ func (p *Process) signal(s syscall.Signal) error {
 	if p.ended {
 		return os.ErrProcessDone
 	}
-	return syscall.Kill(-p.Pid(), s)
+	return syscall.Kill(-p.group, s)
 }

@@ -27,6 +27,21 @@ func (s *Set) Start(spec Spec) (*Process, error) {
 	return p, nil
 }
 
+// Adopt is Process.Adopt, owned by the set.
+func (s *Set) Adopt(from *Process, pid int) (*Process, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errors.New("adopt from " + from.Name() + ": the set of processes is closed")
+	}
+	p, err := from.Adopt(pid)
+	if err != nil {
+		return nil, err
+	}
+	s.all = append(s.all, p)
+	return p, nil
+}
+
 // Close kills what still runs, frozen processes too, and waits for it. Nothing can be started afterwards.
 func (s *Set) Close() {
 	s.mu.Lock()
@@ -38,4 +53,7 @@ func (s *Set) Close() {
 		gone.Go(p.Kill)
 	}
 	gone.Wait()
+	for _, p := range all {
+		collect(p.group)
+	}
 }

@@ -115,6 +115,37 @@ func TestAScenarioIsPlayed(t *testing.T) {
 	}
 }
 
+// TestAnUpgradedNodeIsFollowed: what happens to a node after its program was upgraded happens to the process that has it then, an end in an orderly way, which has a status, included.
+func TestAnUpgradedNodeIsFollowed(t *testing.T) {
+	o := options(t, program, `name: upgraded
+about: One node is upgraded, twice, and hurt in between.
+length: 16s
+load: {rate: 30, newSessions: 10}
+budget: {refused: 1000}
+faults:
+  - {name: upgrade, target: n1, at: 500ms, for: 0s}
+  - {name: freeze, target: n1, at: 6s, for: 500ms}
+  - {name: kill, target: n1, at: 7s, for: 0s}
+  - {name: upgrade, target: n1, at: 9s, for: 0s}
+  - {name: terminate, target: n1, at: 15s, for: 0s}
+`)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	r := play(t, ctx, o)
+	if r.Verdict != record.Passed {
+		t.Errorf("%s: %s %+v", r.Verdict, r.Problem, r.Broken())
+	}
+	taken := 0
+	for _, e := range r.Events {
+		if strings.Contains(e.Text, "has taken n1 over from process") {
+			taken++
+		}
+	}
+	if taken == 0 {
+		t.Error("no process has taken the node over")
+	}
+}
+
 // TestAnInterruptedRunLeavesNothing: everything is healed and ended, and the verdict is no verdict about the program.
 func TestAnInterruptedRunLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())

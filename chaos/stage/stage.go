@@ -253,9 +253,9 @@ func (s *Stage) dialler(client, server net.Addr) string {
 	names := map[int]string{}
 	var pids []int
 	for _, n := range *nodes {
-		if p := n.Process(); p != nil {
-			names[p.Pid()] = n.Name
-			pids = append(pids, p.Pid())
+		for _, pid := range n.Pids() {
+			names[pid] = n.Name
+			pids = append(pids, pid)
 		}
 	}
 	return names[s.owners.Of(client, server, pids)]
