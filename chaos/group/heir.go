@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,8 +34,8 @@ func (n *Node) Handing() (over func(), err error) {
 	if err := proc.Inherit(); err != nil {
 		return nil, err
 	}
-	n.handing.Store(true)
-	return func() { n.handing.Store(false) }, nil
+	n.handing.Store(&handing{})
+	return func() { n.handing.Store(nil) }, nil
 }
 
 // Adopt makes a process that the node's present one has started in its own place the node's. The one before may still run.
@@ -43,8 +45,31 @@ func (n *Node) Adopt(pid int) error {
 		return err
 	}
 	n.former.Store(n.process.Swap(p))
-	n.handing.Store(false)
+	n.handing.Store(nil)
 	return nil
+}
+
+// handing is the time in which another process may take a node over.
+type handing struct {
+	mu     sync.Mutex
+	looked time.Time // when the last look for it began
+	heirs  []int     // what that has found
+}
+
+// LookForHeirs looks which processes are about to take the node over, so that Pids has them. To look takes milliseconds, and a busy node makes many connections: one look serves all who wait for it. False: the node does not hand over.
+func (n *Node) LookForHeirs() bool {
+	h := n.handing.Load()
+	if h == nil {
+		return false
+	}
+	asked := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.looked.Before(asked) {
+		h.looked = time.Now()
+		h.heirs = n.Heirs()
+	}
+	return true
 }
 
 // Heirs are the processes that are the node by their arguments and their process group, and are not the one that is known as it.
@@ -71,15 +96,17 @@ func (n *Node) Heirs() (pids []int) {
 	return pids
 }
 
-// Pids are the processes that speak for the node; none before its first start.
+// Pids are the processes that speak for the node, as far as LookForHeirs has seen them; none before its first start.
 func (n *Node) Pids() (pids []int) {
 	for _, p := range []*proc.Process{n.process.Load(), n.former.Load()} {
 		if p != nil && (len(pids) == 0 || p.Alive()) {
 			pids = append(pids, p.Pid())
 		}
 	}
-	if n.handing.Load() {
-		pids = append(pids, n.Heirs()...)
+	if h := n.handing.Load(); h != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		pids = append(pids, h.heirs...)
 	}
 	return pids
 }

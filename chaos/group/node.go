@@ -33,7 +33,7 @@ type Node struct {
 	group        *Group
 	process      atomic.Pointer[proc.Process] // a display may look while the node is restarted
 	heir         atomic.Int64                 // see Succeeded
-	handing      atomic.Bool                  // see Handing
+	handing      atomic.Pointer[handing]      // see Handing; nil: nobody is to take it over
 	former       atomic.Pointer[proc.Process] // the one from which the present one was adopted
 }
 

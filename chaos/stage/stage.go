@@ -250,9 +250,23 @@ func (s *Stage) dialler(client, server net.Addr) string {
 	if nodes == nil {
 		return ""
 	}
+	if name := s.dialled(client, server, *nodes); name != "" {
+		return name
+	}
+	handing := false // one that takes a node over has not been seen before
+	for _, n := range *nodes {
+		handing = n.LookForHeirs() || handing
+	}
+	if !handing {
+		return ""
+	}
+	return s.dialled(client, server, *nodes)
+}
+
+func (s *Stage) dialled(client, server net.Addr, nodes []*group.Node) string {
 	names := map[int]string{}
 	var pids []int
-	for _, n := range *nodes {
+	for _, n := range nodes {
 		for _, pid := range n.Pids() {
 			names[pid] = n.Name
 			pids = append(pids, pid)
