@@ -112,9 +112,7 @@ func TestHTTP2TinyWindows(t *testing.T) {
 			}
 			if frame.StreamEnded() {
 				ended++
-				continue
-			}
-			if got[id] == allowed[id] {
+			} else if got[id] == allowed[id] {
 				allowed[id] += 20_000
 				f.WriteWindowUpdate(id, 20_000)
 			}
