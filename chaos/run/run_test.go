@@ -119,15 +119,15 @@ func TestAScenarioIsPlayed(t *testing.T) {
 func TestAnUpgradedNodeIsFollowed(t *testing.T) {
 	o := options(t, program, `name: upgraded
 about: One node is upgraded, twice, and hurt in between.
-length: 16s
+length: 25s
 load: {rate: 30, newSessions: 10}
 budget: {refused: 1000}
 faults:
   - {name: upgrade, target: n1, at: 500ms, for: 0s}
-  - {name: freeze, target: n1, at: 6s, for: 500ms}
-  - {name: kill, target: n1, at: 7s, for: 0s}
-  - {name: upgrade, target: n1, at: 9s, for: 0s}
-  - {name: terminate, target: n1, at: 15s, for: 0s}
+  - {name: freeze, target: n1, at: 10s, for: 500ms}
+  - {name: kill, target: n1, at: 12s, for: 0s}
+  - {name: upgrade, target: n1, at: 14s, for: 0s}
+  - {name: terminate, target: n1, at: 24s, for: 0s}
 `)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -199,7 +199,7 @@ func TestKnownBugIsCaught(t *testing.T) {
 
 // TestAProcessThatEndsByItselfIsNoted, and one that a fault has ended is not.
 func TestAProcessThatEndsByItselfIsNoted(t *testing.T) {
-	o := options(t, program, "name: dies\nabout: y\nlength: 4s\nfaults:\n  - {name: kill, target: n1, at: 1s, for: 1s}\n")
+	o := options(t, program, "name: dies\nabout: y\nlength: 4s\nbudget: {refused: 1000}\nfaults:\n  - {name: kill, target: n1, at: 1s, for: 1s}\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var once sync.Once
