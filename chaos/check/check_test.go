@@ -270,6 +270,7 @@ var lies = map[string]map[string]func(w *world) (want string){
 			return "began again (event 5)"
 		},
 		"an early end": func(w *world) string {
+			w.request(&load.Session{Kind: w.kind}, true, "b")
 			w.quiesces(5*time.Second, "quiesced", 4*time.Second, true)
 			return "the quiesce of plain/b ended after 4.5s at most, its time is 5s (event 5)"
 		},
@@ -692,11 +693,28 @@ func TestQuiesceCountsFromBeforeItsCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for asked, ok := range map[time.Duration]bool{100 * time.Millisecond: false, 600 * time.Millisecond: true} {
 			w := newWorld()
+			w.request(&load.Session{Kind: w.kind}, true, "b")
 			w.Quiesces.Asked("plain", "b")
 			time.Sleep(asked)
 			w.quiesces(5*time.Second, "quiesced", 4*time.Second, true) // 4.5 s at most, as looks show it
 			if r := w.run(t, "quiesce-rules"); r.OK != ok {
 				t.Errorf("asked for %v before: %+v", asked, r)
+			}
+		}
+	})
+}
+
+// TestQuiesceOfNobody: an instance without a session has nothing to wait for; with one it has.
+func TestQuiesceOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for sessions := range 2 {
+			w := newWorld()
+			for range sessions {
+				w.request(&load.Session{Kind: w.kind}, true, "b")
+			}
+			w.quiesces(5*time.Second, "quiesced", time.Second, true)
+			if r := w.run(t, "quiesce-rules"); r.OK != (sessions == 0) {
+				t.Errorf("%d sessions: %+v", sessions, r)
 			}
 		}
 	})

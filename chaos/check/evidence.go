@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,10 +64,15 @@ type Evidence struct {
 
 // New gives the evidence of a run that has not begun. The ledger is that of its load.
 func New(r *record.Recorder, l *ledger.Ledger, g Group) *Evidence {
-	return &Evidence{
+	e := &Evidence{
 		Recorder: r, Ledger: l, History: history.New(), Quiesces: NewQuiesces(), Backups: &Backups{}, Epochs: &Epochs{}, Losses: &Losses{}, Watch: NewWatch(), Group: g, Patience: 30 * time.Second,
 		falls: map[ledger.Place]int{},
 	}
+	e.Quiesces.Idle = func(subject string) bool {
+		cluster, instance, _ := strings.Cut(subject, "/")
+		return l.On(cluster, instance) == 0
+	}
+	return e
 }
 
 // Seen notes a request of the load: it is what load.Options.Seen is for.

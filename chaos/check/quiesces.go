@@ -11,8 +11,10 @@ import (
 // Quiesces keeps what was done to the instances and what came of it: from the start of a quiesce on no new session goes there, and it has one end, in time.
 // One of a module is told apart by the subject; only its end is looked at, not when that is.
 type Quiesces struct {
-	// Timeout is how long a quiesce of an instance takes by the configuration; 0: that is not known. It is set before the first look.
+	// Timeout is how long a quiesce of an instance takes by the configuration, unless no session is there any more; 0: that is not known. It is set before the first look.
 	Timeout time.Duration
+	// Idle says whether an instance, as CLUSTER/INSTANCE, has no session; nil: all have some.
+	Idle func(subject string) bool
 
 	mu      sync.Mutex
 	looked  time.Time                  // the last look at the group
@@ -99,7 +101,7 @@ func (q *Quiesces) timed(e Event, before time.Time) {
 	}
 	least, most := before.Sub(began.last)-(q.unheard-began.unheard), q.looked.Sub(began.first)
 	switch {
-	case e.Kind == "quiesced" && most < q.Timeout:
+	case e.Kind == "quiesced" && most < q.Timeout && (q.Idle == nil || !q.Idle(e.Subject)):
 		q.found.breaks("the quiesce of %s ended after %s at most, its time is %s (event %d)", e.Subject, most.Round(time.Millisecond), q.Timeout, e.Seq)
 	case least > q.Timeout+late:
 		q.found.breaks("the quiesce of %s went on for %s at least, its time is %s (event %d)", e.Subject, least.Round(time.Millisecond), q.Timeout, e.Seq)

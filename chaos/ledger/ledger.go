@@ -91,6 +91,18 @@ func (l *Ledger) Told(kind string, a Answer) *Entry {
 	return e
 }
 
+// On counts the sessions of a cluster that are on an instance, as their clients know.
+func (l *Ledger) On(cluster, instance string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.Kind == cluster && e.Instance == instance {
+			n++
+		}
+	}
+	return n
+}
+
 // Repeated holds a later answer against the entry and says whether it kept the promise.
 func (l *Ledger) Repeated(e *Entry, a Answer) bool {
 	l.mu.Lock()
