@@ -22,6 +22,7 @@ type connection struct {
 	number   uint64
 	from, to string       // who dialled whom
 	last     atomic.Int64 // when something came last, of either side; Unix nanoseconds
+	answered atomic.Bool  // what came last is of the side that was dialled: no request is under way
 
 	mu     sync.Mutex
 	client *net.TCPConn
@@ -134,6 +135,7 @@ func (c *connection) read(in *net.TCPConn, from, to string, random *rand.Rand, p
 		p := piece{data: buffer[:n], due: time.Now(), end: err}
 		if n > 0 {
 			c.last.Store(p.due.UnixNano())
+			c.answered.Store(in == c.server)
 			p.end = e.alter(p.data, random)
 			p.due = p.due.Add(e.lateness(random))
 		}

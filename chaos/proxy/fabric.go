@@ -104,13 +104,14 @@ func (f *Fabric) Reset(a, b string) int {
 	return n
 }
 
-// HangUp has a party end the connections to it on which nothing has come for so long, in an orderly way, as a server does with those that wait for the next request. It gives their number.
+// HangUp has a party end the connections to it on which nothing has come for so long since it has answered, in an orderly way, as a server does with those that wait for the next request. One on which a request is under way, or
+// about to be, it leaves alone however long that takes. It gives their number.
 func (f *Fabric) HangUp(to string, silent time.Duration) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, since := 0, time.Now().Add(-silent).UnixNano()
 	for c := range f.conns {
-		if c.to == to && c.last.Load() <= since && c.hangUp() {
+		if c.to == to && c.answered.Load() && c.last.Load() <= since && c.hangUp() {
 			n++
 		}
 	}

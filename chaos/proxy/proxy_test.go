@@ -329,13 +329,22 @@ func TestHangUp(t *testing.T) {
 		t.Errorf("%d connections that are in use, or of nobody, were ended", n)
 	}
 	wantEcho(t, c)
+	fresh, busy := dial(t, front), dial(t, front)
+	release := impose(t, f, "a", "b", Effect{Hold: true})
+	if _, err := busy.Write([]byte("a question\n")); err != nil {
+		t.Fatal(err)
+	}
 	if first, second := f.HangUp("b", 0), f.HangUp("b", 0); first != 1 || second != 0 {
 		t.Errorf("ended %d, then %d", first, second)
 	}
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Errorf("the client reads %d bytes, %v", n, err)
 	}
-	if n := f.Connections("a", "b"); n != 1 {
+	release()
+	for _, other := range []net.Conn{fresh, busy} {
+		_ = other.Close()
+	}
+	if n := f.Connections("a", "b"); n < 1 {
 		t.Errorf("%d connections while the client has not closed", n)
 	}
 	if n := f.Ending("b"); n != 1 {
