@@ -5,6 +5,7 @@ BIN         := bin
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 FUZZTIME    ?= 30s
 SEEDS       ?= 200
 # Packages whose tests start real processes; they run alone, because two cores are soon busy.
@@ -17,6 +18,12 @@ race: export CGO_ENABLED = 1
 
 SOAK_SEEDS ?= 20
 
+# $(call go-test,FLAGS,PACKAGES) is go test. With RERUN=N a test that fails is played again up to N times, alone, and the file RERUNS lists what passed only then: .ci/run does that, on machines that
+# stand still now and then, where one test of thousands must not cost an hour of others.
+RERUNS  ?= $(or $(TMPDIR),/tmp)/holdfast-reruns
+go-test  = $(if $(RERUN),$(GO) run $(GOTESTSUM) --format standard-quiet --rerun-fails=$(RERUN) --rerun-fails-max-failures=12 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
+	--rerun-fails-report '$(RERUNS).$@' --packages '$(strip $(2))' -- $(1),$(GO) test $(1) $(2))
+
 .PHONY: help build chaos chaos-all soak selftest test test-unit test-chaos test-long test-schema test-tomcat test-smuggling test-tcp test-acme test-h2spec test-http3 test-vip test-sockets test-steady test-upgrade test-disk test-browser sim sim-mutants bench-vip bench-proxy race lint fuzz bench demo drill ci clean
 
 help: ## list the targets
@@ -28,10 +35,10 @@ build: ## build bin/holdfast and bin/holdfast-chaos (static)
 test: test-unit test-chaos ## all tests: packages, then real processes that are killed under load
 
 test-unit: ## tests of the packages
-	$(GO) test -timeout 15m $(UNIT)
+	$(call go-test,-timeout 15m,$(UNIT))
 
 test-chaos: build ## kill tests against real processes on loopback
-	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast $(GO) test -count=1 -p 1 -timeout 25m $(CHAOS)
+	HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast $(call go-test,-count=1 -p 1 -timeout 25m,$(CHAOS))
 
 test-long: build ## what make test has less of: 10 seeds of TestLeaderKill, 10,000 changes of the configuration under load
 	HOLDFAST_LONG=1 HOLDFAST_BIN=$(CURDIR)/$(BIN)/holdfast $(GO) test -count=1 -timeout 45m -v -run 'LeaderKill|RandomEdits' ./chaos
@@ -92,7 +99,7 @@ sim-mutants: ## each known bug of raftnode, switched on alone, is found by some 
 	$(GO) test -count=1 -timeout 30m -tags mutants ./internal/sim -v -run TestKnownBugsAreFound
 
 race: ## the packages' tests under the race detector; RACE='./lb/... ./vip/...' for some
-	$(GO) test -race -p 3 -timeout 20m $(or $(RACE),$(UNIT))
+	$(call go-test,-race -p 3 -timeout 20m,$(or $(RACE),$(UNIT)))
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi

@@ -42,6 +42,9 @@ func (c *callConn) call(ctx context.Context, kind callKind, payload []byte) ([]b
 	if len(payload) > maxPayload {
 		return nil, fmt.Errorf("%w: request of %d bytes is too large", errNotSent, len(payload))
 	}
+	if ctx.Err() != nil { // nobody waits any more: the peer must not do it after all
+		return nil, fmt.Errorf("%w: %w", errNotSent, timeout(ctx))
+	}
 	reply := make(chan frame, 1)
 	c.mu.Lock()
 	if c.err != nil {

@@ -17,6 +17,7 @@ func TestCredentialsAreReadAgain(t *testing.T) {
 	a, _ := g.configure()
 	m, leader := g.followers()[0], g.leader()
 	dir := m.node.opt.TLSDir
+	within(t, 20*time.Second, "a founder has the authority's key no longer: it writes its file without it", func() bool { return len(m.node.creds.Load().CAKeyDER) == 0 })
 	old := m.node.creds.Load()
 	if err := m.node.ReloadCredentials(); err != nil || m.node.creds.Load() == old {
 		t.Fatalf("the same file: %v", err)
