@@ -11,7 +11,8 @@ import (
 )
 
 // bridge is the way by which streams that the loop does not take reach the other engine: a connection of HTTP/2 in this process. Header blocks are told in no table, and bodies keep to the
-// client's windows, so frames pass as they are, with other numbers. It is made for the first such stream, and kept.
+// client's windows, so frames pass as they are, with other numbers. Only the window of the client's connection is not the other engine's, which has one of the bridge: DATA is parted where the
+// client's has no more room. It is made for the first such stream, and kept.
 type bridge struct {
 	sock
 	m       *mux
@@ -19,7 +20,6 @@ type bridge struct {
 	streams map[uint32]*Conn
 	in      []byte
 	frames  []byte // for the other engine, until the end of the turn
-	held    []byte // frames that wait for the window of the client's connection: no more than the bridge's own window
 	raised  bool   // the other engine has opened the window of its connection, as ours is
 	owed    int64  // bytes of DATA that it may send again
 	untold  int64  // bytes of DATA that it has got and not told the client to send again
@@ -195,7 +195,9 @@ func (l *loop) sendFar(s *Conn, block []byte) {
 
 // forgetFar ends what is left here of a stream that the other engine has had.
 func (l *loop) forgetFar(s *Conn) {
-	delete(s.stream.m.bridge.streams, s.stream.farID)
+	b := s.stream.m.bridge
+	delete(b.streams, s.stream.farID)
+	b.repay(l, len(s.out)-s.at) // what waits goes nowhere
 	l.dropStream(s, FailNone, nil)
 }
 
@@ -297,26 +299,90 @@ func (l *loop) takeUnit(b *bridge, unit []byte) {
 			b.untold -= n
 			m.credit(l, 0, n)
 		}
-	case frameHeaders, frameData, frameReset:
-		if s == nil || s.stream.held > 0 || kind == frameData && (len(b.held) > 0 || int64(len(p)) > m.window) {
-			if s != nil {
-				s.stream.held++
-				b.held = append(b.held, unit...)
-				m.starved = true
-			} else if kind == frameData {
-				b.repay(l, len(p))
-			}
-			return
+	case frameData:
+		l.dataBack(b, s, flags, p)
+	case frameHeaders, frameReset:
+		switch {
+		case s == nil:
+		case s.blocked() && (kind == frameHeaders || binary.BigEndian.Uint32(p) == codeNone):
+			s.stream.tail = append(s.stream.tail, unit...)
+		default: // also a reset that tells of a failure: nobody wants what waits of such a response
+			l.passBack(s, unit)
 		}
-		l.passBack(b, s, unit)
 	}
 }
 
-// passBack hands a frame of the other engine, or the frames of a header block, to the client.
-func (l *loop) passBack(b *bridge, s *Conn, unit []byte) {
-	m, st := b.m, s.stream
-	kind, flags, p := unit[3], unit[4], unit[frameHeadLen:]
-	switch kind {
+// dataBack hands a piece of a body of the other engine to the client, as much of it as the windows take. A client may open them by less than a frame, and only when nothing is left of them: who
+// waited for room for a whole frame would wait for ever. The rest is kept, of all streams no more than the bridge's own window.
+func (l *loop) dataBack(b *bridge, s *Conn, flags byte, p []byte) {
+	data, ok := unpadded(flags, p)
+	if s == nil || !ok {
+		b.repay(l, len(p))
+		return
+	}
+	st := s.stream
+	if padding := len(p) - len(data); padding > 0 { // it goes no further
+		b.repay(l, padding)
+		b.word(l, frameWindow, st.farID, uint32(padding))
+	}
+	st.last = flags&flagEndStream != 0
+	if !s.blocked() {
+		n := st.farOpen(len(data))
+		if end := st.last && n == len(data); n > 0 || end {
+			l.data(st, data[:n], end)
+			b.repay(l, n)
+		}
+		data = data[n:]
+	}
+	if len(data) > 0 {
+		l.one[0] = data
+		l.keep(&s.sock, l.one[:], 0)
+		l.one[0] = nil
+	}
+	l.farSaid(s)
+}
+
+// farOpen is how many of n bytes the client takes at the moment. It notes when the rest waits for more than the stream's own window.
+func (st *stream) farOpen(n int) int {
+	m, open := st.m, st.open()
+	if open < n && (m.window <= int64(open) || m.room() <= open) {
+		m.starved = true
+	}
+	return min(n, open)
+}
+
+// flushFar has a stream of the other engine go on, of which something waits.
+func (l *loop) flushFar(s *Conn) {
+	st := s.stream
+	if !s.blocked() {
+		return
+	}
+	n := st.farOpen(len(s.out) - s.at)
+	if n == 0 {
+		return
+	}
+	whole := n == len(s.out)-s.at
+	l.data(st, s.out[s.at:s.at+n], st.last && whole)
+	st.m.bridge.repay(l, n)
+	if s.at += n; !whole {
+		return
+	}
+	l.dropOut(&s.sock)
+	tail := st.tail
+	st.tail = nil
+	l.farSaid(s)
+	for len(tail) > 0 && s.phase == phaseFar {
+		n, _ := unitLen(tail)
+		l.passBack(s, tail[:n])
+		tail = tail[n:]
+	}
+}
+
+// passBack hands the frames of a header block, or a reset, of the other engine to the client.
+func (l *loop) passBack(s *Conn, unit []byte) {
+	st := s.stream
+	m := st.m
+	switch kind, flags, p := unit[3], unit[4], unit[frameHeadLen:]; kind {
 	case frameHeaders:
 		block := l.head[:0]
 		for rest := unit; len(rest) > 0; {
@@ -324,24 +390,20 @@ func (l *loop) passBack(b *bridge, s *Conn, unit []byte) {
 			block = append(block, rest[frameHeadLen:frameHeadLen+n]...)
 			rest = rest[frameHeadLen+n:]
 		}
+		st.said = st.said || flags&flagEndStream != 0
 		l.blockOut(st, block, flags&flagEndStream != 0)
-	case frameData:
-		m.frame(l, frameData, flags, st.id, len(p))
-		m.out = append(m.out, p...)
-		m.window -= int64(len(p))
-		st.window -= int64(len(p))
-		m.flowed = l.now
-		b.repay(l, len(p))
+		l.farSaid(s)
 	case frameReset:
 		m.frame(l, frameReset, 0, st.id, len(p))
 		m.out = append(m.out, p...)
 		l.forgetFar(s)
-		return
 	}
-	if flags&flagEndStream != 0 {
-		if st.said = true; st.ended {
-			l.forgetFar(s)
-		}
+}
+
+// farSaid forgets a stream of which both sides have said all.
+func (l *loop) farSaid(s *Conn) {
+	if s.stream.said && s.stream.ended {
+		l.forgetFar(s)
 	}
 }
 
@@ -351,30 +413,6 @@ func (b *bridge) repay(l *loop, n int) {
 		b.word(l, frameWindow, 0, uint32(b.owed))
 		b.owed = 0
 	}
-}
-
-// sendHeld sends what has waited for the window of the connection.
-func (l *loop) sendHeld(b *bridge) {
-	for len(b.held) > 0 {
-		n, _ := unitLen(b.held)
-		unit := b.held[:n]
-		s := b.streams[binary.BigEndian.Uint32(unit[5:])&^(1<<31)]
-		if s == nil {
-			if unit[3] == frameData {
-				b.repay(l, n-frameHeadLen)
-			}
-			b.held = b.held[n:]
-			continue
-		}
-		if unit[3] == frameData && int64(n-frameHeadLen) > b.m.window {
-			b.m.starved = true
-			return
-		}
-		s.stream.held--
-		l.passBack(b, s, unit)
-		b.held = b.held[n:]
-	}
-	b.held = nil
 }
 
 // sendBridge gives the frames to the kernel.
@@ -406,7 +444,7 @@ func (l *loop) dropBridge(b *bridge) {
 	l.dropOut(&b.sock)
 	l.bufs.put(b.in)
 	l.bufs.put(b.frames)
-	b.in, b.frames, b.held = nil, nil, nil
+	b.in, b.frames = nil, nil
 	l.giveBack(b.slot)
 	rawClose(b.fd)
 }

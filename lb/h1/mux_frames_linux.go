@@ -208,10 +208,10 @@ func (l *loop) takeWindow(m *mux, id uint32, p []byte) *connError {
 		l.resetStream(s, codeProtocol, errGone)
 	case s.stream.window+n > mostWindow:
 		l.resetStream(s, codeFlow, errGone)
-	case s.stream.far:
-		s.stream.window += n
-		m.bridge.pass(l, frameWindow, 0, id, p)
 	default:
+		if s.stream.far {
+			m.bridge.pass(l, frameWindow, 0, id, p)
+		}
 		s.stream.window += n
 		l.feedStream(s)
 	}

@@ -17,7 +17,8 @@ type stream struct {
 	id     uint32
 	far    bool   // the other engine has it, and these are all that is left of it here:
 	farID  uint32 // its number there
-	held   int    // frames of it that wait for the window of the connection
+	last   bool   // the body ends with what waits of it in sock.out
+	tail   []byte // frames that come after that: trailers, a reset
 	window int64  // bytes of DATA that the client takes
 	takes  int64  // bytes that the client may still send
 
@@ -375,21 +376,18 @@ func (l *loop) sayEnd(s *Conn, trailers []byte) {
 // feed has the streams go on that waited for room or for the window of the connection.
 func (l *loop) feed(m *mux) {
 	m.starved = false
-	if m.bridge != nil {
-		l.sendHeld(m.bridge)
-	}
-	for _, s := range m.streams {
+	for _, s := range m.streams { // of both engines in one order, and that in none: no stream has the first of the window each time
 		if m.c.phase != phaseMux {
 			return
 		}
-		if !s.stream.far {
-			l.feedStream(s)
-		}
+		l.feedStream(s)
 	}
 }
 
 func (l *loop) feedStream(s *Conn) {
-	if s.phase == phaseFlush || s.phase == phaseTrip && s.x.waiting == waitsForNothing {
+	if s.stream.far {
+		l.flushFar(s)
+	} else if s.phase == phaseFlush || s.phase == phaseTrip && s.x.waiting == waitsForNothing {
 		l.goOn(s)
 		l.settle(s)
 	}

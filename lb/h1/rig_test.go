@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +31,7 @@ type director struct {
 	answer func(*h1.Trip) h1.Verdict
 	failed func(*h1.Trip, h1.Failure, error) h1.Verdict
 	takes  func(*h1.Secured) // TLS of a connection that goes away
+	bridge func(net.Conn)    // has the other engine's end; without it nobody speaks HTTP/2
 
 	mu    sync.Mutex
 	conns []*h1.Conn
@@ -109,11 +109,11 @@ func (d *director) Done(t *h1.Trip) {
 	d.done = append(d.done, done{t.Status, t.Sent, t.Received, t.Failure, t.Attempts})
 }
 
-func (d *director) Mux(*h1.Conn) bool { return false }
+func (d *director) Mux(*h1.Conn) bool { return d.look(func() bool { return d.bridge != nil }) }
 
 func (d *director) Stream(_, _ *h1.Conn) {}
 
-func (d *director) Bridge(_ *h1.Conn, fd int) { syscall.Close(fd) }
+func (d *director) Bridge(_ *h1.Conn, fd int) { d.bridge(adopted(fd)) }
 
 func (d *director) Detour(*h1.Conn, uint32) bool { return false }
 
