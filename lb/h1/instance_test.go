@@ -190,6 +190,74 @@ func TestWhatComesBehindAResponseIsNoResponse(t *testing.T) {
 	}
 }
 
+// TestSecondAnswersThatComeLate: one that comes 0.2 to 0.8 ms behind the first, when the loop has looked at its events and the next client's request is among them, is not that
+// client's.
+func TestSecondAnswersThatComeLate(t *testing.T) {
+	wait := func(c chan bool) bool {
+		select {
+		case v := <-c:
+			return v
+		case <-t.Context().Done():
+			return false
+		}
+	}
+	tell := func(c chan bool, v bool) {
+		select {
+		case c <- v:
+		case <-t.Context().Done():
+		}
+	}
+	again, said, answered, asked := make(chan bool), make(chan bool), make(chan bool), make(chan bool)
+	r := newRig(t, func(c *originConn) {
+		for c.request() != nil {
+			at := time.Now()
+			c.say(hello)
+			if wait(again) {
+				for late := time.Duration(200+at.Nanosecond()%600) * time.Microsecond; time.Since(at) < late; { // a sleep takes a millisecond
+				}
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+				tell(said, true)
+			}
+		}
+	}, func(o *h1.Options) { o.Loops = 1 })
+	held := true // of the loop
+	r.d.set(func() {
+		r.d.answer = func(*h1.Trip) h1.Verdict {
+			if held { // until both requests are there, so that one look tells of both
+				tell(answered, true)
+				wait(asked)
+			}
+			held = !held
+			return h1.Forward
+		}
+		r.d.direct = func(trip *h1.Trip) h1.Verdict {
+			if strings.HasPrefix(string(trip.Buf), "GET /turn ") {
+				tell(again, true)
+				wait(said)
+				return h1.Refuse
+			}
+			return h1.Forward
+		}
+	})
+	a, turn, b := r.dial(), r.dial(), r.dial()
+	r.wait("all are there", func() bool { return len(r.d.conns) == 3 })
+	for i := range 20 {
+		a.say(get("/"))
+		wait(answered)
+		turn.say(get("/turn"))
+		b.say(get("/"))
+		tell(asked, true)
+		if _, body := a.answer("GET"); body != "hello" {
+			t.Errorf("%d: the first client got %q", i, body)
+		}
+		turn.answer("GET")
+		tell(again, false)
+		if _, body := b.answer("GET"); body != "hello" {
+			t.Errorf("%d: another client got %q", i, body)
+		}
+	}
+}
+
 // TestConnectionsThatInstancesClose: none that has ended is used while that is known, and what runs into an end is told to the director as such.
 func TestConnectionsThatInstancesClose(t *testing.T) {
 	end := make(chan struct{})

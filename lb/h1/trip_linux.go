@@ -43,7 +43,7 @@ func (l *loop) attempt(c *Conn) (Failure, error) {
 	if x.Attempts > 1 {
 		now = Now()
 	}
-	u, err := l.connection(x.To, now)
+	u, err := l.connection(x.To)
 	if err != nil {
 		return FailConnect, err
 	}
