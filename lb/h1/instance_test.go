@@ -306,6 +306,80 @@ func TestConnectionsThatInstancesClose(t *testing.T) {
 	}
 }
 
+// TestKeptConnectionsOfADeadPast: when each of 100 kept connections would be reset, a request that may be sent again gets its answer by its second attempt, and of those that may
+// not only the first fails.
+func TestKeptConnectionsOfADeadPast(t *testing.T) {
+	const kept = 100
+	for name, c := range map[string]struct {
+		method   string
+		statuses []int
+		attempts []int
+		hard     bool
+	}{
+		"GET, reset":  {"GET", []int{200, 200}, []int{2, 1}, true},
+		"GET, ended":  {"GET", []int{200, 200}, []int{2, 1}, false},
+		"POST, reset": {"POST", []int{502, 200, 200}, []int{1, 1, 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var arrived counter
+			var past atomic.Bool
+			all := make(chan struct{})
+			r := newRig(t, func(o *originConn) {
+				for old := !past.Load(); o.request() != nil; {
+					switch arrived.add(1); {
+					case !old:
+					case !past.Load():
+						select {
+						case <-all:
+						case <-t.Context().Done():
+						}
+					case c.hard:
+						o.hard()
+						return
+					default:
+						return
+					}
+					o.say(hello)
+				}
+			}, func(o *h1.Options) { o.Loops = 1 })
+			r.d.set(func() {
+				r.d.failed = func(trip *h1.Trip, kind h1.Failure, err error) h1.Verdict {
+					if kind == h1.FailReset && trip.Reused && !trip.Heard && trip.Whole && c.method == "GET" {
+						return h1.Forward
+					}
+					return h1.Refuse
+				}
+			})
+			clients := make([]*client, kept)
+			for i := range clients {
+				clients[i] = r.dial()
+				clients[i].say(get("/"))
+			}
+			eventually(t, "all are with the instance", func() bool { return arrived.get() == kept })
+			close(all)
+			for _, cl := range clients {
+				cl.answer("GET")
+			}
+			r.wait("all are answered", func() bool { return len(r.d.done) == kept })
+			past.Store(true)
+			text := c.method + " / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+			for i, want := range c.statuses {
+				clients[0].say(text)
+				if resp, _ := clients[0].answer(c.method); resp.StatusCode != want {
+					t.Errorf("request %d: %d, want %d", i, resp.StatusCode, want)
+				}
+				r.wait("it is over", func() bool { return len(r.d.done) == kept+i+1 })
+				if n := r.d.done[kept+i].attempts; n != c.attempts[i] {
+					t.Errorf("request %d: %d attempts, want %d", i, n, c.attempts[i])
+				}
+			}
+			if dialled, _ := r.d.origin.Used(); dialled != kept+1 || r.d.origin.Open() != 1 {
+				t.Errorf("%d connections were made, %d are open", dialled, r.d.origin.Open())
+			}
+		})
+	}
+}
+
 // TestNobodyListens: connect failures reach the director, which may choose another origin or the other engine.
 func TestNobodyListens(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // looseLoop is a loop that nobody runs.
@@ -28,7 +29,7 @@ func keptBy(t *testing.T, l *loop) (*upstream, *Origin, net.Conn) {
 	}
 	t.Cleanup(func() { ln.Close() })
 	o := NewOrigin(netip.MustParseAddrPort(ln.Addr().String()))
-	u, err := l.connection(o)
+	u, err := l.connection(o, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestKeptConnectionsAreLookedAt(t *testing.T) {
 		for name != "nothing" && rawNothing(u.fd) { // it is on its way
 			runtime.Gosched()
 		}
-		again, err := l.connection(o)
+		again, err := l.connection(o, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,11 +78,46 @@ func TestKeptConnectionsAreLookedAt(t *testing.T) {
 	}
 }
 
+// TestOnlyThePastIsDisowned: what was idle when the broken connection got its request goes, what was released since stays.
+func TestOnlyThePastIsDisowned(t *testing.T) {
+	l := looseLoop(t)
+	keep := func(u *upstream, at time.Duration) {
+		l.now = at
+		x := &exchange{up: u}
+		x.request.done, x.answer.Answer.KeepAlive = true, true
+		l.release(x)
+	}
+	u, o, _ := keptBy(t, l)
+	begin := l.now
+	conns := []*upstream{u}
+	for range 4 {
+		u, err := l.connection(o, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.ready = 0
+		conns = append(conns, u)
+	}
+	broken := conns[4]
+	for i, u := range conns[1:4] {
+		keep(u, begin+time.Duration(i+1))
+	}
+	broken.since = begin + 2
+	l.disown(broken)
+	if n := l.pools[o].n; n != 1 || l.pools[o].ring.next != conns[3] || l.pools[o].ring.prev != conns[3] || o.Open() != 2 {
+		t.Errorf("%d are kept, %d are open", n, o.Open())
+	}
+	if fresh, err := l.connection(o, true); err != nil || fresh == conns[3] || l.pools[o].n != 1 {
+		t.Errorf("%v, %v: %d are kept", fresh == conns[3], err, l.pools[o].n)
+	}
+	l.disown(&upstream{origin: NewOrigin(o.addr)}) // nothing is kept of it
+}
+
 // TestReleasedConnectionsAreCounted: what is kept is bounded, is used again, and goes with its origin.
 func TestReleasedConnectionsAreCounted(t *testing.T) {
 	l := looseLoop(t)
 	u, o, _ := keptBy(t, l)
-	if again, err := l.connection(o); err != nil || again != u || l.pools[o].n != 0 {
+	if again, err := l.connection(o, false); err != nil || again != u || l.pools[o].n != 0 {
 		t.Fatalf("%v, %v: %d are kept", again == u, err, l.pools[o].n)
 	}
 	x := &exchange{up: u}

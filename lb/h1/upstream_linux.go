@@ -1,6 +1,9 @@
 package h1
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // upstream is a connection to an instance. It belongs to one loop for its whole life.
 type upstream struct {
@@ -9,7 +12,8 @@ type upstream struct {
 	origin     *Origin
 	conn       *Conn // whose request it has; nil: it is kept
 	connecting bool
-	used       bool // it has had a request
+	used       bool          // it has had a request
+	since      time.Duration // when it was released last, or got its request
 	next, prev *upstream
 }
 
@@ -61,10 +65,22 @@ func (l *loop) forget(o *Origin) {
 	delete(l.pools, o)
 }
 
-// connection gives one that is kept, or begins another. What an instance sent behind its response, a second one perhaps, must not become the answer to another client's request. So
+// disown drops what is kept of u's origin and was idle already when u got its request. An end or a reset in place of u's answer may mean that the instance is another one by now, or
+// that something between has forgotten the connections: those that were idle as long are of the same past, and each request on one would find that out for itself.
+func (l *loop) disown(u *upstream) {
+	p := l.pools[u.origin]
+	if p == nil {
+		return
+	}
+	for p.n > 0 && p.ring.prev.since <= u.since {
+		l.dropUp(p.ring.prev)
+	}
+}
+
+// connection gives one that is kept, unless a fresh one is wanted, or begins another. What an instance sent behind its response, a second one perhaps, must not become the answer to another client's request. So
 // the kernel is asked just before the request is sent whether something has come: an event may tell of it too late, since a turn goes on for a while after its look at the events.
-func (l *loop) connection(o *Origin) (*upstream, error) {
-	for p := l.pools[o]; p != nil && p.n > 0; {
+func (l *loop) connection(o *Origin, fresh bool) (*upstream, error) {
+	for p := l.pools[o]; !fresh && p != nil && p.n > 0; {
 		u := p.ring.next
 		if !rawNothing(u.fd) {
 			l.dropUp(u)
@@ -118,6 +134,7 @@ func (l *loop) release(x *exchange) {
 	u.next, u.prev = p.ring.next, &p.ring
 	u.next.prev, p.ring.next = u, u
 	p.n++
+	u.since = l.now
 	l.wheel.set(&u.timer, after(l.now, l.e.limits.OriginIdle))
 	if u.is(canRead) { // no event will tell of what is there already
 		if u.ready &^= canRead; !rawNothing(u.fd) {
