@@ -38,6 +38,7 @@ type loop struct {
 	unused       []*exchange
 	pools        map[*Origin]*pool
 	pipes        []*pipe
+	filled       int // pipes that bodies have
 
 	scratch, gather, head []byte
 	plain, sealed         []byte // what goes into records, and the records
