@@ -14,8 +14,9 @@ type exchange struct {
 	answer wire.AnswerParser
 
 	up       *upstream
-	hop      lines // of the request's head
-	used     int   // bytes of the connection's buffer that belong to the request
+	stale    *Origin // one of its kept connections broke without an answer: the next attempt there gets a fresh one
+	hop      lines   // of the request's head
+	used     int     // bytes of the connection's buffer that belong to the request
 	early    []byte
 	interim  int // 1xx responses so far
 	request  flow
@@ -67,7 +68,7 @@ func (x *exchange) ready(c *Conn) {
 	}
 	x.Trip.reset(c)
 	x.parser.Reset()
-	x.up, x.hop, x.used, x.interim = nil, lines{}, 0, 0
+	x.up, x.stale, x.hop, x.used, x.interim = nil, nil, lines{}, 0, 0
 	x.waiting = waitsForNothing
 	x.counted, x.replied, x.last, x.cut, x.hung, x.waits = false, false, false, false, false, false
 }

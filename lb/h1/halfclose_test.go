@@ -126,26 +126,27 @@ func TestHalfClosedClientsGetAllResponses(t *testing.T) {
 // TestHalfClosedClientsAreSentAgain: an instance that was closing a kept connection for idleness when the request came has not given up because of the client, who gets what any other
 // does.
 func TestHalfClosedClientsAreSentAgain(t *testing.T) {
-	idle := make(chan *originConn, 10)
-	r := newRig(t, func(c *originConn) {
-		for c.request() != nil {
-			c.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-			idle <- c
+	second := make(chan *originConn, 1)
+	r := newRig(t, func(o *originConn) {
+		for n := 0; o.request() != nil; n++ {
+			if n == 0 {
+				o.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+			} else {
+				second <- o
+			}
 		}
 	}, func(o *h1.Options) { o.Loops = 1 })
-	kept := r.dial()
-	kept.say(get("/"))
-	kept.answer("GET")
-	r.wait("the instance's connection is at hand", func() bool { return len(idle) == 1 })
+	c, other := r.dial(), r.dial()
+	other.say(get("/"))
+	other.answer("GET")
+	c.say(get("/"))
+	o := <-second
 	var failed counter
 	r.d.set(func() {
-		r.d.direct = func(*h1.Trip) h1.Verdict {
-			select {
-			case c := <-idle: // the loop is here, and hears nothing of it before it sends
-				c.Conn.(*net.TCPConn).CloseWrite()
-			default:
-			}
-			return h1.Forward
+		r.d.direct = func(*h1.Trip) h1.Verdict { // the loop is here, and hears of both ends at once, the client's first
+			c.CloseWrite()
+			o.Conn.(*net.TCPConn).CloseWrite()
+			return h1.Refuse
 		}
 		r.d.failed = func(t *h1.Trip, kind h1.Failure, err error) h1.Verdict {
 			failed.add(1)
@@ -155,9 +156,8 @@ func TestHalfClosedClientsAreSentAgain(t *testing.T) {
 			return h1.Forward
 		}
 	})
-	c := r.dial()
-	c.say(get("/"))
-	c.CloseWrite()
+	other.say(get("/"))
+	other.answer("GET")
 	if resp, body := c.answer("GET"); resp.StatusCode != 200 || body != "hello" || failed.get() != 1 {
 		t.Errorf("%d %q after %d failures", resp.StatusCode, body, failed.get())
 	}

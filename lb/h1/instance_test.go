@@ -190,6 +190,74 @@ func TestWhatComesBehindAResponseIsNoResponse(t *testing.T) {
 	}
 }
 
+// TestSecondAnswersThatComeLate: one that comes 0.2 to 0.8 ms behind the first, when the loop has looked at its events and the next client's request is among them, is not that
+// client's.
+func TestSecondAnswersThatComeLate(t *testing.T) {
+	wait := func(c chan bool) bool {
+		select {
+		case v := <-c:
+			return v
+		case <-t.Context().Done():
+			return false
+		}
+	}
+	tell := func(c chan bool, v bool) {
+		select {
+		case c <- v:
+		case <-t.Context().Done():
+		}
+	}
+	again, said, answered, asked := make(chan bool), make(chan bool), make(chan bool), make(chan bool)
+	r := newRig(t, func(c *originConn) {
+		for c.request() != nil {
+			at := time.Now()
+			c.say(hello)
+			if wait(again) {
+				for late := time.Duration(200+at.Nanosecond()%600) * time.Microsecond; time.Since(at) < late; { // a sleep takes a millisecond
+				}
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+				tell(said, true)
+			}
+		}
+	}, func(o *h1.Options) { o.Loops = 1 })
+	held := true // of the loop
+	r.d.set(func() {
+		r.d.answer = func(*h1.Trip) h1.Verdict {
+			if held { // until both requests are there, so that one look tells of both
+				tell(answered, true)
+				wait(asked)
+			}
+			held = !held
+			return h1.Forward
+		}
+		r.d.direct = func(trip *h1.Trip) h1.Verdict {
+			if strings.HasPrefix(string(trip.Buf), "GET /turn ") {
+				tell(again, true)
+				wait(said)
+				return h1.Refuse
+			}
+			return h1.Forward
+		}
+	})
+	a, turn, b := r.dial(), r.dial(), r.dial()
+	r.wait("all are there", func() bool { return len(r.d.conns) == 3 })
+	for i := range 20 {
+		a.say(get("/"))
+		wait(answered)
+		turn.say(get("/turn"))
+		b.say(get("/"))
+		tell(asked, true)
+		if _, body := a.answer("GET"); body != "hello" {
+			t.Errorf("%d: the first client got %q", i, body)
+		}
+		turn.answer("GET")
+		tell(again, false)
+		if _, body := b.answer("GET"); body != "hello" {
+			t.Errorf("%d: another client got %q", i, body)
+		}
+	}
+}
+
 // TestConnectionsThatInstancesClose: none that has ended is used while that is known, and what runs into an end is told to the director as such.
 func TestConnectionsThatInstancesClose(t *testing.T) {
 	end := make(chan struct{})
@@ -235,6 +303,80 @@ func TestConnectionsThatInstancesClose(t *testing.T) {
 	r.wait("accounts", func() bool { return len(r.d.done) == 6 && r.d.done[5].attempts == 2 })
 	if len(failed) != 5 || !failed[0] || !failed[4] {
 		t.Errorf("the director was told %v", failed)
+	}
+}
+
+// TestKeptConnectionsOfADeadPast: when each of 100 kept connections would be reset, a request that may be sent again gets its answer by its second attempt, and of those that may
+// not only the first fails.
+func TestKeptConnectionsOfADeadPast(t *testing.T) {
+	const kept = 100
+	for name, c := range map[string]struct {
+		method   string
+		statuses []int
+		attempts []int
+		hard     bool
+	}{
+		"GET, reset":  {"GET", []int{200, 200}, []int{2, 1}, true},
+		"GET, ended":  {"GET", []int{200, 200}, []int{2, 1}, false},
+		"POST, reset": {"POST", []int{502, 200, 200}, []int{1, 1, 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var arrived counter
+			var past atomic.Bool
+			all := make(chan struct{})
+			r := newRig(t, func(o *originConn) {
+				for old := !past.Load(); o.request() != nil; {
+					switch arrived.add(1); {
+					case !old:
+					case !past.Load():
+						select {
+						case <-all:
+						case <-t.Context().Done():
+						}
+					case c.hard:
+						o.hard()
+						return
+					default:
+						return
+					}
+					o.say(hello)
+				}
+			}, func(o *h1.Options) { o.Loops = 1 })
+			r.d.set(func() {
+				r.d.failed = func(trip *h1.Trip, kind h1.Failure, err error) h1.Verdict {
+					if kind == h1.FailReset && trip.Reused && !trip.Heard && trip.Whole && c.method == "GET" {
+						return h1.Forward
+					}
+					return h1.Refuse
+				}
+			})
+			clients := make([]*client, kept)
+			for i := range clients {
+				clients[i] = r.dial()
+				clients[i].say(get("/"))
+			}
+			eventually(t, "all are with the instance", func() bool { return arrived.get() == kept })
+			close(all)
+			for _, cl := range clients {
+				cl.answer("GET")
+			}
+			r.wait("all are answered", func() bool { return len(r.d.done) == kept })
+			past.Store(true)
+			text := c.method + " / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+			for i, want := range c.statuses {
+				clients[0].say(text)
+				if resp, _ := clients[0].answer(c.method); resp.StatusCode != want {
+					t.Errorf("request %d: %d, want %d", i, resp.StatusCode, want)
+				}
+				r.wait("it is over", func() bool { return len(r.d.done) == kept+i+1 })
+				if n := r.d.done[kept+i].attempts; n != c.attempts[i] {
+					t.Errorf("request %d: %d attempts, want %d", i, n, c.attempts[i])
+				}
+			}
+			if dialled, _ := r.d.origin.Used(); dialled != kept+1 || r.d.origin.Open() != 1 {
+				t.Errorf("%d connections were made, %d are open", dialled, r.d.origin.Open())
+			}
+		})
 	}
 }
 

@@ -27,8 +27,6 @@ type loop struct {
 	wakeup int // eventfd: something is in the inbox
 	now    time.Duration
 	events []unix.EpollEvent
-	looked time.Duration // just before the last look at the events; how long it took after that to get a processor, nobody knows
-	all    bool          // it told of all events that there were
 	wheel  wheel
 	bufs   buffers
 
@@ -39,8 +37,8 @@ type loop struct {
 	muxes        []*mux  // connections of HTTP/2 with frames to send
 	unused       []*exchange
 	pools        map[*Origin]*pool
-	resting      []*upstream // released in this turn
 	pipes        []*pipe
+	filled       int // pipes that bodies have
 
 	scratch, gather, head []byte
 	plain, sealed         []byte // what goes into records, and the records
@@ -149,12 +147,9 @@ func (l *loop) run() {
 	defer l.free()
 	for n := 0; !l.quit; {
 		n = l.wait(n)
-		l.now, l.all = Now(), n < len(l.events)
-		events := l.events[:n]
-		l.endRest()
-		l.dropUnfit(events)
-		for i := range events {
-			l.event(&events[i])
+		l.now = Now()
+		for i := range n {
+			l.event(&l.events[i])
 		}
 		l.runAgain()
 		l.wheel.expire(l.now, l.expired)
@@ -172,14 +167,14 @@ const busyEvents = 3
 // wait gives events. While there is much to do it asks for them without telling the scheduler; otherwise it waits through it, so that other goroutines get the processor. last is how
 // many events the turn before had.
 func (l *loop) wait(last int) int {
-	l.looked = Now()
+	now := Now()
 	if last >= busyEvents || len(l.again) > 0 {
 		n, e := rawWait(l.ep, l.events)
 		if e == 0 && n > 0 || len(l.again) > 0 {
 			return max(n, 0)
 		}
 	}
-	d := l.wheel.wait(l.looked)
+	d := l.wheel.wait(now)
 	if (l.bufs.kept > 0 || len(l.unused) > 0) && (d < 0 || d > trimEvery) {
 		d = trimEvery
 	}
@@ -192,19 +187,6 @@ func (l *loop) wait(last int) int {
 		return 0
 	}
 	return n
-}
-
-// dropUnfit takes connections that instances have closed, or on which they have sent something without having been asked, out of the pools before a request of this turn can get one
-// of them.
-func (l *loop) dropUnfit(events []unix.EpollEvent) {
-	for i := range events {
-		if events[i].Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
-			continue
-		}
-		if s := &l.slots[events[i].Fd]; s.kind == slotUp && s.gen == uint32(events[i].Pad) && s.up.conn == nil {
-			l.dropUp(s.up)
-		}
-	}
 }
 
 func (l *loop) event(ev *unix.EpollEvent) {

@@ -15,6 +15,11 @@ const pipeSize = 1 << 20
 // pipesKept is how many empty pipes a loop keeps. While both sides are fast it uses one.
 const pipesKept = 16
 
+// pipesFilled is how many pipes of a loop may hold something at once, so that clients that do not read cost no more than 64 MiB of the kernel's memory in them, and two descriptors
+// for each. A user without privileges has as much for all pipes (pipe-user-pages-soft), and beyond it gets such small ones that copying is cheaper. What comes on top is copied: each
+// body has one read at most in memory then.
+const pipesFilled = 64
+
 // spliceIn fills pipes from sockets; tests count by it.
 var spliceIn = rawSplice
 
@@ -38,10 +43,13 @@ func (p *pipe) close() {
 	rawClose(p.w)
 }
 
-// fillPipe moves bytes of a body with a length into an empty pipe.
+// fillPipe moves bytes of a body with a length into an empty pipe. It gives EMFILE when there is none.
 func (l *loop) fillPipe(f *flow, from *sock) (int, syscall.Errno) {
 	p := f.pipe
 	if p == nil {
+		if l.filled >= pipesFilled {
+			return 0, unix.EMFILE
+		}
 		if n := len(l.pipes); n > 0 {
 			p, l.pipes = l.pipes[n-1], l.pipes[:n-1]
 		} else {
@@ -51,6 +59,7 @@ func (l *loop) fillPipe(f *flow, from *sock) (int, syscall.Errno) {
 			}
 		}
 		f.pipe = p
+		l.filled++
 	}
 	n, e := spliceIn(from.fd, p.w, int(min(f.left, pipeSize)))
 	if e != 0 || n == 0 {
@@ -94,6 +103,7 @@ func (l *loop) returnPipe(f *flow) {
 		return
 	}
 	f.pipe = nil
+	l.filled--
 	if p.n > 0 || len(l.pipes) >= pipesKept {
 		p.close()
 		return

@@ -43,12 +43,12 @@ func (l *loop) attempt(c *Conn) (Failure, error) {
 	if x.Attempts > 1 {
 		now = Now()
 	}
-	u, err := l.connection(x.To, now)
+	u, err := l.connection(x.To, x.To == x.stale)
 	if err != nil {
 		return FailConnect, err
 	}
 	x.Reused = u.used
-	u.conn, u.used = c, true
+	u.conn, u.used, u.since = c, true, l.now
 	x.up = u
 	x.answer.Reset(x.parser.IsHead())
 	x.progress = l.now
@@ -86,6 +86,10 @@ func (l *loop) attemptFailed(c *Conn, kind Failure, err error) {
 		return
 	}
 	for {
+		if kind == FailReset && x.Reused && !x.Heard {
+			x.stale = x.up.origin
+			l.disown(x.up)
+		}
 		l.dropOf(x)
 		x.Failure, x.Err = kind, err
 		verdict := l.e.director.Failed(&x.Trip, kind, err)

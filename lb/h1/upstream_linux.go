@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -13,13 +12,12 @@ type upstream struct {
 	origin     *Origin
 	conn       *Conn // whose request it has; nil: it is kept
 	connecting bool
-	used       bool // it has had a request
-	resting    bool // it was released in this turn
+	used       bool          // it has had a request
+	since      time.Duration // when it was released last, or got its request
 	next, prev *upstream
 }
 
-// pool are the connections of one loop to one origin that are kept without a request: the one that was used last comes first. Those that were released in this turn are in
-// loop.resting, and counted here.
+// pool are the connections of one loop to one origin that are kept without a request: the one that was used last comes first.
 type pool struct {
 	ring upstream
 	n    int
@@ -64,26 +62,27 @@ func (l *loop) forget(o *Origin) {
 	for p.ring.next != &p.ring {
 		l.dropUp(p.ring.next)
 	}
-	for u := l.restingOf(o); u != nil; u = l.restingOf(o) {
-		l.dropUp(u)
-	}
 	delete(l.pools, o)
 }
 
-// lookAfter is how long the kernel's word that nothing has come on any kept connection is good for. Bytes may be under way for as long, and nobody can know of those.
-const lookAfter = time.Millisecond
+// disown drops what is kept of u's origin and was idle already when u got its request. An end or a reset in place of u's answer may mean that the instance is another one by now, or
+// that something between has forgotten the connections: those that were idle as long are of the same past, and each request on one would find that out for itself.
+func (l *loop) disown(u *upstream) {
+	p := l.pools[u.origin]
+	if p == nil {
+		return
+	}
+	for p.n > 0 && p.ring.prev.since <= u.since {
+		l.dropUp(p.ring.prev)
+	}
+}
 
-// connection gives one that is kept, or begins another. What an instance sent behind its response, a second one perhaps, must not become the answer to another client's request. So
-// between the two the kernel is asked whether something has come on it: all connections at once when a turn begins, and this one when it was released in this turn, the look at the
-// events may be an old one at the moment now, or not all events were told.
-func (l *loop) connection(o *Origin, now time.Duration) (*upstream, error) {
-	told := l.all && now >= l.now && now-l.looked < lookAfter
-	for p := l.pools[o]; p != nil && p.n > 0; {
+// connection gives one that is kept, unless a fresh one is wanted, or begins another. What an instance sent behind its response, a second one perhaps, must not become the answer to another client's request. So
+// the kernel is asked just before the request is sent whether something has come: an event may tell of it too late, since a turn goes on for a while after its look at the events.
+func (l *loop) connection(o *Origin, fresh bool) (*upstream, error) {
+	for p := l.pools[o]; !fresh && p != nil && p.n > 0; {
 		u := p.ring.next
-		if u == &p.ring {
-			u = l.restingOf(o)
-		}
-		if (u.resting || !told) && !rawNothing(u.fd) {
+		if !rawNothing(u.fd) {
 			l.dropUp(u)
 			continue
 		}
@@ -114,37 +113,8 @@ func (l *loop) connection(o *Origin, now time.Duration) (*upstream, error) {
 // takeKept takes one out that is kept.
 func (l *loop) takeKept(u *upstream) {
 	l.pools[u.origin].n--
-	if !u.resting {
-		u.next.prev, u.prev.next = u.prev, u.next
-		u.next, u.prev = nil, nil
-		return
-	}
-	i := slices.Index(l.resting, u)
-	last := len(l.resting) - 1
-	l.resting[i], l.resting[last] = l.resting[last], nil
-	l.resting = l.resting[:last]
-	u.resting = false
-}
-
-// restingOf gives a connection to o that was released in this turn, nil when there is none.
-func (l *loop) restingOf(o *Origin) *upstream {
-	for _, u := range l.resting {
-		if u.origin == o {
-			return u
-		}
-	}
-	return nil
-}
-
-// endRest comes when the kernel has been asked for events: what was released before is kept as all others are.
-func (l *loop) endRest() {
-	for i, u := range l.resting {
-		p := l.pools[u.origin]
-		u.next, u.prev = p.ring.next, &p.ring
-		u.next.prev, p.ring.next = u, u
-		u.resting, l.resting[i] = false, nil
-	}
-	l.resting = l.resting[:0]
+	u.next.prev, u.prev.next = u.prev, u.next
+	u.next, u.prev = nil, nil
 }
 
 // release ends the trip's use of its connection: it is kept when nothing is left on it that could be taken for a part of the next response.
@@ -161,8 +131,10 @@ func (l *loop) release(x *exchange) {
 		return
 	}
 	x.up, u.conn = nil, nil
-	u.resting, l.resting = true, append(l.resting, u)
+	u.next, u.prev = p.ring.next, &p.ring
+	u.next.prev, p.ring.next = u, u
 	p.n++
+	u.since = l.now
 	l.wheel.set(&u.timer, after(l.now, l.e.limits.OriginIdle))
 	if u.is(canRead) { // no event will tell of what is there already
 		if u.ready &^= canRead; !rawNothing(u.fd) {
@@ -184,7 +156,7 @@ func (l *loop) dropOf(x *exchange) {
 
 // dropUp closes a connection to an instance.
 func (l *loop) dropUp(u *upstream) {
-	if u.resting || u.next != nil {
+	if u.next != nil {
 		l.takeKept(u)
 	}
 	l.wheel.cancel(&u.timer)
