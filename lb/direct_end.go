@@ -31,7 +31,13 @@ type afterwards struct {
 func (d *director) Failed(t *h1.Trip, kind h1.Failure, err error) h1.Verdict {
 	r := t.Note.(*direct)
 	switch kind {
-	case h1.FailClient, h1.FailClosed:
+	case h1.FailClient:
+		if err == wire.BodyTimeout {
+			f := clientFailure(context.Background(), errBodyLate)
+			return r.tell(f, f.text)
+		}
+		return h1.Refuse
+	case h1.FailClosed:
 		return h1.Refuse
 	case h1.FailEnded:
 		return r.refuse(errEnded)
@@ -136,8 +142,11 @@ func (r *direct) goAway(a *afterwards) {
 
 // refuse answers in the name of Holdfast.
 func (r *direct) refuse(err error) h1.Verdict {
-	f := failureOf(context.Background(), err, nil)
-	r.problem = describe(err)
+	return r.tell(failureOf(context.Background(), err, nil), describe(err))
+}
+
+func (r *direct) tell(f failure, problem string) h1.Verdict {
+	r.problem = problem
 	own := r.edge.pages.use(&f)
 	r.t.Page, r.t.PageType = own.compose(r.field("Accept"), &pageValues{f.status, f.text, "", http.StatusText(f.status)})
 	r.t.Status = f.status
@@ -177,6 +186,8 @@ func (r *direct) account() {
 		r.problem = errClientWrite.Error()
 	case t.Failure == h1.FailEnded:
 		r.problem = errEnded.Error()
+	case t.Failure == h1.FailCut && isTimeout(t.Err):
+		r.problem = describe(t.Err)
 	case t.Failure == h1.FailCut:
 		r.problem = io.ErrUnexpectedEOF.Error()
 	case t.Failure == h1.FailClosed:

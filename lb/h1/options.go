@@ -28,7 +28,7 @@ type Limits struct {
 	Wire wire.Limits // of request heads, with HeadTimeout, Idle and Linger
 
 	Connect     time.Duration // for a connection to an instance: 5 s
-	Write       time.Duration // in which a client or an instance must take something of what it is sent: 30 s
+	Write       time.Duration // in which a client must take something of what it is sent, and so an instance where Trip.Timeout says nothing: 30 s
 	Body        time.Duration // in which a client must send something of its body: 60 s
 	AnswerBody  time.Duration // in which an instance must send something of its response after the head: off
 	OriginIdle  time.Duration // how long a connection to an instance is kept without use: 15 s
