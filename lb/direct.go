@@ -33,6 +33,7 @@ type direct struct {
 	away                     bool   // the other engine goes on
 	problem                  string
 	trace                    traceContext
+	entry                    logEntry
 }
 
 var directs = sync.Pool{New: func() any { return new(direct) }}
