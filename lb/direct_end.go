@@ -180,10 +180,8 @@ func (r *direct) account() {
 	t := r.t
 	status := t.Status
 	switch {
-	case t.Failure == h1.FailClient && t.Answered == 0:
-		status, r.problem = statusClientGone, "the client is gone"
 	case t.Failure == h1.FailClient:
-		r.problem = errClientWrite.Error()
+		status = r.clientsFault()
 	case t.Failure == h1.FailEnded:
 		r.problem = errEnded.Error()
 	case t.Failure == h1.FailCut && isTimeout(t.Err):
@@ -205,4 +203,33 @@ func (r *direct) account() {
 	if r.b.access.out != nil {
 		r.log(status, took)
 	}
+}
+
+// clientsFault says why a request has ended that its client has spoilt, and gives the status of the answer that was sent all the same.
+func (r *direct) clientsFault() int {
+	t := r.t
+	broken, ok := errors.AsType[*wire.Error](t.Err)
+	switch {
+	case r.problem != "" && t.Status != 0: // what it was being told
+	case ok:
+		r.problem = bodyFault(broken).text
+	case t.Answered == 0:
+		r.problem = "the client is gone"
+		return statusClientGone
+	default:
+		r.problem = errClientWrite.Error()
+	}
+	return t.Status
+}
+
+// bodyFault is what net/http's way would have told the client about its body.
+func bodyFault(bad *wire.Error) failure {
+	var err error = bad
+	switch bad {
+	case wire.BodyTimeout:
+		err = errBodyLate
+	case wire.BodyCut:
+		err = io.ErrUnexpectedEOF
+	}
+	return clientFailure(context.Background(), err)
 }

@@ -11,6 +11,74 @@ import (
 	"github.com/holdfast-lb/holdfast/fsm/config"
 )
 
+// TestWhatIsLoggedOfAClientsFault: a client that is answered about its body is logged with that answer and its reason, whichever engine has it.
+func TestWhatIsLoggedOfAClientsFault(t *testing.T) {
+	const head = " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
+	for _, row := range []struct {
+		name, path, then string
+		body             config.Duration
+		status           int
+		problem          string
+	}{
+		{"no chunks", "/", "cdeXX", later, 400, "The body of the request is not valid: chunk does not end where its size says."},
+		{"an end within the body", "/", "", later, 400, "The body of the request could not be read."},
+		{"a body that does not come", "/", "-", soon, 408, "The body of the request did not come in time."},
+		{"no chunks behind the answer", "/early", "cdeXX", later, 200, "The body of the request is not valid: chunk does not end where its size says."},
+		{"a body that does not come behind the answer", "/early", "-", soon, 200, "The body of the request did not come in time."},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r, a, _ := limitedRig(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/early" {
+					c := http.NewResponseController(w)
+					c.EnableFullDuplex()
+					io.WriteString(w, "abc")
+					c.Flush()
+				}
+				io.Copy(io.Discard, r.Body)
+			}, func(c *config.Config) {
+				c.Proxy.Timeouts.RequestBody = row.body
+				c.Proxy.ErrorPages = []config.ErrorPage{{Status: "408", Text: "{status} {message}"}}
+			})
+			c := dialRaw(t, r)
+			c.write("POST " + row.path + head)
+			r.wait("it is under way", func() bool { return a.count() == 1 })
+			var got *http.Response
+			if row.status == 200 {
+				got = c.response()
+			}
+			switch row.then {
+			case "":
+				closeWrite(c.Conn)
+			case "-":
+			default:
+				c.write(row.then)
+			}
+			if got == nil {
+				got = c.response()
+			}
+			body, err := io.ReadAll(got.Body)
+			if got.StatusCode != row.status || row.status != 200 && (!got.Close || err != nil) || row.status == 200 && err == nil {
+				t.Errorf("%d, close %v, %q, %v", got.StatusCode, got.Close, body, err)
+			}
+			if row.status == 408 && string(body) != "408 "+row.problem {
+				t.Errorf("%q", body)
+			}
+			r.wait("it is logged", func() bool { return r.accessLog() != "" })
+			log := r.accessLog()
+			if netOnly && row.status == 200 {
+				row.problem = "no valid response" // the instance's connection has been broken off with it
+			}
+			if !strings.Contains(log, fmt.Sprintf(`"status":%d,`, row.status)) || !strings.Contains(log, `"error":"`+row.problem+`"`) {
+				t.Error(log)
+			}
+			if n := metric(t, r, "holdfast_protocol_violations_total"); row.then == "-" && n != 0 {
+				t.Errorf("%v violations", n)
+			}
+			wantEngines(t, r, 1, 0)
+		})
+	}
+}
+
 // TestClientsThatStallHoldNoPlaces: the bodies of some stop when the instance can have no more requests; the others go on when the time of those is over.
 func TestClientsThatStallHoldNoPlaces(t *testing.T) {
 	r, a, _ := limitedRig(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, func(c *config.Config) {
