@@ -41,6 +41,9 @@ var directs = sync.Pool{New: func() any { return new(direct) }}
 // Direct implements h1.Director.
 func (d *director) Direct(t *h1.Trip) h1.Verdict {
 	who, ok := t.Conn.Tag.(*caller)
+	if ok {
+		who.after = nil // of no request but this one
+	}
 	if !ok || !d.b.tasks.enter() {
 		return h1.Away
 	}
