@@ -99,7 +99,7 @@ var logFields = map[string]logField{
 	"node":     textField(func(e *logEntry) string { return e.node }, false),
 	"listener": textField(func(e *logEntry) string { return e.listener }, true),
 	"client":   textField(func(e *logEntry) string { return e.client }, false),
-	"peer":     textField((*logEntry).peerText, false),
+	"peer":     {write: func(b []byte, e *logEntry) []byte { return e.appendPeer(b) }},
 	"method":   textField(func(e *logEntry) string { return e.method }, false),
 	"host":     textField(func(e *logEntry) string { return e.host }, false),
 	"path":     textField(func(e *logEntry) string { return e.path }, false),
@@ -133,11 +133,14 @@ func textField(text func(*logEntry) string, optional bool) logField {
 	return f
 }
 
-func (e *logEntry) peerText() string {
-	if !e.peer.IsValid() {
-		return ""
+func (e *logEntry) appendPeer(b []byte) []byte {
+	switch {
+	case !e.peer.IsValid():
+		return append(b, `""`...)
+	case e.peer.Zone() != "": // which may be any text
+		return appendJSON(b, e.peer.String())
 	}
-	return e.peer.String()
+	return append(e.peer.AppendTo(append(b, '"')), '"')
 }
 
 // combined is the format of Apache's httpd and of nginx.
@@ -230,6 +233,9 @@ func loggedURL(list []string) string {
 		u = u[:i]
 	}
 	scheme, rest, ok := strings.Cut(u, "://")
+	if ok && strings.IndexByte(rest, '/') >= 0 && !strings.ContainsAny(rest, ";@") { // as nearly all are: it may stay as it is
+		return logged([]string{u})
+	}
 	if !ok {
 		return logged([]string{withoutParams(u)})
 	}

@@ -138,15 +138,28 @@ func (x *exchange) fitsLoop() bool {
 	return x.deliver.listeners[len(x.deliver.listeners)-1].forLoops() != nil
 }
 
-// goesOn takes over what a loop has found out about the request, if one has had it.
-func (x *exchange) goesOn() (bool, error) {
-	var a *afterwards
-	if x.conn != nil {
-		a, x.conn.socket.who.after = x.conn.socket.who.after, nil
+// takeFound takes what a loop has found out about the request, if one has had it. It comes first of all: whatever becomes of the request, the next one of the connection
+// must not go on from there.
+func (x *exchange) takeFound() {
+	if x.conn != nil && x.conn.socket != nil {
+		x.found, x.conn.socket.who.after = x.conn.socket.who.after, nil
 	} else if of := x.handed(); of != nil {
-		a, of.after = of.after, nil
+		x.found, of.after = of.after, nil
 	}
-	if a == nil {
+}
+
+// leavesFound takes back the new session of what a loop has found out and nobody goes on from.
+func (x *exchange) leavesFound() {
+	if a := x.found; a != nil && a.commit != nil {
+		x.b.abandon(a.commit, a.s, a.mod)
+	}
+	x.found = nil
+}
+
+// goesOn takes over what a loop has found out about the request.
+func (x *exchange) goesOn() (bool, error) {
+	a := x.found
+	if x.found = nil; a == nil {
 		return false, nil
 	}
 	x.after = a

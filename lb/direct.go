@@ -33,6 +33,7 @@ type direct struct {
 	away                     bool   // the other engine goes on
 	problem                  string
 	trace                    traceContext
+	entry                    logEntry
 }
 
 var directs = sync.Pool{New: func() any { return new(direct) }}
@@ -40,6 +41,9 @@ var directs = sync.Pool{New: func() any { return new(direct) }}
 // Direct implements h1.Director.
 func (d *director) Direct(t *h1.Trip) h1.Verdict {
 	who, ok := t.Conn.Tag.(*caller)
+	if ok {
+		who.after = nil // of no request but this one
+	}
 	if !ok || !d.b.tasks.enter() {
 		return h1.Away
 	}

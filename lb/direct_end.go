@@ -31,7 +31,13 @@ type afterwards struct {
 func (d *director) Failed(t *h1.Trip, kind h1.Failure, err error) h1.Verdict {
 	r := t.Note.(*direct)
 	switch kind {
-	case h1.FailClient, h1.FailClosed:
+	case h1.FailClient:
+		if err == wire.BodyTimeout {
+			f := clientFailure(context.Background(), errBodyLate)
+			return r.tell(f, f.text)
+		}
+		return h1.Refuse
+	case h1.FailClosed:
 		return h1.Refuse
 	case h1.FailEnded:
 		return r.refuse(errEnded)
@@ -136,8 +142,11 @@ func (r *direct) goAway(a *afterwards) {
 
 // refuse answers in the name of Holdfast.
 func (r *direct) refuse(err error) h1.Verdict {
-	f := failureOf(context.Background(), err, nil)
-	r.problem = describe(err)
+	return r.tell(failureOf(context.Background(), err, nil), describe(err))
+}
+
+func (r *direct) tell(f failure, problem string) h1.Verdict {
+	r.problem = problem
 	own := r.edge.pages.use(&f)
 	r.t.Page, r.t.PageType = own.compose(r.field("Accept"), &pageValues{f.status, f.text, "", http.StatusText(f.status)})
 	r.t.Status = f.status
@@ -171,12 +180,12 @@ func (r *direct) account() {
 	t := r.t
 	status := t.Status
 	switch {
-	case t.Failure == h1.FailClient && t.Answered == 0:
-		status, r.problem = statusClientGone, "the client is gone"
 	case t.Failure == h1.FailClient:
-		r.problem = errClientWrite.Error()
+		status = r.clientsFault()
 	case t.Failure == h1.FailEnded:
 		r.problem = errEnded.Error()
+	case t.Failure == h1.FailCut && isTimeout(t.Err):
+		r.problem = describe(t.Err)
 	case t.Failure == h1.FailCut:
 		r.problem = io.ErrUnexpectedEOF.Error()
 	case t.Failure == h1.FailClosed:
@@ -194,4 +203,33 @@ func (r *direct) account() {
 	if r.b.access.out != nil {
 		r.log(status, took)
 	}
+}
+
+// clientsFault says why a request has ended that its client has spoilt, and gives the status of the answer that was sent all the same.
+func (r *direct) clientsFault() int {
+	t := r.t
+	broken, ok := errors.AsType[*wire.Error](t.Err)
+	switch {
+	case r.problem != "" && t.Status != 0: // what it was being told
+	case ok:
+		r.problem = bodyFault(broken).text
+	case t.Answered == 0:
+		r.problem = "the client is gone"
+		return statusClientGone
+	default:
+		r.problem = errClientWrite.Error()
+	}
+	return t.Status
+}
+
+// bodyFault is what net/http's way would have told the client about its body.
+func bodyFault(bad *wire.Error) failure {
+	var err error = bad
+	switch bad {
+	case wire.BodyTimeout:
+		err = errBodyLate
+	case wire.BodyCut:
+		err = io.ErrUnexpectedEOF
+	}
+	return clientFailure(context.Background(), err)
 }

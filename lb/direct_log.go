@@ -13,7 +13,8 @@ func (r *direct) log(status int, took time.Duration) {
 	}
 	head, buf := r.t.Head, r.t.Buf
 	path, _, _ := strings.Cut(text(head.Target.Of(buf)), "?")
-	e := logEntry{
+	e := &r.entry // not a variable: it would be one on the heap, since fields of the log are functions
+	*e = logEntry{
 		time: r.now, node: r.b.access.node, listener: r.edge.listener, client: r.client(), peer: r.t.Conn.Remote.Addr(), method: text(head.Method.Of(buf)),
 		host: text(head.Host.Of(buf)), path: path, proto: "HTTP/1.1", scheme: r.who.scheme(), status: status, bytes: r.t.Sent, took: took,
 		cluster: r.mod.cluster.name, instance: r.in.name, assigned: r.assigned, problem: r.problem,
@@ -29,5 +30,5 @@ func (r *direct) log(status int, took time.Duration) {
 		e.userAgent = logged(r.field("User-Agent"))
 		e.referer = loggedURL(r.field("Referer"))
 	}
-	r.b.access.add(func(b []byte) []byte { return f.line(b, &e) })
+	r.b.access.add(func(b []byte) []byte { return f.line(b, e) })
 }

@@ -101,7 +101,7 @@ func newEdge(s *settings, l *config.Listener, b *bounds) *edge {
 		e.settings = s
 	}
 	e.plain = e.trusted == nil && e.proxied == proxyOff && e.bounds == nil && s.mode == forwardedSet && s.writeX && !s.writeRF && s.requestID.header == "" &&
-		e.redirect == nil && s.maxBody == 0 && s.requestBody == 0 && s.responseBody == 0 && s.send == 0
+		e.redirect == nil && s.maxBody == 0
 	e.loops = h1.Limits{Wire: s.guard, Connect: s.connect, Body: orNever(s.requestBody), AnswerBody: orNever(s.responseBody), Write: orNever(s.send)}.Complete()
 	return e
 }

@@ -42,6 +42,7 @@ type endpoint struct {
 	transport transport
 	h2        bool                         // it is spoken to in HTTP/2, see http2Transport
 	origin    atomic.Pointer[h1.Origin]    // the same for the loops: plain HTTP at an address that is known; else nil
+	at        atomic.Pointer[netip.Addr]   // where it was reached last; nil: a name that nobody has looked up yet
 	oddUntil  atomic.Int64                 // Unix seconds: until then the loops leave it alone, see odd
 	roots     *x509.CertPool               // who may vouch for an https listener; nil: the system's (SSL_CERT_FILE adds others)
 	trust     atomic.Pointer[trust]        // how it is verified; nil: by roots and its host

@@ -18,7 +18,7 @@ func (b *Balancer) startLoops() {
 		if b.opts.NetOnly {
 			return
 		}
-		engine, err := h1.New(h1.Options{Director: &director{b}, Loops: b.opts.Loops, Stats: b.metrics, Log: b.log, Files: filesForClients, Short: b.short.note, Own: []string{lostHeader}, Shut: b.opts.shut, ShutMany: b.opts.shutMany})
+		engine, err := h1.New(h1.Options{Director: &director{b}, Loops: b.opts.Loops, Stats: b.metrics, Log: b.log, Files: filesForClients, Short: b.short.note, Latest: latestLimits, Own: []string{lostHeader}, Shut: b.opts.shut, ShutMany: b.opts.shutMany})
 		switch {
 		case err == nil:
 			b.engine = engine
@@ -26,6 +26,14 @@ func (b *Balancer) startLoops() {
 			b.log.Warn("event loops cannot be had; every request takes the slower way", "error", err)
 		}
 	})
+}
+
+// latestLimits are those of a connection's listener. A head is read by what is in force when it begins; Direct would be too late to say.
+func latestLimits(c *h1.Conn) *h1.Limits {
+	if who, ok := c.Tag.(*caller); ok {
+		return who.front.edge.Load().loops
+	}
+	return nil
 }
 
 // closeLoops ends the engine with all that it still has.

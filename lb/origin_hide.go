@@ -3,6 +3,7 @@ package lb
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -37,8 +38,11 @@ func (d disguise) hide(h http.Header) {
 	}
 }
 
-// maybeURL reports whether a value may name a host: two slashes, or what browsers take for them.
+// maybeURL reports whether a value may name a host: a scheme, two slashes, or what browsers take for them.
 func maybeURL(value string) bool {
+	if strings.IndexByte(value, ':') >= 0 {
+		return true
+	}
 	for i := 1; i < len(value); i++ {
 		if isSlash(value[i]) && isSlash(value[i-1]) {
 			return true
@@ -55,6 +59,9 @@ func hasDomain(line string) bool {
 // shownURL gives the URL by which the client reaches what an instance calls by its own address; false when it is no instance's. It reads what browsers would go to,
 // also where that is no URL by RFC 3986: applications write "100%" into their redirects, and Windows' separators.
 func (d disguise) shownURL(text string) (string, bool) {
+	if strings.IndexByte(text, '\t') >= 0 { // browsers do not see them
+		text = strings.ReplaceAll(text, "\t", "")
+	}
 	scheme, at, rest := splitURL(text)
 	at = at[strings.LastIndexByte(at, '@')+1:]
 	if at == "" || strings.EqualFold(at, d.host) {
@@ -65,12 +72,16 @@ func (d disguise) shownURL(text string) (string, bool) {
 		host, port = at[:i], at[i+1:]
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(host, "]"), "["), ".")
+	if strings.IndexByte(host, '%') >= 0 {
+		if plain, err := url.PathUnescape(host); err == nil {
+			host = plain
+		}
+	}
 	scheme = strings.ToLower(scheme)
-	if port == "" {
+	if port = strings.TrimLeft(port, "0"); port == "" {
 		port = map[string]string{"": "80", "http": "80", "ws": "80", "https": "443", "wss": "443"}[scheme]
 	}
-	hostPort := net.JoinHostPort(host, port)
-	if !d.isInstance(func(e *endpoint) bool { return strings.EqualFold(e.hostPort, hostPort) }) {
+	if !d.isInstance(func(e *endpoint) bool { return e.hasPort(port) && e.goesBy(host) }) {
 		return "", false
 	}
 	switch {
@@ -89,21 +100,31 @@ func (d disguise) shownURL(text string) (string, bool) {
 
 func isSlash(c byte) bool { return c == '/' || c == '\\' }
 
-// splitURL finds the authority of a URL as browsers do, who take \ for / and any number of them; it is empty where the URL names none.
+// splitURL finds the authority of a URL as browsers do, who take \ for / and any number of them, behind a scheme of the web also one or none; it is empty where the URL
+// names none.
 func splitURL(text string) (scheme, authority, rest string) {
 	rest = text
 	if colon := strings.IndexAny(text, `:/\?#`); colon > 0 && text[colon] == ':' {
 		scheme, rest = text[:colon], text[colon+1:]
 	}
-	if len(rest) < 2 || !isSlash(rest[0]) || !isSlash(rest[1]) {
+	behind := strings.TrimLeft(rest, `/\`)
+	if len(rest)-len(behind) < 2 && !isWebScheme(scheme) {
 		return "", "", ""
 	}
-	rest = strings.TrimLeft(rest, `/\`)
+	rest = behind
 	end := strings.IndexAny(rest, `/\?#`)
 	if end < 0 {
 		end = len(rest)
 	}
 	return scheme, rest[:end], rest[end:]
+}
+
+func isWebScheme(scheme string) bool {
+	switch strings.ToLower(scheme) {
+	case "http", "https", "ws", "wss":
+		return true
+	}
+	return false
 }
 
 // shownCookie takes the Domain out of a cookie that is the host of an instance, unless the client goes by that host too: a cookie without one is for the host
@@ -114,7 +135,7 @@ func (d disguise) shownCookie(line string) string {
 	for _, p := range parts[1:] {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 		domain := strings.Trim(strings.TrimPrefix(strings.TrimSpace(value), "."), "[]")
-		if strings.EqualFold(strings.TrimSpace(name), "domain") && !d.clientGoesBy(domain) && d.isInstance(func(e *endpoint) bool { return isHostOf(e.hostPort, domain) }) {
+		if strings.EqualFold(strings.TrimSpace(name), "domain") && !d.clientGoesBy(domain) && d.isInstance(func(e *endpoint) bool { return e.goesBy(domain) }) {
 			continue
 		}
 		kept = append(kept, p)
@@ -130,11 +151,6 @@ func (d disguise) clientGoesBy(domain string) bool {
 	}
 	host, domain = strings.ToLower(host), strings.ToLower(domain)
 	return host == domain || strings.HasSuffix(host, "."+domain)
-}
-
-func isHostOf(hostPort, name string) bool {
-	host, _, err := net.SplitHostPort(hostPort)
-	return err == nil && name != "" && strings.EqualFold(host, name)
 }
 
 // isInstance looks through the listeners of the cluster.

@@ -48,6 +48,18 @@ func TestInstancesAreNotShown(t *testing.T) { // UCD-08
 		{"Location", "www.example.com", "http:////" + host + "/x", "http://www.example.com/x"},
 		{"Location", "www.example.com", "ws://" + host + "/x", "ws://www.example.com/x"},
 		{"Location", "www.example.com", "/a//" + host, "/a//" + host},
+		{"Location", "www.example.com", "http:/" + host + "/x", "http://www.example.com/x"}, // browsers repair it
+		{"Location", "www.example.com", `https:\` + host + "/x", "http://www.example.com/x"},
+		{"Location", "www.example.com", "http:" + host + "/x", "http://www.example.com/x"},
+		{"Location", "www.example.com", "http://" + strings.Replace(host, ":", ":0", 1) + "/x", "http://www.example.com/x"},
+		{"Location", "www.example.com", "http://" + strings.Replace(host, ".0.", "%2e0.", 1) + "/x", "http://www.example.com/x"},
+		{"Location", "www.example.com", "http://" + strings.Replace(host, ".0.", ".\t0.", 1) + "/x", "http://www.example.com/x"},
+		{"Location", "www.example.com", "http://[::ffff:" + strings.Replace(host, ":", "]:", 1) + "/x", "http://www.example.com/x"},
+		{"Location", "www.example.com", "mailto:joe@" + host, "mailto:joe@" + host},
+		{"Location", "www.example.com", "x:/" + host, "x:/" + host},
+		{"Location", "www.example.com", "http:login", "http:login"},
+		{"Refresh", "www.example.com", "5; url=http:/" + host + "/x", "5; url=http://www.example.com/x"},
+		{"Link", "www.example.com", "<http:/" + host + "/2>; rel=next", "<http://www.example.com/2>; rel=next"},
 		{"Location", "www.example.com", "http://www.example.com/@" + host, "http://www.example.com/@" + host},
 		{"Set-Cookie", "www.example.com", "a=1; Domain=127.0.0.1; Path=/; HttpOnly", "a=1; Path=/; HttpOnly"},
 		{"Set-Cookie", "www.example.com", "a=domain;domain=.127.0.0.1", "a=domain"},
@@ -157,5 +169,35 @@ func TestInstancesAreNotShownToClientsWithoutHost(t *testing.T) {
 				t.Errorf("%s: %q: %q, want %q", path, rest, got, want)
 			}
 		}
+	}
+}
+
+// TestAddressesOfNamesAreNotShown: an instance that is configured by a name knows itself by its address, which Holdfast has found out. Another port of it is another service's.
+func TestAddressesOfNamesAreNotShown(t *testing.T) {
+	for _, tc := range []struct{ name, value, want string }{
+		{"Location", "http://127.0.0.1:PORT/x", "http://www.example.com/x"},
+		{"Location", "http:/127.0.0.1:PORT/x", "http://www.example.com/x"},
+		{"Location", "http://localhost:PORT/x", "http://www.example.com/x"},
+		{"Location", "http://127.0.0.1:1/x", "http://127.0.0.1:1/x"},
+		{"Location", "http://127.0.0.2:PORT/x", "http://127.0.0.2:PORT/x"},
+		{"Set-Cookie", "a=1; Domain=127.0.0.1; Path=/", "a=1; Path=/"},
+		{"Set-Cookie", "a=1; Domain=localhost; Path=/", "a=1; Path=/"},
+		{"Alt-Svc", `h2="127.0.0.1:8443"`, ""},
+	} {
+		o := newOrigin(t, func(c *net.TCPConn, q *http.Request, _ int64) bool {
+			port := fmt.Sprint(c.LocalAddr().(*net.TCPAddr).Port)
+			fmt.Fprintf(c, "HTTP/1.1 201 Created\r\n%s: %s\r\nContent-Length: 0\r\n\r\n", tc.name, strings.ReplaceAll(tc.value, "PORT", port))
+			return true
+		})
+		r := newRig(t, bare(inst("i1", strings.Replace(o.url, "127.0.0.1", "localhost", 1))))
+		for _, path := range []string{"/%61", "/a"} { // the first has the name looked up
+			req := request(t, http.MethodGet, r.url(path), "")
+			req.Host = "www.example.com"
+			got := newClient(t).do(req).Header.Get(tc.name)
+			if _, port, _ := strings.Cut(strings.TrimPrefix(o.url, "http://"), ":"); got != strings.ReplaceAll(tc.want, "PORT", port) {
+				t.Errorf("%s: %s: %s: %q", path, tc.name, tc.value, got)
+			}
+		}
+		wantEngines(t, r, 1, 1)
 	}
 }

@@ -100,7 +100,7 @@ func (d disguise) namesInstance(line string) bool {
 			continue
 		}
 		host, _, err := net.SplitHostPort(part)
-		if err == nil && host != "" && !d.clientGoesBy(host) && d.isInstance(func(e *endpoint) bool { return isHostOf(e.hostPort, host) }) {
+		if err == nil && host != "" && !d.clientGoesBy(host) && d.isInstance(func(e *endpoint) bool { return e.goesBy(host) }) {
 			return true
 		}
 	}

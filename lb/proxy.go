@@ -14,7 +14,8 @@ type exchange struct {
 	conn  *clientConn // the client's; nil in some tests
 
 	stray   bool        // whether the group knows the session id that is unknown here could not be found out
-	after   *afterwards // what a loop has found out about the request, until that has been taken up
+	found   *afterwards // what a loop has found out about the request, until goesOn
+	after   *afterwards // the same, until its attempt has been taken up
 	commit  *commit     // the record that the response waits for
 	touched *commit     // the touch that the response waits for
 	tried   []*instanceState
@@ -66,6 +67,8 @@ type exchange struct {
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{inquiry: inquiry{b: b}, w: w, r: r, start: time.Now()}
 	x.from = x
+	x.conn = clientConnOf(r.Context())
+	x.takeFound()
 	x.arrive()
 	x.beginTrace()
 	defer x.endTrace() // the last of all: what has become of the request is known
@@ -76,7 +79,6 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer b.tasks.leave()
 	defer x.done()
-	x.conn = clientConnOf(r.Context())
 	if x.answersChallenge() || x.leadsAway() || x.servesFile() {
 		return
 	}
@@ -215,6 +217,7 @@ func (x *exchange) done() {
 	x.info.close()
 	x.deliver.wait.close()
 	x.endBody()
+	x.leavesFound()
 	x.leave()
 	x.leaveOpening()
 	x.noteEnded()

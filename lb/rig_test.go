@@ -72,7 +72,7 @@ func newRigOn(t testing.TB, g *fakeGroup, o Options) *rig {
 	}
 	o.Registerer, o.BindAddress = r.registry, "127.0.0.1"
 	o.Logger = slog.New(slog.NewTextHandler(r.logs, nil))
-	if _, bench := t.(*testing.B); !bench {
+	if _, bench := t.(*testing.B); !bench && o.AccessLog == nil {
 		o.AccessLog = r.access
 	}
 	r.b = New(o)

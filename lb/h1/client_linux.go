@@ -60,7 +60,20 @@ func (l *loop) clientEvent(c *Conn) {
 	case phaseLinger:
 		l.lingerOn(c)
 	case phaseMux:
+		if c.mux.block.since == 0 {
+			l.refresh(c)
+		}
 		l.muxEvent(c)
+	}
+}
+
+// refresh has c keep to the limits that are in force now.
+func (l *loop) refresh(c *Conn) {
+	if l.e.latest == nil {
+		return
+	}
+	if m := l.e.latest(c); m != nil {
+		c.limits = m
 	}
 }
 
@@ -118,6 +131,7 @@ func (l *loop) readHead(c *Conn) bool {
 	if c.phase == phaseIdle {
 		c.phase = phaseHead
 		c.headDue = never
+		l.refresh(c)
 		x.ready(c)
 	}
 	done, bad := x.parser.Parse(c.in[c.start:])

@@ -42,7 +42,7 @@ func (c *Conn) Idle() (bool, time.Duration) {
 	return !c.working.Load(), Now() - time.Duration(c.since.Load())
 }
 
-// Use gives the connection other limits than Options.Limits, from the next request on; l comes from Limits.Complete and must not change. Only the director may
+// Use gives the connection other limits than Options.Limits, from the next request on, and where Options.Latest says no others; l comes from Limits.Complete and must not change. Only the director may
 // call it, in Accept, Direct or Done. OriginIdle and OriginsKept are those of the engine in any case.
 func (c *Conn) Use(l *Limits) { c.use(l) }
 

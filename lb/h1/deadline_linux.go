@@ -1,6 +1,8 @@
 package h1
 
 import (
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/lb/wire"
@@ -39,17 +41,26 @@ func (l *loop) deadline(c *Conn) (time.Duration, waitsFor) {
 		return after(x.progress, m.Write), waitClient
 	case !x.cut && (u.blocked() || x.request.pipe != nil):
 		d := x.Timeout
-		if d <= 0 || x.replied {
+		switch {
+		case x.replied: // it may read on when it has said all
+			d = m.AnswerBody
+		case d <= 0:
 			d = m.Write
 		}
 		return after(x.progress, d), waitInstance
 	case !x.cut && !x.request.done:
+		if due := after(x.progress, m.AnswerBody); x.replied && due < after(x.progress, m.Body) {
+			return due, waitInstance
+		}
 		return after(x.progress, m.Body), waitBody
 	case !x.replied:
 		return after(x.progress, x.Timeout), waitInstance
 	}
 	return after(x.progress, m.AnswerBody), waitInstance
 }
+
+// errStalledBody is a time-out for whoever asks, too.
+var errStalledBody = fmt.Errorf("%w: %w", errStalled, os.ErrDeadlineExceeded)
 
 type waitsFor uint8
 
@@ -104,7 +115,7 @@ func (l *loop) connExpired(c *Conn) {
 		l.attemptFailed(c, FailConnect, errConnect)
 	case waitInstance:
 		if c.x.replied {
-			l.fail(c, FailCut, errStalled)
+			l.fail(c, FailCut, errStalledBody)
 		} else {
 			l.attemptFailed(c, FailTimeout, errNoHead)
 		}

@@ -36,7 +36,8 @@ type Director interface {
 	// Failed says that the attempt broke before a head of a final response had come. Away, only when t.Whole or without a connection (FailConnect):
 	// the request goes to the other engine. Forward, only when t.Whole: it is sent again, to t.To, with the same edits or new ones (see Edits.Reset). Refuse: the client gets
 	// t.Status (502 or 504 when it is 0) with t.Page, and then the connection ends if a part of the request's body is still to come.
-	// It is not asked when the client has gone, or has broken its body, before that: only Done follows then, with FailClient.
+	// It is not asked when the client has gone, or has broken its body, before that: only Done follows then, with FailClient. Of a body that does not come in time it is told, with
+	// FailClient and wire.BodyTimeout: Refuse with t.Status answers that, anything else has the client get 408 in one line.
 	Failed(t *Trip, kind Failure, err error) Verdict
 
 	// Done accounts for the trip, whatever became of it: t.Status, t.Sent, t.Failure and the times. It comes exactly once for each Direct that said

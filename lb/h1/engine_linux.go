@@ -21,6 +21,7 @@ var (
 type core struct {
 	director Director
 	limits   *Limits
+	latest   func(*Conn) *Limits // may be nil
 	stats    wire.Stats
 	log      *slog.Logger
 	own      []string
@@ -42,7 +43,7 @@ func newEngine(o Options) (*Engine, error) {
 	if o.Director == nil {
 		return nil, errors.New("h1: Options.Director is missing")
 	}
-	e := &Engine{core{director: o.Director, limits: o.Limits.Complete(), stats: o.Stats, log: o.Log, files: o.Files, short: o.Short}}
+	e := &Engine{core{director: o.Director, limits: o.Limits.Complete(), stats: o.Stats, log: o.Log, files: o.Files, short: o.Short, latest: o.Latest}}
 	if e.stats == nil {
 		e.stats = noStats{}
 	}

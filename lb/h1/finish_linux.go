@@ -47,13 +47,19 @@ func (l *loop) refuseHead(c *Conn, bad *wire.Error) {
 func (l *loop) refuseBody(c *Conn, bad *wire.Error) {
 	x := c.x
 	x.Failure, x.Err = FailClient, bad
+	if bad == wire.BodyTimeout && !x.replied && x.Status == 0 && l.e.director.Failed(&x.Trip, FailClient, bad) == Refuse && x.Status != 0 {
+		l.refuse(c)
+		return
+	}
 	if c.stream != nil && !x.replied {
 		l.dropOf(x)
 		x.Status = bad.Status
 		l.refuseStream(c, bad, x.parser.IsHead())
 		return
 	}
-	l.e.stats.Violation(bad)
+	if bad != wire.BodyTimeout { // a bound of the configuration
+		l.e.stats.Violation(bad)
+	}
 	if x.replied {
 		l.fail(c, FailClient, bad)
 		return

@@ -20,7 +20,9 @@ type Options struct {
 	Short func(error)
 	// Shut is how long a client of HTTP/2 may keep the window of a response shut that waits for it: 5 min. ShutMany is the same where more than a few do so on its connection: 1 min.
 	Shut, ShutMany time.Duration
-	Own            []string // fields in lower case that only the director adds: interim responses and trailers lose them
+	// Latest gives the limits that a connection is to have now; it is asked where a head begins. nil: those that it has. It may be nil itself.
+	Latest func(*Conn) *Limits
+	Own    []string // fields in lower case that only the director adds: interim responses and trailers lose them
 }
 
 // Limits bounds what a connection may do. A zero field means its default, a negative duration switches that bound off.
@@ -28,7 +30,7 @@ type Limits struct {
 	Wire wire.Limits // of request heads, with HeadTimeout, Idle and Linger
 
 	Connect     time.Duration // for a connection to an instance: 5 s
-	Write       time.Duration // in which a client or an instance must take something of what it is sent: 30 s
+	Write       time.Duration // in which a client must take something of what it is sent, and so an instance where Trip.Timeout says nothing: 30 s
 	Body        time.Duration // in which a client must send something of its body: 60 s
 	AnswerBody  time.Duration // in which an instance must send something of its response after the head: off
 	OriginIdle  time.Duration // how long a connection to an instance is kept without use: 15 s
