@@ -50,6 +50,7 @@ type fakeNode struct {
 	resyncs     []string
 	memberErr   error
 
+	parted   atomic.Bool
 	lost     atomic.Bool // no quorum: Sync and Propose end with their context
 	waitErr  error
 	readyErr error
@@ -197,7 +198,7 @@ func (n *fakeNode) Sync(ctx context.Context) error {
 func (n *fakeNode) WaitAll(context.Context, uint64) error { return n.waitErr }
 
 func (n *fakeNode) Info() admin.Info {
-	info := admin.Info{Name: "n1", Version: "v1.2.3", Leader: "n1", Term: 4, Quorum: true}
+	info := admin.Info{Name: "n1", Version: "v1.2.3", Leader: "n1", Term: 4, Quorum: true, Parted: n.parted.Load()}
 	if n.lost.Load() {
 		info.Leader, info.Quorum = "", false
 	}

@@ -72,6 +72,8 @@ type Info struct {
 	Term   uint64
 	// Quorum is whether this node believes that a majority can be reached.
 	Quorum bool
+	// Parted: this process has left the node's place to the next one, and knows of the group what the leader tells it.
+	Parted bool
 }
 
 // Member is the report of one member of the group.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -36,9 +35,25 @@ const shutdownGrace = 5 * time.Second
 // Serve answers on ln until ctx ends, then lets calls that are under way finish, and closes ln. It returns nil after that
 // and the reason when it ends by itself.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Logger) error {
+	return ServeInTurn(ctx, ln, h, logger, func() {})
+}
+
+// ServeInTurn is Serve for one after whom another process or server answers on the same socket: after ctx has ended yielded is called as soon as nothing more is accepted and no kept
+// connection can bring another call. Calls that came before may still be under way.
+func ServeInTurn(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Logger, yielded func()) error {
 	srv := NewServer(h, logger)
+	var open sync.WaitGroup // of connections
+	srv.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Done()
+		}
+	}
+	endStreams := func() {}
 	if api, ok := h.(*API); ok {
-		srv.RegisterOnShutdown(api.endStreams)
+		endStreams = api.endStreams
 		keys, endKeys := context.WithCancel(ctx)
 		var running sync.WaitGroup
 		running.Go(func() { api.issuer.Run(keys) })
@@ -46,18 +61,29 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Lo
 		defer endKeys()
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(netutil.LimitListener(ln, maxConns)) }()
+	limited := netutil.LimitListener(ln, maxConns)
+	go func() { failed <- srv.Serve(limited) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("admin API: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	err := srv.Shutdown(grace)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = srv.Close()
-	}
+	// Not Shutdown: that hangs up without an answer on who has connected and is about to ask, such as a probe for readiness.
+	_ = limited.Close()
 	<-failed
-	return err
+	srv.SetKeepAlivesEnabled(false) // connections that are idle are closed, the others end with their answer
+	yielded()
+	endStreams()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		open.Wait()
+	}()
+	grace := time.NewTimer(shutdownGrace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+	}
+	return srv.Close()
 }

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -110,5 +111,84 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 				<-served
 			})
 		})
+	}
+}
+
+// TestServeInTurn: when another one is to answer on the same socket, this one says that it does not as soon as nothing more can reach it, while a call is still under way: nothing is accepted,
+// a kept connection is closed, and the call gets its answer.
+func TestServeInTurn(t *testing.T) {
+	first, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := first.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	next, err := net.FileListener(f) // the socket stays open, as when the next process has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	under, goOn := make(chan struct{}), make(chan struct{})
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(under)
+			<-goOn
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done, yielded := make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- admin.ServeInTurn(ctx, first, slow, slog.New(slog.DiscardHandler), func() { close(yielded) })
+	}()
+	ask := func(c net.Conn, path string) *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", first.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	kept := dial()
+	ask(kept, "/")
+	late := dial() // has connected, and asks later
+	answered := make(chan *http.Response, 1)
+	busy := dial()
+	go func() { answered <- ask(busy, "/slow") }()
+	<-under
+	cancel()
+	<-yielded
+	if n, err := kept.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the kept connection: %d bytes, %v", n, err)
+	}
+	if answer := ask(late, "/"); answer.StatusCode != http.StatusOK || !answer.Close {
+		t.Errorf("who has connected before: %+v", answer)
+	}
+	dial()
+	c, err := next.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	close(goOn)
+	if answer := <-answered; answer.StatusCode != http.StatusOK || !answer.Close {
+		t.Errorf("the call that was under way: %+v", answer)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

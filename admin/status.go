@@ -22,7 +22,7 @@ func (a *API) registerStatus() {
 	register(a, route{
 		method: http.MethodGet, path: "/v1/status", id: "get-status", role: wire.RoleViewer, permission: permit.StatusRead,
 		summary: "Everything on one screen",
-		about:   "It is answered also without a quorum, then from this node's own state and labelled stale: that is when it is needed most.",
+		about:   "It is answered also without a quorum, then from this node's own state and labelled stale: that is when it is needed most. While a new program takes the node over (upgrade-binary), the one before answers 503 without a leader, whatever consistency is asked for.",
 	}, a.getStatus)
 	register(a, route{
 		method: http.MethodGet, path: "/v1/nodes", id: "list-nodes", role: wire.RoleViewer, permission: permit.StatusRead,
@@ -36,12 +36,22 @@ func (a *API) gather(ctx context.Context, f wire.ReadParams) (wire.ReadHeaders, 
 	go func() { asked <- a.opt.Node.Members(ctx) }()
 	headers, err := a.settle(ctx, f)
 	members := <-asked
+	if a.opt.Node.Info().Parted && ctx.Err() == nil && (err != nil || a.sync(ctx) != nil) {
+		return headers, nil, betweenPrograms()
+	}
 	if err != nil && ctx.Err() == nil {
 		headers = wire.ReadHeaders{Consistency: wire.Stale, Index: a.opt.State.Applied()}
 	} else if err != nil {
 		return headers, nil, err
 	}
 	return headers, members, nil
+}
+
+// betweenPrograms: this process does not hear of elections any more, and who might tell it does not. What it knew would be taken for the node's word.
+func betweenPrograms() *wire.Problem {
+	return wire.NewProblem(http.StatusServiceUnavailable, wire.CodeNoQuorum,
+		"A new program takes this node over and does not serve yet; the one before takes part in the group no more and reaches no leader, so it cannot say how the group is. Ask again, or another node.").
+		With("Retry-After", "1")
 }
 
 func (a *API) getNodes(ctx context.Context, in *wire.ReadParams) (*nodesOutput, error) {

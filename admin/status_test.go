@@ -257,3 +257,26 @@ func TestNodesOfDifferentVersionsAreAProblem(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusBetweenPrograms: the process from which a new program takes the node over says how the group is as long as the leader tells it, and nothing from memory: its caller could not tell that from the node's own word.
+func TestStatusBetweenPrograms(t *testing.T) {
+	r := newRig(t)
+	r.node.parted.Store(true)
+	for _, path := range []string{"/v1/status", "/v1/nodes", "/v1/status?consistency=stale"} {
+		if got := read(r.api, path); got.Code != 200 {
+			t.Errorf("%s with a leader: %d %s", path, got.Code, got.Body)
+		}
+	}
+	r.node.lost.Store(true)
+	for _, path := range []string{"/v1/status", "/v1/nodes", "/v1/status?consistency=stale"} {
+		got := read(r.api, path)
+		if got.Code != 503 || got.Header().Get("Retry-After") == "" || !strings.Contains(got.Body.String(), "A new program takes this node over") {
+			t.Errorf("%s without one: %d %v %s", path, got.Code, got.Header(), got.Body)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if got := read(r.api, path); got.Code != 200 {
+			t.Errorf("%s: %d %s", path, got.Code, got.Body)
+		}
+	}
+}

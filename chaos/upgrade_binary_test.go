@@ -2,13 +2,16 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -222,6 +225,80 @@ func oneAtATime(t *testing.T, ctx context.Context, n *group.Node, dir string) {
 	}
 }
 
+// oneWord asks a node again and again, each time by a new connection, and gives what is to be called at the end: so many processes must have spoken for it, one after the other, in terms that only go up. Whether it is
+// ready is answered throughout.
+func oneWord(t *testing.T, ctx context.Context, n *group.Node, processes int) (end func()) {
+	t.Helper()
+	c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func(path string) (code int, body []byte, err error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.Admin+path, nil)
+		if err != nil {
+			return 0, nil, err
+		}
+		resp, err := c.Do(r)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer resp.Body.Close()
+		body, err = io.ReadAll(resp.Body)
+		return resp.StatusCode, body, err
+	}
+	stop := make(chan struct{})
+	var watchers sync.WaitGroup
+	watch := func(look func()) {
+		watchers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(5 * time.Millisecond):
+					look()
+				}
+			}
+		})
+	}
+	watch(func() {
+		if code, body, err := get("/readyz"); code != http.StatusOK || err != nil {
+			t.Errorf("readiness of node %s: %d %s %v", n.Name, code, body, err)
+		}
+	})
+	var term uint64
+	var started time.Time
+	answers, spoke := 0, 0
+	watch(func() {
+		code, body, err := get("/v1/status?consistency=stale")
+		if code == http.StatusServiceUnavailable {
+			return // nobody can tell
+		}
+		var status client.Status
+		if err = errors.Join(err, json.Unmarshal(body, &status)); err != nil || code != http.StatusOK {
+			t.Errorf("status of node %s: %d %v", n.Name, code, err)
+			return
+		}
+		answers++
+		for _, m := range status.Nodes {
+			if !m.Self {
+				continue
+			}
+			if status.Term < term || m.Started.Before(started) {
+				t.Errorf("node %s says term %d, started %v, after term %d, started %v", n.Name, status.Term, m.Started, term, started)
+			}
+			if !m.Started.Equal(started) {
+				spoke++
+			}
+			term, started = status.Term, m.Started
+		}
+	})
+	return func() {
+		close(stop)
+		watchers.Wait()
+		if spoke != processes {
+			t.Errorf("%d processes have spoken for node %s by turns, want %d", spoke, n.Name, processes)
+		}
+		t.Logf("node %s: %d answers by %d processes", n.Name, answers, spoke)
+	}
+}
+
 // TestUpgradeBinaryAlone: a group of one node. Nobody decides while its program is replaced, so that new sessions wait; none fails.
 func TestUpgradeBinaryAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -232,6 +309,7 @@ func TestUpgradeBinaryAlone(t *testing.T) {
 	clients := steady{}
 	clients.run(t, ctx, s.Group, func() {
 		underLoad(t, ctx, l, func() {
+			defer oneWord(t, ctx, s.Group.Nodes[0], 3)()
 			h.upgrade(ctx, s.Group.Nodes[0])
 			h.upgrade(ctx, s.Group.Nodes[0])
 		})

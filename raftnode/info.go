@@ -111,6 +111,9 @@ func (n *Node) Info() Info {
 			i.Role = "stalled"
 		}
 		i.Term, i.Committed, i.LastLog = r.CurrentTerm(), r.CommitIndex(), r.LastIndex()
+		if n.Parted() { // raft's word is that of when it was closed
+			i.Term = max(i.Term, n.learnt.position().term)
+		}
 		if s, ok := memberByID(r.GetConfiguration().Configuration(), *n.id.Load()); ok {
 			i.Voter = s.Suffrage == raft.Voter
 		}

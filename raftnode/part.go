@@ -61,12 +61,17 @@ func (n *Node) Part(ctx context.Context) error {
 		}
 	}
 	n.adapter.stop, n.adapter.hold = func(error) {}, nil
+	n.learnt.mu.Lock()
 	n.learnt.at = at
+	n.learnt.mu.Unlock()
 	n.aside.Go(func() { n.seekLeader(members) })
 	n.aside.Go(n.followGroup)
 	n.log.Info("this process is no member of the group any more", "applied", at.index, "term", at.term)
 	return nil
 }
+
+// Parted tells that this process has left the node's place to its successor: what it knows of the group since, others have told it.
+func (n *Node) Parted() bool { return n.watch.hasParted() }
 
 // leaveGroup ends everything that a member does, and returns when it has ended.
 func (n *Node) leaveGroup() {

@@ -134,7 +134,7 @@ func (a adminNode) Ready() error { return a.s.ready() }
 
 func (a adminNode) Info() admin.Info {
 	i := a.s.node.Info()
-	return admin.Info{Name: i.Name, Version: i.Version, Leader: i.Leader, Term: i.Term, Quorum: i.Quorum}
+	return admin.Info{Name: i.Name, Version: i.Version, Leader: i.Leader, Term: i.Term, Quorum: i.Quorum, Parted: a.s.node.Parted()}
 }
 
 func (a adminNode) Instances() []admin.InstanceStatus { return instances(a.s.balancer.Instances()) }

@@ -29,21 +29,39 @@ type handing struct {
 	// next is this process's own next server, after an upgrade that failed too late; nextEnded has the result of its Run.
 	next      atomic.Pointer[Server]
 	nextEnded chan error
+	// takingBack is set, for good, when this process begins anew, takeBacks ends when the next server is the node.
+	takingBack atomic.Bool
+	takeBacks  sync.WaitGroup
 
 	// before is the process before this one, stream the way to it; both nil without one.
 	before *predecessor
 	stream net.Conn
+	// turn is closed when this server may answer on the admin listener: not while one before it does, or who asks there would be told two things by turns. yielded is closed when
+	// it answers nothing more itself; endAdmin has it do so.
+	turn, yielded chan struct{}
+	turnOnce      sync.Once
+	admin         context.Context
+	endAdmin      context.CancelFunc
 	// servesSome is since when some listeners are bound, while others are not.
 	servesSome atomic.Pointer[time.Time]
 }
 
 func newHanding(c Config, logTo io.Writer) *handing {
-	h := &handing{logTo: logTo, handed: make(chan error, 1), nextEnded: make(chan error, 1)}
+	h := &handing{logTo: logTo, handed: make(chan error, 1), nextEnded: make(chan error, 1), turn: make(chan struct{}), yielded: make(chan struct{})}
 	h.upgrades, h.endUpgrades = context.WithCancel(context.Background())
+	h.admin, h.endAdmin = context.WithCancel(context.Background())
 	if c.Heir != nil {
 		h.before, h.stream = &predecessor{}, c.Heir.Reports
 	}
 	return h
+}
+
+func (h *handing) takeTurn() { h.turnOnce.Do(func() { close(h.turn) }) }
+
+// yield returns when this server answers nothing more on the admin listener, except for calls that came before.
+func (h *handing) yield() {
+	h.endAdmin()
+	<-h.yielded
 }
 
 // goes is why nothing may be handed to this node now; nil: nothing is against it.
@@ -62,6 +80,7 @@ func (s *Server) noMoreUpgrades() bool {
 	s.endUpgrades()
 	s.upgrading.Lock()
 	defer s.upgrading.Unlock()
+	s.takeBacks.Wait()
 	select {
 	case err := <-s.handed:
 		return err == nil

@@ -16,6 +16,11 @@ const (
 	servingPatience = time.Second
 	// servingLook is how often it is looked at whether it does.
 	servingLook = 5 * time.Millisecond
+	// takeBackPatience is for how long a process that begins anew looks for a leader before it is the node again without one, as after any start: the group may have none. takeBackBound
+	// is when the upgrade's failure is told in any case.
+	takeBackPatience, takeBackBound = 5 * time.Second, 7 * time.Second
+	// yieldPatience is how long one that serves waits for the process before to answer no more on the admin listener. A process that is frozen does not.
+	yieldPatience = remainsSilence
 	// handOffTries bounds how often leadership is handed over anew because it came back meanwhile.
 	handOffTries = 3
 )
@@ -47,7 +52,7 @@ func (s *Server) succeed(ctx context.Context, child *handoff.Child, readyWithin 
 	}
 	if err = child.Give(sockets); err == nil {
 		s.report(child.Reports)
-		limited, cancel := context.WithTimeout(ctx, readyWithin)
+		limited, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("it does not serve %v after it was told to go", readyWithin))
 		defer cancel()
 		err = child.Serving(limited)
 	}
@@ -56,6 +61,8 @@ func (s *Server) succeed(ctx context.Context, child *handoff.Child, readyWithin 
 		return 0, s.beginAnew(err, sockets)
 	}
 	gap = time.Since(began)
+	s.yield()
+	child.Yield()
 	s.handed <- nil
 	sockets.Close()
 	return gap, nil
@@ -124,17 +131,18 @@ func (s *Server) report(stream net.Conn) {
 }
 
 // beginAnew has this process take the node over from itself: the clients that it has are served on meanwhile, and the sockets stay open. It gives why, with more when that fails too: then Run ends.
+// It returns when that is done, or when it takes long; then it goes on.
 func (s *Server) beginAnew(why error, sockets *handoff.Sockets) error {
 	if s.upgrades.Err() != nil { // it was to end anyway
 		sockets.Close()
 		return why
 	}
 	s.log.Warn("the node begins anew in this process", "reason", why)
-	defer sockets.CloseOwn()
 	c := s.config
 	c.Heir, c.Sockets = nil, sockets
 	next, err := New(c, s.logTo)
 	if err != nil {
+		sockets.CloseOwn()
 		err = fmt.Errorf("%w; and this process cannot take the node back: %w", why, err)
 		s.handed <- err
 		return err
@@ -144,11 +152,33 @@ func (s *Server) beginAnew(why error, sockets *handoff.Sockets) error {
 	next.stream = theirs
 	s.report(ours)
 	go func() { s.nextEnded <- next.Run(s.run) }()
-	for tick := time.NewTicker(servingPoll); ; {
-		if next.servesNow(servingPatience) {
-			tick.Stop()
-			break
-		}
+	taken := make(chan struct{})
+	s.takingBack.Store(true)
+	s.takeBacks.Go(func() {
+		defer sockets.CloseOwn()
+		defer close(taken)
+		s.awaitNext(next)
+		s.yield()
+		next.takeTurn()
+		s.next.Store(next)
+		s.handed <- nil
+	})
+	late := time.NewTimer(takeBackBound)
+	defer late.Stop()
+	select {
+	case <-taken:
+	case <-late.C: // clients are served, and whoever asked for the upgrade need not wait for a group that has no leader
+		s.log.Warn("this process does not take part in its group again yet; it serves on meanwhile")
+	}
+	return why
+}
+
+// awaitNext returns when this process's next server can be the node, or has ended, or is to.
+func (s *Server) awaitNext(next *Server) {
+	began := time.Now()
+	tick := time.NewTicker(servingPoll)
+	defer tick.Stop()
+	for !next.servesNow(servingPatience) && (time.Since(began) < takeBackPatience || !next.servesAlone(s.state.Operating().Index)) {
 		select {
 		case <-tick.C:
 			continue
@@ -156,12 +186,8 @@ func (s *Server) beginAnew(why error, sockets *handoff.Sockets) error {
 			s.nextEnded <- err
 		case <-s.upgrades.Done():
 		}
-		tick.Stop()
-		break
+		return
 	}
-	s.next.Store(next)
-	s.handed <- nil
-	return why
 }
 
 // servesNow tells that this node does for clients what it can: it takes part in its group, knows what that knows, and listens. patience is how long listeners that cannot be bound are waited for.
@@ -184,6 +210,12 @@ func (s *Server) servesNow(patience time.Duration) bool {
 	return time.Since(*since) > patience
 }
 
+// servesAlone tells that it does for clients what a node can that finds no leader: it has looked for what the group knows, listens, and obeys nothing older than the one before, which had the
+// index inForce of Operating. The last entries of the log are not known to be committed before a leader says so.
+func (s *Server) servesAlone(inForce uint64) bool {
+	return s.state.Group() != nil && s.caughtUp.Load() && s.balancer.Serving() == nil && s.state.Operating().Index >= inForce
+}
+
 // announce says to the process before that this node serves.
 func (s *Server) announce(ctx context.Context) {
 	tick := time.NewTicker(servingLook)
@@ -194,8 +226,30 @@ func (s *Server) announce(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if !s.config.Heir.Yields() && s.before.over() {
+			s.takeTurn() // it has died
+		}
 	}
 	s.config.Heir.Serving()
+	if s.config.Heir.Yields() {
+		late := time.NewTimer(yieldPatience)
+		defer late.Stop()
+		select {
+		case <-s.turn:
+		case <-late.C:
+			s.log.Warn("the process before does not say that it answers no more on the admin listener; this one begins")
+		case <-ctx.Done():
+			return
+		}
+	}
+	s.takeTurn()
+}
+
+// awaitTurn takes it when the process before has yielded, or has ended.
+func (s *Server) awaitTurn(ctx context.Context) {
+	if s.config.Heir.Yields() && s.config.Heir.Yielded(ctx) {
+		s.takeTurn()
+	}
 }
 
 // stayBehind lets the clients that are left finish, after another process has taken the node over.

@@ -129,6 +129,8 @@ func (s *Server) mayUpgrade() error {
 	switch {
 	case s.leaving.Load() || s.upgrades.Err() != nil:
 		return notNow("the node is leaving")
+	case s.takingBack.Load():
+		return notNow("this process does not take part in its group again yet, after an upgrade that came to nothing: 'holdfast status' on another node tells whether the group has a leader")
 	case s.config.Self.Path == "":
 		return &UpgradeError{Words: "this process does not know from where it was started: restart the node instead"}
 	case os.Getpid() == 1:

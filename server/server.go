@@ -204,6 +204,26 @@ func (s *Server) openAdmin(metrics prometheus.Gatherer) (err error) {
 	return nil
 }
 
+// serveAdmin answers on the admin listener from this server's turn on until it yields. What connects before waits in the socket's queue, or is answered by the one before.
+func (s *Server) serveAdmin() error {
+	yielded := sync.OnceFunc(func() { close(s.yielded) })
+	defer yielded()
+	select {
+	case <-s.turn:
+	case <-s.admin.Done():
+		return nil
+	}
+	if s.before != nil { // whose last answers may have had more than this one knew when it began to serve
+		look, cancel := context.WithTimeout(s.admin, turnLook)
+		_ = s.node.Sync(look) // without a leader nobody has told more
+		cancel()
+	}
+	return admin.ServeInTurn(s.admin, s.adminLn, s.api, s.log, yielded)
+}
+
+// turnLook is how long a server whose turn it is looks for what the group has: callers wait for it, some for no longer than a second.
+const turnLook = 250 * time.Millisecond
+
 // AdminAddr is the address that the admin API is bound to.
 func (s *Server) AdminAddr() net.Addr { return s.adminLn.Addr() }
 
@@ -212,8 +232,7 @@ func (s *Server) AdminAddr() net.Addr { return s.adminLn.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	s.run = ctx
 	// Each part has a context of its own, because they end one after the other.
-	adminCtx, endAdmin := context.WithCancel(context.WithoutCancel(ctx))
-	defer endAdmin()
+	defer s.endAdmin()
 	balancerCtx, endBalancer := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBalancer()
 	var parts sync.WaitGroup
@@ -225,7 +244,10 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	start("admin API", func() error { return admin.Serve(adminCtx, s.adminLn, s.api, s.log) })
+	if s.before == nil {
+		s.takeTurn()
+	}
+	start("admin API", s.serveAdmin)
 	start("data plane", func() error {
 		s.catchUp(balancerCtx)
 		return s.balancer.Run(balancerCtx)
@@ -250,6 +272,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.config.Heir != nil {
 		parts.Go(func() { s.announce(helping) })
+		parts.Go(func() { s.awaitTurn(helping) })
 	}
 	if s.stream != nil {
 		parts.Go(func() { s.accompany(helping, s.stream) })
@@ -275,7 +298,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.noMoreUpgrades()
 	}
 	if handed {
-		endAdmin() // whoever asked for the upgrade gets the answer
+		s.endAdmin() // whoever asked for the upgrade gets the answer
 		endHelp()
 		endDNS()
 		s.stayBehind()
@@ -283,7 +306,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.leave()
 	}
 	endBalancer()
-	endAdmin()
+	s.endAdmin()
 	endDiscovery()
 	endDNS()
 	endHelp()

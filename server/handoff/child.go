@@ -151,7 +151,7 @@ func (c *Child) Give(s *Sockets) error {
 	if err := c.conn.sendFile(message{Kind: kindReports}, theirs); err != nil {
 		return c.untold(err)
 	}
-	if err := c.conn.send(message{Kind: kindGo}, -1); err != nil {
+	if err := c.conn.send(message{Kind: kindGo, Yields: true}, -1); err != nil {
 		return c.untold(err)
 	}
 	return nil
@@ -175,6 +175,9 @@ func (c *Child) Serving(ctx context.Context) error {
 	}
 	return err
 }
+
+// Yield tells a child that serves that this process answers nothing on the admin listener any more.
+func (c *Child) Yield() { _ = c.conn.Close() }
 
 // Kill ends the child with SIGKILL and waits until it is gone: what it had open is free then.
 func (c *Child) Kill() {

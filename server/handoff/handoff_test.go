@@ -101,6 +101,13 @@ func TestSocketGoesOver(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
+	// It waits for this before it goes on.
+	select {
+	case <-c.over:
+		t.Errorf("it has ended before this process has yielded: %v", c.end)
+	case <-time.After(50 * time.Millisecond):
+	}
+	c.Yield()
 	if len(counts) != 2 || counts["new"] == 0 || counts["old"] == 0 {
 		t.Errorf("answers by %v", counts)
 	}

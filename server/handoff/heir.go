@@ -1,6 +1,7 @@
 package handoff
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // firstInherited is the number of the first descriptor that a process inherits on purpose (sd_listen_fds(3), and os/exec).
@@ -20,8 +22,9 @@ type Heir struct {
 	// Reports is the stream from the process before, after Go. It ends with that process's last request.
 	Reports net.Conn
 
-	conn conn
-	once sync.Once
+	conn   conn
+	once   sync.Once
+	yields bool // the process before says when it has yielded
 }
 
 // ErrAbandoned: the process before has ended, or given the upgrade up, before this one was to take over.
@@ -72,6 +75,7 @@ func (h *Heir) Await(hello Hello) error {
 		case m.Kind == kindGo && h.Reports == nil:
 			return fmt.Errorf("%w: go without the stream", errMessage)
 		case m.Kind == kindGo:
+			h.yields = m.Yields
 			return nil
 		default:
 			return fmt.Errorf("%w: %s from the process before", errMessage, m.Kind)
@@ -90,9 +94,32 @@ func abandoned(err error) error {
 func (h *Heir) Serving() {
 	h.once.Do(func() {
 		_ = h.conn.send(message{Kind: kindServing}, -1) // one that has ended needs to know nothing
-		_ = h.conn.Close()
+		if !h.yields {
+			_ = h.conn.Close()
+		}
 		h.Sockets.CloseOwn()
 	})
+}
+
+// Yields tells that the process before says when it answers nothing on the admin listener any more. It is known after Await.
+func (h *Heir) Yields() bool { return h.yields }
+
+// Yielded waits until it has said so, or has ended, and is false when ctx ends before. Only for one that Yields.
+func (h *Heir) Yielded(ctx context.Context) bool {
+	defer context.AfterFunc(ctx, func() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) })()
+	for {
+		_, fd, err := h.conn.receive()
+		if fd >= 0 {
+			closeDescriptor(fd) // nothing is expected from it
+		}
+		switch {
+		case ctx.Err() != nil:
+			return false // the connection stays: Fail may need it
+		case err != nil && !errors.Is(err, errMessage):
+			_ = h.conn.Close()
+			return true
+		}
+	}
 }
 
 // Fail tells it why this one cannot; the process has to end then.

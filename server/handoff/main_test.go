@@ -4,6 +4,7 @@ package handoff
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +89,25 @@ func play(role string) int {
 	return serve(h)
 }
 
+// yielded waits for that word twice: not hearing it in time must leave the connection.
+func yielded(h *Heir) error {
+	if !h.Yields() {
+		return errors.New("the process before does not say when it has yielded")
+	}
+	short, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if h.Yielded(short) {
+		return errors.New("it has yielded at once")
+	}
+	_ = h.conn.SetReadDeadline(time.Time{})
+	long, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if !h.Yielded(long) {
+		return errors.New("it does not yield")
+	}
+	return nil
+}
+
 // serve answers each connection with its own name, sends back on the stream what it is told, and ends with that.
 func serve(h *Heir) int {
 	ln := h.Sockets.Listen("web", "")
@@ -106,6 +126,10 @@ func serve(h *Heir) int {
 		}
 	}()
 	h.Serving()
+	if err := yielded(h); err != nil {
+		fmt.Println(err)
+		return 1
+	}
 	r := bufio.NewReader(h.Reports)
 	for {
 		report, err := ReadReport(r)

@@ -52,6 +52,8 @@ type message struct {
 	Name    string `json:"name,omitempty"`
 	Network string `json:"network,omitempty"`
 	Text    string `json:"text,omitempty"`
+	// Yields is of go: the old process closes its end once it has stopped to answer on the admin listener. One of a version that does not say so closes it at its end.
+	Yields bool `json:"yields,omitempty"`
 }
 
 func (m message) encode() ([]byte, error) {
