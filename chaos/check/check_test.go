@@ -243,6 +243,8 @@ var lies = map[string]map[string]func(w *world) (want string){
 			w.Budget.Failed = 1
 			return "1 answer had a status of 500 or above, the scenario allows 0; the first: at "
 		},
+	},
+	"requests-in-time": {
 		"long silence": func(w *world) string {
 			w.hurt(300 * time.Millisecond)
 			w.Budget.Outage = 200 * time.Millisecond
@@ -523,7 +525,16 @@ func TestWhatIsAllowed(t *testing.T) {
 		"a quiesce of whatever time":   {"quiesce-rules", func(w *world) { w.quiesces(0, "quiesced", time.Minute, true) }},
 		"within the budget": {"requests-answered", func(w *world) {
 			w.fails(w.user, 2)
-			w.Budget = record.Budget{Failed: 1, Refused: 2, Outage: time.Second, Slowest: time.Second}
+			w.Budget = record.Budget{Failed: 1, Refused: 2}
+		}},
+		"a wait is no failure": {"requests-answered", func(w *world) {
+			w.hurt(300 * time.Millisecond)
+			w.Budget = record.Budget{Outage: time.Millisecond, Slowest: time.Millisecond}
+		}},
+		"a failure is no wait": {"requests-in-time", func(w *world) { w.fails(w.user, 2) }},
+		"waits within the budget": {"requests-in-time", func(w *world) {
+			w.hurt(300 * time.Millisecond)
+			w.Budget = record.Budget{Outage: time.Second, Slowest: time.Second}
 		}},
 		"the address moves": {"address-once", func(w *world) {
 			w.group.views[1].Holds = true

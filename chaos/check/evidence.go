@@ -98,7 +98,7 @@ func (e *Evidence) Seen(r load.Request) {
 	e.History.Answered(id, r.Worker, r.Sent, r.Ended, r.Instance)
 }
 
-// maxHeard bounds how many answers that were none the budget's check can show.
+// maxHeard bounds how many answers that were none the check of the requests can show.
 const maxHeard = 5
 
 func (e *Evidence) heard(at time.Time, err error) {
