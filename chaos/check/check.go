@@ -17,6 +17,7 @@ type Check struct {
 	// About is the promise, in a sentence.
 	About string
 	judge func(context.Context, *Evidence) verdict
+	back  bool // it is judged when the clients have come back: see RunBack
 }
 
 // verdict is what a check says.
@@ -83,7 +84,16 @@ func Select(names ...string) ([]Check, error) {
 // Run runs those of the checks that hold at the given time, one after the other, and records what they say.
 func Run(ctx context.Context, checks []Check, when record.When, e *Evidence) {
 	for _, c := range checks {
-		if c.When == when {
+		if c.When == when && !c.back {
+			e.Recorder.Check(c.Run(ctx, e))
+		}
+	}
+}
+
+// RunBack runs those that are left at the end: of what there is when all clients have come back (Evidence.Back), which those before must not see, because a client that comes back may mend what was lost.
+func RunBack(ctx context.Context, checks []Check, e *Evidence) {
+	for _, c := range checks {
+		if c.back {
 			e.Recorder.Check(c.Run(ctx, e))
 		}
 	}

@@ -28,6 +28,10 @@ func atEnd() []Check {
 		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Revisions(ctx, e.First) })),
 		of("nothing-leaked", "Goroutines and open files are as before the load, but for what a leader has more of, and no request is under way.", leaks),
+		{
+			Name: "provisional-recorded", When: record.AtEnd, About: "A session that began without a majority is recorded everywhere when its client has come back.",
+			judge: returned, back: true,
+		},
 	}
 }
 
@@ -58,7 +62,7 @@ func linearizable(noun string, search func(context.Context, *Evidence) history.J
 // tables holds every node's table against the ledger. The keys of the sessions must be known to it.
 func tables(ctx context.Context, e *Evidence) (v verdict) {
 	before := e.Ledger.Count()
-	kept, nodes := e.Ledger.Len(), 0
+	kept, excused, nodes := e.Ledger.Len(), 0, 0
 	late := 0
 	if e.Provisional != nil {
 		late = e.Provisional()
@@ -90,7 +94,8 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 		return v
 	}
 	for _, node := range slices.Sorted(maps.Keys(all)) {
-		kept = min(kept, e.Ledger.CheckTable(node, all[node]))
+		has, may := e.Ledger.CheckTable(node, all[node])
+		kept, excused = min(kept, has), max(excused, may)
 		nodes++
 	}
 	if nodes == 0 {
@@ -108,6 +113,54 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 		v.violations = append(v.violations, count(shared, "session")+" had the key of another one")
 	}
 	v.saw = fmt.Sprintf("%s of %s are on every one of %s", record.Number(kept), count(e.Ledger.Len(), "session"), count(nodes, "node"))
+	if excused > 0 {
+		v.saw += fmt.Sprintf("; %s need not be: as far as their clients know no majority has recorded them, their instance was hurt, or the group went on from an older state", record.Number(excused))
+	}
+	return v
+}
+
+// returned holds every node's table against the sessions that began without a majority, once their clients have come back. The keys of these sessions must be known anew.
+func returned(ctx context.Context, e *Evidence) (v verdict) {
+	began := 0
+	if e.Provisional != nil {
+		began = e.Provisional()
+	}
+	if began == 0 {
+		v.saw = "no session began without a majority, so this shows nothing of it"
+		return v
+	}
+	owed := e.Ledger.Returned(e.Back)
+	nodes := 0
+	var wrong []string
+	limited, cancel := context.WithTimeout(ctx, e.Patience)
+	defer cancel()
+	err := proc.Poll(limited, pollEvery, func() error { // whoever answered may have had to record some of them later
+		all, err := e.Group.Tables(limited)
+		if err != nil {
+			return err
+		}
+		nodes, wrong = len(all), nil
+		for _, node := range slices.Sorted(maps.Keys(all)) {
+			wrong = append(wrong, e.Ledger.CheckReturned(node, all[node], owed)...)
+		}
+		if len(wrong) > 0 {
+			return fmt.Errorf("%d are wrong", len(wrong))
+		}
+		return nil
+	})
+	for _, text := range wrong {
+		v.breaks("%s", text)
+	}
+	if err != nil && len(wrong) == 0 {
+		v.cannot("the tables could not be read: %v", err)
+	}
+	if nodes == 0 && err == nil {
+		v.cannot("there is no table")
+	}
+	v.saw = fmt.Sprintf("the clients of %s of %s that began without a majority have come back, and they are on every one of %s", record.Number(len(owed)), count(began, "session"), count(nodes, "node"))
+	if v.count > 0 {
+		v.saw = fmt.Sprintf("the clients of %s of %s that began without a majority have come back, and they are not on every node", record.Number(len(owed)), count(began, "session"))
+	}
 	return v
 }
 
