@@ -47,8 +47,8 @@ func always() []Check {
 func address(ctx context.Context, e *Evidence) verdict {
 	v := watched("never on two nodes beyond the lease", func(w *Watch) *verdict { return &w.twice })(ctx, e)
 	if e.Address == nil {
-		if v.count == 0 && !e.Watch.addressed() {
-			v.saw = "the group has no virtual address, so this shows nothing of it"
+		if !e.Watch.addressed() {
+			v.none("the group has no virtual address")
 		}
 		return v
 	}
@@ -85,6 +85,9 @@ func rules(good, bad string, which ...ledger.Rule) func(context.Context, *Eviden
 		if v.count > 0 {
 			v.saw = record.Number(v.count) + " " + bad
 		}
+		if e.Ledger.Len() == 0 {
+			v.none("no session was answered")
+		}
 		return v
 	}
 }
@@ -97,19 +100,27 @@ func authentic(ctx context.Context, e *Evidence) verdict {
 	}
 	shown := count(forged, "forged cookie")
 	v := rules("%s; "+shown+" shown, none believed", "forged cookies were honoured", ledger.Forged)(ctx, e)
-	if v.count == 0 && forged == 0 {
-		v.saw = "no cookie was forged, so this shows nothing of it"
+	if forged == 0 {
+		v.none("no cookie was forged")
 	}
 	return v
 }
 
 func outdated(ctx context.Context, e *Evidence) verdict {
+	if e.Ledger.Old() == 0 {
+		v := rules("%s", "older cookies led elsewhere", ledger.Outdated)(ctx, e)
+		v.none("no older cookie was shown")
+		return v
+	}
 	shown := count(e.Ledger.Old(), "older cookie") + " shown"
 	return rules("%s; "+shown+", each led to where its session is", "of "+shown+" led elsewhere", ledger.Outdated)(ctx, e)
 }
 
 func backups(_ context.Context, e *Evidence) (v verdict) {
 	v.saw = sprintf("%s read back, each whole", count(len(e.Backups.taken.list()), "backup"))
+	if len(e.Backups.taken.list()) == 0 {
+		v.none("no backup was taken")
+	}
 	for i, problem := range e.Backups.taken.list() {
 		if problem != nil {
 			v.breaks("backup %d cannot be read back: %v", i+1, problem)
@@ -123,6 +134,9 @@ func backups(_ context.Context, e *Evidence) (v verdict) {
 func answered(_ context.Context, e *Evidence) (v verdict) {
 	all, failed, refused := e.Recorder.Snapshot().Requests()
 	v.saw = sprintf("%s, %s failed, %s refused", count(all, "request"), record.Number(failed), record.Number(refused))
+	if all == 0 {
+		v.none("no request was made")
+	}
 	for _, n := range []struct {
 		got, most int
 		noun, did string
@@ -140,6 +154,9 @@ func answered(_ context.Context, e *Evidence) (v verdict) {
 func inTime(_ context.Context, e *Evidence) (v verdict) {
 	outage, slowest := e.Recorder.Snapshot().Worst()
 	v.saw = sprintf("at most %s without an answer, one request waited %s", record.Short(outage), record.Short(slowest))
+	if e.Budget.Outage <= 0 && e.Budget.Slowest <= 0 {
+		v.none("%s; the scenario limits neither", v.saw)
+	}
 	for _, d := range []struct {
 		got, most time.Duration
 		what      string
@@ -152,8 +169,11 @@ func inTime(_ context.Context, e *Evidence) (v verdict) {
 }
 
 func quiesces(_ context.Context, e *Evidence) verdict {
-	v, sessions, opened, ended := e.Quiesces.state()
+	v, some, sessions, opened, ended := e.Quiesces.state()
 	v.saw = sprintf("%s began, %s; %s, none at an instance that quiesces", count(opened, "quiesce"), sprintf("%s ended, each once", record.Number(ended)), count(sessions, "new session"))
+	if !some {
+		v.none("no quiesce began")
+	}
 	if v.count > 0 {
 		v.saw = sprintf("%s began, %s ended; of %s and these ends, %s broke a rule", count(opened, "quiesce"), record.Number(ended), count(sessions, "new session"), record.Number(v.count))
 	}
@@ -167,6 +187,9 @@ func watched(good string, which func(*Watch) *verdict) func(context.Context, *Ev
 		v.saw = sprintf("%s in %s at the group", good, count(looks, "look"))
 		if v.count > 0 {
 			v.saw = sprintf("not so in %s of %s at the group", record.Number(v.count), count(looks, "look"))
+		}
+		if looks == 0 {
+			v.none("nobody looked at the group")
 		}
 		return v
 	}

@@ -26,6 +26,7 @@ type verdict struct {
 	violations []string
 	count      int // all violations, also those that are not listed
 	unjudged   int // how many of them are of cannot
+	nothing    bool
 }
 
 // breaks adds a violation.
@@ -42,6 +43,13 @@ func (v *verdict) cannot(format string, args ...any) {
 	v.breaks(format, args...)
 }
 
+// none says that there was nothing to judge, and what there was none of. What was broken all the same stays broken.
+func (v *verdict) none(format string, args ...any) {
+	if v.count == 0 {
+		v.saw, v.nothing = fmt.Sprintf(format, args...)+", so this shows nothing of it", true
+	}
+}
+
 // maxShown bounds how many violations a result lists.
 const maxShown = 20
 
@@ -53,7 +61,7 @@ func (c Check) Run(ctx context.Context, e *Evidence) record.Result {
 		v.cannot("the run was ended before this was judged: %v", context.Cause(ctx))
 	}
 	return record.Result{
-		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Unjudged: v.unjudged, Took: time.Since(began),
+		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Unjudged: v.unjudged, Nothing: v.nothing && v.count == 0, Took: time.Since(began),
 	}
 }
 

@@ -742,6 +742,49 @@ func TestAnInterruptedCheckIsNotOK(t *testing.T) {
 	})
 }
 
+// TestNothingToJudge: where there was none of what a check judges it says so, and only then.
+func TestNothingToJudge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		results := func(w *world) (nothing []string) {
+			for _, c := range All() {
+				r := w.run(t, c.Name)
+				if r.Nothing {
+					nothing = append(nothing, r.Name)
+				}
+				if !r.OK || r.Nothing != strings.HasSuffix(r.Saw, "so this shows nothing of it") {
+					t.Errorf("%+v", r)
+				}
+			}
+			return nothing
+		}
+		empty := newWorld()
+		for i := range empty.group.views {
+			empty.group.views[i].HasAddress, empty.group.views[i].Holds = false, false
+		}
+		baseline := empty.Baseline
+		empty.Evidence = New(record.New(record.Run{}), ledger.New(), empty.group)
+		empty.Baseline = baseline
+		empty.Quiesces.New("plain", "a", time.Now()) // a new session, and no quiesce
+		has := []string{"nodes-ready", "one-leader", "backlog-empty", "equal-state", "nothing-leaked"}
+		if nothing := results(empty); len(nothing) != len(All())-len(has) || slices.ContainsFunc(has, func(name string) bool { return slices.Contains(nothing, name) }) {
+			t.Errorf("of an empty run: %q", nothing)
+		}
+		full := newWorld()
+		full.returns()
+		full.group.tables["n1"]["k1"] = ledger.Place{Cluster: "plain", Instance: "b"} // both nodes share the map
+		full.Budget.Outage = time.Hour
+		full.Forged = func() int { return 1 }
+		full.Ledger.ShownOld(full.user.Entry, ledger.Answer{Instance: "a"})
+		full.Backups.Read(nil)
+		full.Epochs.Ends(1)
+		full.epochs(2, 2)
+		full.Losses.Told(Loss{How: "promote", After: time.Now().Add(-time.Hour), Ended: time.Now().Add(-time.Hour)})
+		if nothing := results(full); nothing != nil {
+			t.Errorf("of a full run: %q", nothing)
+		}
+	})
+}
+
 // TestNothingForged: a run in which no cookie was forged says that it shows nothing of that.
 func TestNothingForged(t *testing.T) {
 	for n, want := range map[int]string{0: "no cookie was forged, so this shows nothing of it", 3: "3 forged cookies shown, none believed"} {

@@ -20,12 +20,12 @@ func atEnd() []Check {
 	}
 	return []Check{
 		of("assignments-kept", "Every node's table has every session on the instance that its client was told.", tables),
-		of("assignments-linearizable", "All answers about a session could have come from one table on one machine.", linearizable("session",
+		of("assignments-linearizable", "All answers about a session could have come from one table on one machine.", linearizable("session", func(e *Evidence) bool { return e.Ledger.Len() > 0 }, "no session was answered",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Assignments(ctx) })),
 		of("epochs-rise", "A promotion begins a later epoch than any before, and every node is in it.", epochs),
 		of("losses-told", "A group that goes on from an older state says up to when it has everything, and that is no longer ago than is documented.", losses),
 		of("revisions-kept", "Every change of the configuration that was acknowledged is a revision that the group has.", revisions),
-		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration",
+		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration", func(e *Evidence) bool { return len(e.History.Acknowledged()) > 0 }, "no change was acknowledged",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Revisions(ctx, e.First) })),
 		of("nothing-leaked", "Goroutines and open files are as before the load, but for what a leader has more of, and no request is under way.", leaks),
 		{
@@ -38,7 +38,8 @@ func atEnd() []Check {
 // searchTime bounds the search for an order.
 const searchTime = 2 * time.Minute
 
-func linearizable(noun string, search func(context.Context, *Evidence) history.Judgement) func(context.Context, *Evidence) verdict {
+// linearizable searches an order; where there was none of what may come in a wrong one, that it has found one shows nothing.
+func linearizable(noun string, some func(*Evidence) bool, lacks string, search func(context.Context, *Evidence) history.Judgement) func(context.Context, *Evidence) verdict {
 	return func(ctx context.Context, e *Evidence) (v verdict) {
 		limited, cancel := context.WithTimeout(ctx, searchTime)
 		defer cancel()
@@ -52,6 +53,9 @@ func linearizable(noun string, search func(context.Context, *Evidence) history.J
 		}
 		v.count = j.Count
 		e.draws(j.Wrong)
+		if !some(e) {
+			v.none("%s: %s", v.saw, lacks)
+		}
 		if j.Unjudged > 0 {
 			v.cannot("%s could not be judged in %s: that is no proof of anything", count(j.Unjudged, noun), record.Short(searchTime))
 		}
@@ -113,6 +117,9 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 		v.violations = append(v.violations, count(shared, "session")+" had the key of another one")
 	}
 	v.saw = fmt.Sprintf("%s of %s are on every one of %s", record.Number(kept), count(e.Ledger.Len(), "session"), count(nodes, "node"))
+	if e.Ledger.Len() == 0 {
+		v.none("no session was answered")
+	}
 	if excused > 0 {
 		v.saw += fmt.Sprintf("; %s need not be: as far as their clients know no majority has recorded them, their instance was hurt, or the group went on from an older state", record.Number(excused))
 	}
@@ -126,10 +133,14 @@ func returned(ctx context.Context, e *Evidence) (v verdict) {
 		began = e.Provisional()
 	}
 	if began == 0 {
-		v.saw = "no session began without a majority, so this shows nothing of it"
+		v.none("no session began without a majority")
 		return v
 	}
 	owed := e.Ledger.Returned(e.Back)
+	if len(owed) == 0 {
+		v.none("of %s that began without a majority no client has come back", count(began, "session"))
+		return v
+	}
 	nodes := 0
 	var wrong []string
 	limited, cancel := context.WithTimeout(ctx, e.Patience)
@@ -192,5 +203,8 @@ func revisions(ctx context.Context, e *Evidence) (v verdict) {
 		}
 	}
 	v.saw = fmt.Sprintf("%s acknowledged, the group has %s", count(len(told), "change"), count(len(has), "revision"))
+	if len(told) == 0 {
+		v.none("no change was acknowledged")
+	}
 	return v
 }
