@@ -57,7 +57,8 @@ func tables(ctx context.Context, g *group.Group, l *ledger.Ledger, provisional i
 	}
 	kept = l.Len()
 	for i, n := range g.Nodes {
-		kept = min(kept, l.CheckTable(n.Name, dumps[i]))
+		found, _ := l.CheckTable(n.Name, dumps[i])
+		kept = min(kept, found)
 	}
 	return kept, nil
 }

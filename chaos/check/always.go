@@ -9,8 +9,11 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/record"
 )
 
-// Budget is the name of the check of what clients had to bear.
-const Budget = "requests-answered"
+// Answered and InTime are the names of the checks of what clients had to bear. They are two because a machine that stands still makes clients wait, and that alone: only a broken InTime is worth another try.
+const (
+	Answered = "requests-answered"
+	InTime   = "requests-in-time"
+)
 
 // always lists the checks that hold at each moment.
 func always() []Check {
@@ -27,7 +30,8 @@ func always() []Check {
 		of("cookies-outdated", "A cookie from before a move of its session, or from an older epoch, leads to where the session is.", outdated),
 		of("clusters-apart", "No session is answered by an instance of another cluster.",
 			rules("answers of %s, none from another cluster", "answers came from another cluster", ledger.Strayed)),
-		of(Budget, "No more requests fail, are refused with a status of 500 or above, or wait, than the scenario allows.", budget),
+		of(Answered, "No more requests fail, or are refused with a status of 500 or above, than the scenario allows.", answered),
+		of(InTime, "No request waits, and there is no time without any answer, longer than the scenario allows.", inTime),
 		of("quiesce-rules", "From the start of a quiesce on nothing new goes there, and it ends once.", quiesces),
 		of("backups-whole", "Every backup can be read back, and its digest is that of what is in it.", backups),
 		of("never-backwards", "Index, term and revision that somebody was told never go down.",
@@ -43,8 +47,8 @@ func always() []Check {
 func address(ctx context.Context, e *Evidence) verdict {
 	v := watched("never on two nodes beyond the lease", func(w *Watch) *verdict { return &w.twice })(ctx, e)
 	if e.Address == nil {
-		if v.count == 0 && !e.Watch.addressed() {
-			v.saw = "the group has no virtual address, so this shows nothing of it"
+		if !e.Watch.addressed() {
+			v.none("the group has no virtual address")
 		}
 		return v
 	}
@@ -81,6 +85,9 @@ func rules(good, bad string, which ...ledger.Rule) func(context.Context, *Eviden
 		if v.count > 0 {
 			v.saw = record.Number(v.count) + " " + bad
 		}
+		if e.Ledger.Len() == 0 {
+			v.none("no session was answered")
+		}
 		return v
 	}
 }
@@ -93,19 +100,27 @@ func authentic(ctx context.Context, e *Evidence) verdict {
 	}
 	shown := count(forged, "forged cookie")
 	v := rules("%s; "+shown+" shown, none believed", "forged cookies were honoured", ledger.Forged)(ctx, e)
-	if v.count == 0 && forged == 0 {
-		v.saw = "no cookie was forged, so this shows nothing of it"
+	if forged == 0 {
+		v.none("no cookie was forged")
 	}
 	return v
 }
 
 func outdated(ctx context.Context, e *Evidence) verdict {
+	if e.Ledger.Old() == 0 {
+		v := rules("%s", "older cookies led elsewhere", ledger.Outdated)(ctx, e)
+		v.none("no older cookie was shown")
+		return v
+	}
 	shown := count(e.Ledger.Old(), "older cookie") + " shown"
 	return rules("%s; "+shown+", each led to where its session is", "of "+shown+" led elsewhere", ledger.Outdated)(ctx, e)
 }
 
 func backups(_ context.Context, e *Evidence) (v verdict) {
 	v.saw = sprintf("%s read back, each whole", count(len(e.Backups.taken.list()), "backup"))
+	if len(e.Backups.taken.list()) == 0 {
+		v.none("no backup was taken")
+	}
 	for i, problem := range e.Backups.taken.list() {
 		if problem != nil {
 			v.breaks("backup %d cannot be read back: %v", i+1, problem)
@@ -115,13 +130,13 @@ func backups(_ context.Context, e *Evidence) (v verdict) {
 	return v
 }
 
-// budget judges what clients had to bear.
-func budget(_ context.Context, e *Evidence) (v verdict) {
-	run := e.Recorder.Snapshot()
-	all, failed, refused := run.Requests()
-	outage, slowest := run.Worst()
-	v.saw = sprintf("%s, %s failed, %s refused; at most %s without an answer, one waited %s",
-		count(all, "request"), record.Number(failed), record.Number(refused), record.Short(outage), record.Short(slowest))
+// answered judges what became of the requests.
+func answered(_ context.Context, e *Evidence) (v verdict) {
+	all, failed, refused := e.Recorder.Snapshot().Requests()
+	v.saw = sprintf("%s, %s failed, %s refused", count(all, "request"), record.Number(failed), record.Number(refused))
+	if all == 0 {
+		v.none("no request was made")
+	}
 	for _, n := range []struct {
 		got, most int
 		noun, did string
@@ -131,6 +146,16 @@ func budget(_ context.Context, e *Evidence) (v verdict) {
 			v.breaks("%s %s, the scenario allows %s; the first: %s", count(n.got, n.noun), n.did, record.Number(n.most), strings.Join(e.bad, "; "))
 			e.mu.Unlock()
 		}
+	}
+	return v
+}
+
+// inTime judges how long clients waited.
+func inTime(_ context.Context, e *Evidence) (v verdict) {
+	outage, slowest := e.Recorder.Snapshot().Worst()
+	v.saw = sprintf("at most %s without an answer, one request waited %s", record.Short(outage), record.Short(slowest))
+	if e.Budget.Outage <= 0 && e.Budget.Slowest <= 0 {
+		v.none("%s; the scenario limits neither", v.saw)
 	}
 	for _, d := range []struct {
 		got, most time.Duration
@@ -144,8 +169,11 @@ func budget(_ context.Context, e *Evidence) (v verdict) {
 }
 
 func quiesces(_ context.Context, e *Evidence) verdict {
-	v, sessions, opened, ended := e.Quiesces.state()
+	v, some, sessions, opened, ended := e.Quiesces.state()
 	v.saw = sprintf("%s began, %s; %s, none at an instance that quiesces", count(opened, "quiesce"), sprintf("%s ended, each once", record.Number(ended)), count(sessions, "new session"))
+	if !some {
+		v.none("no quiesce began")
+	}
 	if v.count > 0 {
 		v.saw = sprintf("%s began, %s ended; of %s and these ends, %s broke a rule", count(opened, "quiesce"), record.Number(ended), count(sessions, "new session"), record.Number(v.count))
 	}
@@ -159,6 +187,9 @@ func watched(good string, which func(*Watch) *verdict) func(context.Context, *Ev
 		v.saw = sprintf("%s in %s at the group", good, count(looks, "look"))
 		if v.count > 0 {
 			v.saw = sprintf("not so in %s of %s at the group", record.Number(v.count), count(looks, "look"))
+		}
+		if looks == 0 {
+			v.none("nobody looked at the group")
 		}
 		return v
 	}

@@ -17,6 +17,7 @@ type Check struct {
 	// About is the promise, in a sentence.
 	About string
 	judge func(context.Context, *Evidence) verdict
+	back  bool // it is judged when the clients have come back: see RunBack
 }
 
 // verdict is what a check says.
@@ -25,6 +26,7 @@ type verdict struct {
 	violations []string
 	count      int // all violations, also those that are not listed
 	unjudged   int // how many of them are of cannot
+	nothing    bool
 }
 
 // breaks adds a violation.
@@ -41,6 +43,13 @@ func (v *verdict) cannot(format string, args ...any) {
 	v.breaks(format, args...)
 }
 
+// none says that there was nothing to judge, and what there was none of. What was broken all the same stays broken.
+func (v *verdict) none(format string, args ...any) {
+	if v.count == 0 {
+		v.saw, v.nothing = fmt.Sprintf(format, args...)+", so this shows nothing of it", true
+	}
+}
+
 // maxShown bounds how many violations a result lists.
 const maxShown = 20
 
@@ -52,7 +61,7 @@ func (c Check) Run(ctx context.Context, e *Evidence) record.Result {
 		v.cannot("the run was ended before this was judged: %v", context.Cause(ctx))
 	}
 	return record.Result{
-		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Unjudged: v.unjudged, Took: time.Since(began),
+		Name: c.Name, When: c.When, About: c.About, Saw: v.saw, OK: v.count == 0, Violations: v.violations, Count: v.count, Unjudged: v.unjudged, Nothing: v.nothing && v.count == 0, Took: time.Since(began),
 	}
 }
 
@@ -83,7 +92,16 @@ func Select(names ...string) ([]Check, error) {
 // Run runs those of the checks that hold at the given time, one after the other, and records what they say.
 func Run(ctx context.Context, checks []Check, when record.When, e *Evidence) {
 	for _, c := range checks {
-		if c.When == when {
+		if c.When == when && !c.back {
+			e.Recorder.Check(c.Run(ctx, e))
+		}
+	}
+}
+
+// RunBack runs those that are left at the end: of what there is when all clients have come back (Evidence.Back), which those before must not see, because a client that comes back may mend what was lost.
+func RunBack(ctx context.Context, checks []Check, e *Evidence) {
+	for _, c := range checks {
+		if c.back {
 			e.Recorder.Check(c.Run(ctx, e))
 		}
 	}

@@ -134,6 +134,7 @@ func TestAllIsWell(t *testing.T) {
 		for _, when := range []record.When{record.Always, record.Eventually, record.AtEnd} {
 			Run(t.Context(), all, when, w.Evidence)
 		}
+		RunBack(t.Context(), all, w.Evidence)
 		run := w.Recorder.Finish(nil)
 		if len(run.Checks) != len(all) || run.Verdict != record.Passed {
 			t.Errorf("%d results of %d checks, %s", len(run.Checks), len(all), run.Verdict)
@@ -243,6 +244,8 @@ var lies = map[string]map[string]func(w *world) (want string){
 			w.Budget.Failed = 1
 			return "1 answer had a status of 500 or above, the scenario allows 0; the first: at "
 		},
+	},
+	"requests-in-time": {
 		"long silence": func(w *world) string {
 			w.hurt(300 * time.Millisecond)
 			w.Budget.Outage = 200 * time.Millisecond
@@ -389,6 +392,24 @@ var lies = map[string]map[string]func(w *world) (want string){
 		"unreadable": func(w *world) string { w.group.err = errors.New("refused"); return "refused" },
 	},
 	"assignments-linearizable": {"no order": func(w *world) string { w.request(w.user, false, "b"); return "session 0 of cluster plain" }},
+	"provisional-recorded": {
+		"never": func(w *world) string {
+			w.returns()
+			return "it began without a majority, its client has come back since, and it is not in the table of node n1"
+		},
+		"on one node": func(w *world) string {
+			s := w.returns()
+			w.group.tables["n2"] = map[string]ledger.Place{"k1": {Cluster: "plain", Instance: s.Entry.Instance}}
+			return "not in the table of node n1"
+		},
+		"elsewhere": func(w *world) string {
+			w.returns()
+			w.group.tables["n1"]["k1"] = ledger.Place{Cluster: "plain", Instance: "a"} // both nodes share the map
+			return "told b, the table of node n2 says plain/a"
+		},
+		"no table":   func(w *world) string { w.returns(); w.group.tables = nil; return "there is no table" },
+		"unreadable": func(w *world) string { w.returns(); w.group.err = errors.New("refused"); return "refused" },
+	},
 	"revisions-kept": {
 		"lost": func(w *world) string {
 			w.group.revisions = []uint64{1, 3}
@@ -429,6 +450,18 @@ var lies = map[string]map[string]func(w *world) (want string){
 	},
 }
 
+// returns has a client whose session no majority had recorded come back.
+func (w *world) returns() *load.Session {
+	s := &load.Session{Kind: w.kind}
+	w.request(s, true, "b")
+	w.Ledger.SetKey(s.Entry, "k1")
+	w.Ledger.Provisional(s.Entry)
+	w.Provisional = func() int { return 1 }
+	w.Back = time.Now()
+	w.request(s, false, "b")
+	return s
+}
+
 // hurt lets a fault happen in which a request waits.
 func (w *world) hurt(wait time.Duration) {
 	n := w.Recorder.Begin("stall", "n1", "")
@@ -449,7 +482,7 @@ func (w *world) lead(first, second string) {
 }
 
 // unjudged are those in which nothing was seen that breaks the promise: nobody could look.
-var unjudged = []string{"assignments-kept/no table", "assignments-kept/unreadable", "epochs-rise/no node", "epochs-rise/one is silent", "nothing-leaked/no measure", "nothing-leaked/unreadable", "revisions-kept/unreadable"}
+var unjudged = []string{"assignments-kept/no table", "assignments-kept/unreadable", "epochs-rise/no node", "epochs-rise/one is silent", "nothing-leaked/no measure", "nothing-leaked/unreadable", "provisional-recorded/no table", "provisional-recorded/unreadable", "revisions-kept/unreadable"}
 
 // TestEachCheckFails: a check that passes what it must not proves nothing. Every check has such evidence here, and says in words what it saw.
 func TestEachCheckFails(t *testing.T) {
@@ -523,7 +556,16 @@ func TestWhatIsAllowed(t *testing.T) {
 		"a quiesce of whatever time":   {"quiesce-rules", func(w *world) { w.quiesces(0, "quiesced", time.Minute, true) }},
 		"within the budget": {"requests-answered", func(w *world) {
 			w.fails(w.user, 2)
-			w.Budget = record.Budget{Failed: 1, Refused: 2, Outage: time.Second, Slowest: time.Second}
+			w.Budget = record.Budget{Failed: 1, Refused: 2}
+		}},
+		"a wait is no failure": {"requests-answered", func(w *world) {
+			w.hurt(300 * time.Millisecond)
+			w.Budget = record.Budget{Outage: time.Millisecond, Slowest: time.Millisecond}
+		}},
+		"a failure is no wait": {"requests-in-time", func(w *world) { w.fails(w.user, 2) }},
+		"waits within the budget": {"requests-in-time", func(w *world) {
+			w.hurt(300 * time.Millisecond)
+			w.Budget = record.Budget{Outage: time.Second, Slowest: time.Second}
 		}},
 		"the address moves": {"address-once", func(w *world) {
 			w.group.views[1].Holds = true
@@ -562,6 +604,18 @@ func TestWhatIsAllowed(t *testing.T) {
 				}
 			}
 		}},
+		"recorded a while after its client came back": {"provisional-recorded", func(w *world) {
+			w.returns()
+			w.group.later = func(f *fake) {
+				if f.looks == 20 {
+					f.tables["n1"]["k1"] = ledger.Place{Cluster: "plain", Instance: "b"} // both nodes share the map
+				}
+			}
+		}},
+		"a client that did not come back": {"provisional-recorded", func(w *world) {
+			w.returns()
+			w.Back = time.Now().Add(time.Second)
+		}},
 		"an old cookie leads to where the session is": {"cookies-outdated", func(w *world) { w.Ledger.ShownOld(w.user.Entry, ledger.Answer{Instance: "a"}) }},
 		"an old cookie while an instance is hurt": {"cookies-outdated", func(w *world) {
 			defer w.Ledger.Hurt("a")()
@@ -592,6 +646,17 @@ func TestWhatIsAllowed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatIsExcusedIsNotThere: sessions that a table may lack are not told of as if it had them.
+func TestWhatIsExcusedIsNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.returns()
+		if r := w.run(t, "assignments-kept"); !r.OK || !strings.HasPrefix(r.Saw, "1 of 2 sessions are on every one of 2 nodes; 1 need not be") {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 // TestKeep: the history, and pictures of what has no order, are kept and recorded.
@@ -673,6 +738,49 @@ func TestAnInterruptedCheckIsNotOK(t *testing.T) {
 			} else if r.Shown() && c.When != record.Eventually {
 				t.Errorf("%s has seen that a promise was broken, after the end of the run: %v", c.Name, r.Violations)
 			}
+		}
+	})
+}
+
+// TestNothingToJudge: where there was none of what a check judges it says so, and only then.
+func TestNothingToJudge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		results := func(w *world) (nothing []string) {
+			for _, c := range All() {
+				r := w.run(t, c.Name)
+				if r.Nothing {
+					nothing = append(nothing, r.Name)
+				}
+				if !r.OK || r.Nothing != strings.HasSuffix(r.Saw, "so this shows nothing of it") {
+					t.Errorf("%+v", r)
+				}
+			}
+			return nothing
+		}
+		empty := newWorld()
+		for i := range empty.group.views {
+			empty.group.views[i].HasAddress, empty.group.views[i].Holds = false, false
+		}
+		baseline := empty.Baseline
+		empty.Evidence = New(record.New(record.Run{}), ledger.New(), empty.group)
+		empty.Baseline = baseline
+		empty.Quiesces.New("plain", "a", time.Now()) // a new session, and no quiesce
+		has := []string{"nodes-ready", "one-leader", "backlog-empty", "equal-state", "nothing-leaked"}
+		if nothing := results(empty); len(nothing) != len(All())-len(has) || slices.ContainsFunc(has, func(name string) bool { return slices.Contains(nothing, name) }) {
+			t.Errorf("of an empty run: %q", nothing)
+		}
+		full := newWorld()
+		full.returns()
+		full.group.tables["n1"]["k1"] = ledger.Place{Cluster: "plain", Instance: "b"} // both nodes share the map
+		full.Budget.Outage = time.Hour
+		full.Forged = func() int { return 1 }
+		full.Ledger.ShownOld(full.user.Entry, ledger.Answer{Instance: "a"})
+		full.Backups.Read(nil)
+		full.Epochs.Ends(1)
+		full.epochs(2, 2)
+		full.Losses.Told(Loss{How: "promote", After: time.Now().Add(-time.Hour), Ended: time.Now().Add(-time.Hour)})
+		if nothing := results(full); nothing != nil {
+			t.Errorf("of a full run: %q", nothing)
 		}
 	})
 }

@@ -20,21 +20,26 @@ func atEnd() []Check {
 	}
 	return []Check{
 		of("assignments-kept", "Every node's table has every session on the instance that its client was told.", tables),
-		of("assignments-linearizable", "All answers about a session could have come from one table on one machine.", linearizable("session",
+		of("assignments-linearizable", "All answers about a session could have come from one table on one machine.", linearizable("session", func(e *Evidence) bool { return e.Ledger.Len() > 0 }, "no session was answered",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Assignments(ctx) })),
 		of("epochs-rise", "A promotion begins a later epoch than any before, and every node is in it.", epochs),
 		of("losses-told", "A group that goes on from an older state says up to when it has everything, and that is no longer ago than is documented.", losses),
 		of("revisions-kept", "Every change of the configuration that was acknowledged is a revision that the group has.", revisions),
-		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration",
+		of("revisions-linearizable", "All answers about the configuration could have come from one copy on one machine.", linearizable("configuration", func(e *Evidence) bool { return len(e.History.Acknowledged()) > 0 }, "no change was acknowledged",
 			func(ctx context.Context, e *Evidence) history.Judgement { return e.History.Revisions(ctx, e.First) })),
 		of("nothing-leaked", "Goroutines and open files are as before the load, but for what a leader has more of, and no request is under way.", leaks),
+		{
+			Name: "provisional-recorded", When: record.AtEnd, About: "A session that began without a majority is recorded everywhere when its client has come back.",
+			judge: returned, back: true,
+		},
 	}
 }
 
 // searchTime bounds the search for an order.
 const searchTime = 2 * time.Minute
 
-func linearizable(noun string, search func(context.Context, *Evidence) history.Judgement) func(context.Context, *Evidence) verdict {
+// linearizable searches an order; where there was none of what may come in a wrong one, that it has found one shows nothing.
+func linearizable(noun string, some func(*Evidence) bool, lacks string, search func(context.Context, *Evidence) history.Judgement) func(context.Context, *Evidence) verdict {
 	return func(ctx context.Context, e *Evidence) (v verdict) {
 		limited, cancel := context.WithTimeout(ctx, searchTime)
 		defer cancel()
@@ -48,6 +53,9 @@ func linearizable(noun string, search func(context.Context, *Evidence) history.J
 		}
 		v.count = j.Count
 		e.draws(j.Wrong)
+		if !some(e) {
+			v.none("%s: %s", v.saw, lacks)
+		}
 		if j.Unjudged > 0 {
 			v.cannot("%s could not be judged in %s: that is no proof of anything", count(j.Unjudged, noun), record.Short(searchTime))
 		}
@@ -58,7 +66,7 @@ func linearizable(noun string, search func(context.Context, *Evidence) history.J
 // tables holds every node's table against the ledger. The keys of the sessions must be known to it.
 func tables(ctx context.Context, e *Evidence) (v verdict) {
 	before := e.Ledger.Count()
-	kept, nodes := e.Ledger.Len(), 0
+	kept, excused, nodes := e.Ledger.Len(), 0, 0
 	late := 0
 	if e.Provisional != nil {
 		late = e.Provisional()
@@ -90,7 +98,8 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 		return v
 	}
 	for _, node := range slices.Sorted(maps.Keys(all)) {
-		kept = min(kept, e.Ledger.CheckTable(node, all[node]))
+		has, may := e.Ledger.CheckTable(node, all[node])
+		kept, excused = min(kept, has), max(excused, may)
 		nodes++
 	}
 	if nodes == 0 {
@@ -108,6 +117,61 @@ func tables(ctx context.Context, e *Evidence) (v verdict) {
 		v.violations = append(v.violations, count(shared, "session")+" had the key of another one")
 	}
 	v.saw = fmt.Sprintf("%s of %s are on every one of %s", record.Number(kept), count(e.Ledger.Len(), "session"), count(nodes, "node"))
+	if e.Ledger.Len() == 0 {
+		v.none("no session was answered")
+	}
+	if excused > 0 {
+		v.saw += fmt.Sprintf("; %s need not be: as far as their clients know no majority has recorded them, their instance was hurt, or the group went on from an older state", record.Number(excused))
+	}
+	return v
+}
+
+// returned holds every node's table against the sessions that began without a majority, once their clients have come back. The keys of these sessions must be known anew.
+func returned(ctx context.Context, e *Evidence) (v verdict) {
+	began := 0
+	if e.Provisional != nil {
+		began = e.Provisional()
+	}
+	if began == 0 {
+		v.none("no session began without a majority")
+		return v
+	}
+	owed := e.Ledger.Returned(e.Back)
+	if len(owed) == 0 {
+		v.none("of %s that began without a majority no client has come back", count(began, "session"))
+		return v
+	}
+	nodes := 0
+	var wrong []string
+	limited, cancel := context.WithTimeout(ctx, e.Patience)
+	defer cancel()
+	err := proc.Poll(limited, pollEvery, func() error { // whoever answered may have had to record some of them later
+		all, err := e.Group.Tables(limited)
+		if err != nil {
+			return err
+		}
+		nodes, wrong = len(all), nil
+		for _, node := range slices.Sorted(maps.Keys(all)) {
+			wrong = append(wrong, e.Ledger.CheckReturned(node, all[node], owed)...)
+		}
+		if len(wrong) > 0 {
+			return fmt.Errorf("%d are wrong", len(wrong))
+		}
+		return nil
+	})
+	for _, text := range wrong {
+		v.breaks("%s", text)
+	}
+	if err != nil && len(wrong) == 0 {
+		v.cannot("the tables could not be read: %v", err)
+	}
+	if nodes == 0 && err == nil {
+		v.cannot("there is no table")
+	}
+	v.saw = fmt.Sprintf("the clients of %s of %s that began without a majority have come back, and they are on every one of %s", record.Number(len(owed)), count(began, "session"), count(nodes, "node"))
+	if v.count > 0 {
+		v.saw = fmt.Sprintf("the clients of %s of %s that began without a majority have come back, and they are not on every node", record.Number(len(owed)), count(began, "session"))
+	}
 	return v
 }
 
@@ -139,5 +203,8 @@ func revisions(ctx context.Context, e *Evidence) (v verdict) {
 		}
 	}
 	v.saw = fmt.Sprintf("%s acknowledged, the group has %s", count(len(told), "change"), count(len(has), "revision"))
+	if len(told) == 0 {
+		v.none("no change was acknowledged")
+	}
 	return v
 }

@@ -32,7 +32,7 @@ func (e *Epochs) over() (promotions int, newest uint32) {
 func epochs(ctx context.Context, e *Evidence) (v verdict) {
 	promotions, before := e.Epochs.over()
 	if promotions == 0 {
-		v.saw = "there was no promotion"
+		v.none("there was no promotion")
 		return v
 	}
 	views := e.Group.Look(ctx)

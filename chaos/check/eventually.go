@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func eventually() []Check {
 	return []Check{
 		of("nodes-ready", "After the last fault every node is ready again.", ready),
 		of("one-leader", "After the last fault the group has one leader, and all nodes name it.", oneLeader),
-		of("one-holder", "After the last fault one node holds the virtual address.", oneHolder),
+		{Name: "one-holder", When: record.Eventually, About: "After the last fault one node holds the virtual address.", judge: holder},
 		of("backlog-empty", "After the last fault every assignment that was given without a majority is recorded.", backlog),
 		of("equal-state", "After the last fault all nodes are at one index, with one state.", equal),
 	}
@@ -90,6 +91,19 @@ func oneLeader(_ *Evidence, views []View) (saw, lacks string) {
 		}
 	}
 	return leads[0] + " leads, and all name it", ""
+}
+
+// holder has nothing to judge in a group that was given no virtual address.
+func holder(ctx context.Context, e *Evidence) verdict {
+	given := false
+	v := wait(func(e *Evidence, views []View) (saw, lacks string) {
+		given = slices.ContainsFunc(views, func(v View) bool { return v.HasAddress || v.Holds })
+		return oneHolder(e, views)
+	})(ctx, e)
+	if !given {
+		v.none("the group has no virtual address")
+	}
+	return v
 }
 
 func oneHolder(e *Evidence, views []View) (saw, lacks string) {

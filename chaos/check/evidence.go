@@ -48,6 +48,8 @@ type Evidence struct {
 	Baseline []Usage
 	// Provisional counts sessions that may be on their way into the tables, as their clients know.
 	Provisional func() int
+	// Back is when the clients began to come back, with the group whole again.
+	Back time.Time
 	// Address tells how long, at most, two nodes had the virtual address at once: by their kernels (but for planned hand-overs), and by what they answered on the link; how often a node got it; and how often a machine that
 	// is no node claimed it. Nil: only the nodes' own words are there.
 	Address func() (kernels, link time.Duration, taken, strangers int)
@@ -98,7 +100,7 @@ func (e *Evidence) Seen(r load.Request) {
 	e.History.Answered(id, r.Worker, r.Sent, r.Ended, r.Instance)
 }
 
-// maxHeard bounds how many answers that were none the budget's check can show.
+// maxHeard bounds how many answers that were none the check of the requests can show.
 const maxHeard = 5
 
 func (e *Evidence) heard(at time.Time, err error) {

@@ -26,7 +26,7 @@ func (l *Losses) Told(loss Loss) { l.told.add(loss) }
 func losses(_ context.Context, e *Evidence) (v verdict) {
 	told := e.Losses.told.list()
 	if len(told) == 0 {
-		v.saw = "the group never went on from an older state"
+		v.none("the group never went on from an older state")
 		return v
 	}
 	worst := time.Duration(0)

@@ -23,6 +23,7 @@ type Quiesces struct {
 	since   map[string]since           // by subject, those that run
 	wanted  map[string]time.Time       // by subject, when an operator was about to ask for it
 	begun   map[ledger.Place]time.Time // when the start was acknowledged by all nodes
+	some    bool                       // there was one, by whatever word
 	asked   int                        // new sessions that were looked at
 	opened  int
 	running map[string]bool // by subject, from the group's events
@@ -49,6 +50,7 @@ func (q *Quiesces) Began(cluster, instance string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.begun[ledger.Place{Cluster: cluster, Instance: instance}] = time.Now()
+	q.some = true
 }
 
 // Over notes that the instance may have new sessions again. To be called before the change that does so is sent.
@@ -170,10 +172,10 @@ func (q *Quiesces) events(events []Event, after time.Time) {
 }
 
 // state gives what was found so far.
-func (q *Quiesces) state() (v verdict, sessions, opened, ended int) {
+func (q *Quiesces) state() (v verdict, some bool, sessions, opened, ended int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	v = q.found
 	v.violations = slices.Clone(v.violations)
-	return v, q.asked, q.opened, q.ended
+	return v, q.some || q.opened > 0 || q.ended > 0, q.asked, q.opened, q.ended
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -116,6 +117,35 @@ func (silent) Say(string, string) {}
 func stilled() *Field {
 	g := &group.Group{Nodes: []*group.Node{{Name: "n1"}, {Name: "n2"}, {Name: "n3"}}}
 	return &Field{Stage: &stage.Stage{Group: g, Instances: []*stage.Instance{{Name: "instance1"}, {Name: "instance2"}}}, Ledger: ledger.New(), Witness: silent{}}
+}
+
+// TestANodeOffTheNetworkHurtsNoInstance: whoever is cut off alone, the sessions of all stay where they are; a node that reaches one instance and not another may move some.
+func TestANodeOffTheNetworkHurtsNoInstance(t *testing.T) {
+	for name, c := range map[string]struct {
+		how  func(*Field, func() (func() error, error)) (Heal, error)
+		want int
+	}{"off": {(*Field).offTheNetwork, 1}, "half off": {(*Field).halfOffTheNetwork, 0}} {
+		f := stilled()
+		told := func(instance string) ledger.Answer {
+			return ledger.Answer{At: time.Now(), Node: "n2", Instance: instance, Session: "S"}
+		}
+		if _, err := c.how(f, func() (func() error, error) { return nil, errors.New("no cable") }); err == nil || f.Ledger.Hurting("instance1") {
+			t.Errorf("%s: a fault that could not be injected: %v", name, err)
+		}
+		f = stilled()
+		e := f.Ledger.Told("plain", told("instance1"))
+		heal, err := c.how(f, func() (func() error, error) { return func() error { return nil }, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Ledger.Repeated(e, told("instance2"))
+		if err := heal(t.Context()); err != nil || f.Ledger.Hurting("instance1") {
+			t.Errorf("%s: healed: %v", name, err)
+		}
+		if list, n := f.Ledger.Violations(); n != c.want {
+			t.Errorf("%s: %d violations, want %d: %v", name, n, c.want, list)
+		}
+	}
 }
 
 // TestClaims: nothing is held twice, and what cannot be held whole is not held at all.

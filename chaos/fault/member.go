@@ -46,7 +46,11 @@ func (f *Field) asked(ctx context.Context, do func(ctx context.Context, c *clien
 
 // insist does so as long as ctx lets it: a heal has to be done, however long other faults keep the group from it.
 func (f *Field) insist(ctx context.Context, do func(ctx context.Context, c *client.Client) error) error {
-	c := f.Stage.Group.Operator().Client()
+	return insistBy(ctx, f.Stage.Group.Operator(), do)
+}
+
+func insistBy(ctx context.Context, by *group.Operator, do func(ctx context.Context, c *client.Client) error) error {
+	c := by.Client()
 	defer c.Close()
 	return proc.Poll(ctx, 200*time.Millisecond, func() error { return do(ctx, c) })
 }

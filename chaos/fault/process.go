@@ -17,7 +17,7 @@ func processFaults() []*Fault {
 		{Name: "kill", Kind: OnNode, Rows: []int{1, 24}, Holds: true, About: "SIGKILL; healed by a start", inject: kill},
 		{Name: "terminate", Kind: OnNode, Planned: true, Rows: []int{2}, Holds: true, About: "SIGTERM: it hands over, finishes and ends; healed by a start", inject: terminate},
 		{Name: "restart", Kind: OnNode, Planned: true, Rows: []int{2}, Holds: true, About: "SIGTERM and a start at once", inject: restart},
-		{Name: "restart-storm", Kind: OnNode, Rows: []int{26}, Holds: true, About: "killed and started again and again, each time after a drawn part of a second and a half",
+		{Name: "restart-storm", Kind: OnNode, Rows: []int{26}, Holds: true, About: "killed and started again and again, each time after a drawn part of a second and a half; one that ends by itself in between breaks a promise",
 			inject: restartStorm},
 		{Name: "freeze", Kind: OnNode, Rows: []int{3}, Holds: true, About: "SIGSTOP: sockets stay open and nobody answers; healed by SIGCONT", inject: freeze},
 		{Name: "starve", Kind: OnNode, Rows: []int{4}, Holds: true, Measure: Share, Amounts: []Amount{0.5, 0.8, 0.9},
@@ -97,17 +97,28 @@ func restartStorm(_ context.Context, f *Field, o Order) (Heal, error) {
 		return nil, err
 	}
 	over, doubt := f.Absent(n.Name), f.Ledger.Doubt()
+	var crashed error // the first time: nobody else looks, because the node may be away
+	look := func() {
+		if crashed == nil && !n.Alive() {
+			p := n.Process()
+			crashed = fmt.Errorf("%w: node %s has ended by itself when it was started again: %v\n%s", ErrBroken, n.Name, p.Err(), p.Tail(10, nil))
+		}
+	}
 	return background(func(ctx context.Context) error {
 		for {
 			n.Kill()
 			if err := n.Start(); err != nil {
 				return err
 			}
-			if err := pause(ctx, time.Duration(o.Random.Int64N(int64(1500*time.Millisecond)))); err != nil {
+			err := pause(ctx, time.Duration(o.Random.Int64N(int64(1500*time.Millisecond))))
+			look()
+			if err != nil {
 				return err
 			}
 		}
-	}, startAgain(n, over, doubt)), nil
+	}, func(ctx context.Context) error {
+		return errors.Join(crashed, startAgain(n, over, doubt)(ctx))
+	}), nil
 }
 
 func freeze(_ context.Context, f *Field, o Order) (Heal, error) {

@@ -61,8 +61,20 @@ func (f *Field) Edit(ctx context.Context, wait time.Duration, edits ...operate.E
 	return f.change(limited, wait, edits...)
 }
 
+// EditFrom is Edit by an operator who asks the node at a position first: one that has no majority is to refuse, also where others would do it.
+func (f *Field) EditFrom(ctx context.Context, first int, edits ...operate.Edit) error {
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	_, err := f.changeBy(limited, f.Stage.Group.OperatorFrom(first), 0, edits...)
+	return err
+}
+
 // change does so as long as ctx lets it.
 func (f *Field) change(ctx context.Context, wait time.Duration, edits ...operate.Edit) (byAll bool, err error) {
+	return f.changeBy(ctx, f.Stage.Group.Operator(), wait, edits...)
+}
+
+func (f *Field) changeBy(ctx context.Context, by *group.Operator, wait time.Duration, edits ...operate.Edit) (byAll bool, err error) {
 	text, err := json.Marshal(map[string]any{"edits": edits, "message": "chaos"})
 	if err != nil {
 		return false, err
@@ -71,7 +83,7 @@ func (f *Field) change(ctx context.Context, wait time.Duration, edits ...operate
 	if err := json.Unmarshal(text, &e); err != nil {
 		return false, err
 	}
-	err = f.insist(ctx, func(ctx context.Context, c *client.Client) error {
+	err = insistBy(ctx, by, func(ctx context.Context, c *client.Client) error {
 		sent := time.Now()
 		r, err := c.EditConfig(ctx, e, client.ChangeOptions{Wait: wait})
 		f.Witness.Changed(sent, r, err)

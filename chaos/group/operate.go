@@ -23,10 +23,13 @@ type Operator struct {
 }
 
 // Operator gives one. The error is for addresses that are none, which a group does not have.
-func (g *Group) Operator() *Operator {
+func (g *Group) Operator() *Operator { return g.OperatorFrom(0) }
+
+// OperatorFrom gives one who asks the node at a position first, and the next ones where that does not answer or refuses.
+func (g *Group) OperatorFrom(first int) *Operator {
 	var urls []string
-	for _, n := range g.Nodes {
-		urls = append(urls, n.Admin)
+	for i := range g.Nodes {
+		urls = append(urls, g.Nodes[(first+i)%len(g.Nodes)].Admin)
 	}
 	c, err := client.New(client.Options{URLs: urls, AttemptTimeout: 5 * time.Second, Transport: g.transport()})
 	if err != nil {

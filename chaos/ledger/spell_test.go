@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -123,11 +124,57 @@ func TestLegalTables(t *testing.T) {
 			e := l.Told("insert", answer("a", "", 0))
 			l.SetKey(e, "k")
 			c.play(l, e)
-			found := l.CheckTable("n1", c.table)
-			if list, n := l.Violations(); n != c.want || found != 1-c.want {
-				t.Errorf("%d violations, want %d, found %d: %v", n, c.want, found, list)
+			found, excused := l.CheckTable("n1", c.table)
+			if list, n := l.Violations(); n != c.want || found != 0 || excused != 1-c.want {
+				t.Errorf("%d violations, want %d, found %d, excused %d: %v", n, c.want, found, excused, list)
 			}
 		})
+	}
+}
+
+// TestWhatIsThereIsNoExcuse: a session that may be missing or elsewhere, and is where its client was told, is found.
+func TestWhatIsThereIsNoExcuse(t *testing.T) {
+	l := New()
+	e := l.Told("insert", answer("a", "", 0))
+	l.SetKey(e, "k")
+	l.Provisional(e)
+	l.Hurt("a")
+	if found, excused := l.CheckTable("n1", map[string]Place{"k": {"insert", "a"}}); found != 1 || excused != 0 {
+		t.Errorf("found %d, excused %d", found, excused)
+	}
+}
+
+// TestReturned: what began without a majority has to be recorded when its client has come back, where the client was told or may be told next.
+func TestReturned(t *testing.T) {
+	l := New()
+	now := time.Now()
+	told := func(instance string, after time.Duration) Answer {
+		return Answer{At: now.Add(after), Node: "n1", Instance: instance, Session: "S"}
+	}
+	var owed []*Entry
+	for _, key := range []string{"away", "there", "elsewhere", "absent", "hurt"} {
+		e := l.Told("plain", told(map[bool]string{true: "h", false: "a"}[key == "hurt"], 0))
+		l.SetKey(e, key)
+		l.Provisional(e)
+		owed = append(owed, e)
+	}
+	l.SetKey(l.Told("plain", told("a", 0)), "never provisional")
+	back := now.Add(time.Second)
+	if list := l.Returned(back); len(list) != 0 {
+		t.Errorf("%d have come back before they did", len(list))
+	}
+	l.Hurt("h")
+	for _, e := range owed[1:] {
+		l.Repeated(e, told(e.Instance, 2*time.Second))
+	}
+	list := l.Returned(back)
+	table := map[string]Place{"there": {"plain", "a"}, "elsewhere": {"plain", "b"}, "hurt": {"plain", "b"}}
+	got := l.CheckReturned("n2", table, list)
+	if len(list) != 4 || len(got) != 2 || !strings.Contains(got[0], "the table of node n2 says plain/b") || !strings.Contains(got[1], "it is not in the table of node n2") {
+		t.Errorf("%d came back: %q", len(list), got)
+	}
+	if _, n := l.Violations(); n != 0 {
+		t.Errorf("%d were noted", n)
 	}
 }
 
@@ -193,7 +240,7 @@ func TestWhatAGroupMayLose(t *testing.T) {
 		"not forgotten":                  {time.Second, func(l *Ledger, e *Entry, at func(time.Duration) time.Time) { l.Repeated(e, told("a", "S", 2, at(0))) }, 0},
 		"forgotten, in no table": {time.Second, func(l *Ledger, e *Entry, _ func(time.Duration) time.Time) {
 			l.SetKey(e, "k")
-			if l.CheckTable("n1", map[string]Place{}) != 1 || l.Lacks(map[string]Place{}) != 0 || l.Settled(e) || l.LostAtMost() != 1 {
+			if found, excused := l.CheckTable("n1", map[string]Place{}); found != 0 || excused != 1 || l.Lacks(map[string]Place{}) != 0 || l.Settled(e) || l.LostAtMost() != 1 {
 				l.Violate(Missing, e, "it is taken for one that must be there")
 			}
 		}, 0},

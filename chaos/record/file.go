@@ -156,6 +156,9 @@ func (r *Run) valid() error {
 		if c.Count < len(c.Violations) || c.OK != (c.Count == 0) {
 			return fmt.Errorf("check %d: ok is %v with %d violations of %d: a check is ok when there is none", i, c.OK, len(c.Violations), c.Count)
 		}
+		if c.Nothing && !c.OK {
+			return fmt.Errorf("check %d: nothing is true, and it is not ok: what had nothing to judge breaks nothing", i)
+		}
 		if c.Unjudged < 0 || c.Unjudged > c.Count {
 			return fmt.Errorf("check %d: unjudged is %d: it is a part of the %d violations", i, c.Unjudged, c.Count)
 		}

@@ -201,7 +201,7 @@ func sample() *Run {
 		Took: 2 * time.Second, Nodes: []string{"n1"}, Instances: []string{"instance1"}, Sessions: 3, Outage: 4, Events: []Event{{At: 5, Kind: Noted, Subject: "s", Text: "t"}},
 		Faults: []Fault{{Name: "f", Target: "n1", From: 1, To: 2, Outage: 3, Slowest: 4, Failed: 1, Refused: 2, Healed: true, Text: "t"}, {Name: "g", Healed: true, Void: "w"}},
 		Series: []Second{{Requests: 5, Failed: 1, Refused: 2, P50: 1, P90: 2, P99: 3, Max: 4, Leader: "n1", Holder: "n1", Leaderless: true}},
-		Checks: []Result{{Name: "c", When: AtEnd, About: "a", Saw: "s", Violations: []string{"v"}, Count: 2, Unjudged: 1, Took: 1}},
+		Checks: []Result{{Name: "c", When: AtEnd, About: "a", Saw: "s", Violations: []string{"v"}, Count: 2, Unjudged: 1, Took: 1}, {Name: "d", When: AtEnd, OK: true, Nothing: true}},
 		Budget: Budget{Failed: 1, Refused: 2, Outage: 2, Slowest: 3}, Verdict: Failed, Problem: "p", Replay: "r", Artefacts: []string{"n1.log"},
 	}
 }
@@ -239,7 +239,7 @@ func TestEveryFieldHasAStableName(t *testing.T) {
 		`"faults":[{"name":"f","target":"n1","fromNs":1,"toNs":2,"outageNs":3,"slowestNs":4,"failed":1,"refused":2,"healed":true,"text":"t"},` +
 		`{"name":"g","fromNs":0,"toNs":0,"outageNs":0,"slowestNs":0,"failed":0,"refused":0,"healed":true,"void":"w"}],` +
 		`"series":[{"at":0,"requests":5,"failed":1,"refused":2,"p50Ms":1,"p90Ms":2,"p99Ms":3,"maxMs":4,"leader":"n1","holder":"n1","leaderless":true}],` +
-		`"checks":[{"name":"c","when":"end","about":"a","saw":"s","ok":false,"violations":["v"],"count":2,"unjudged":1,"tookNs":1}],` +
+		`"checks":[{"name":"c","when":"end","about":"a","saw":"s","ok":false,"violations":["v"],"count":2,"unjudged":1,"tookNs":1},{"name":"d","when":"end","ok":true,"count":0,"nothing":true,"tookNs":0}],` +
 		`"budget":{"failed":1,"refused":2,"outageNs":2,"slowestNs":3},"verdict":"failed","problem":"p","replay":"r","artefacts":["n1.log"]}`
 	if string(text) != want {
 		t.Errorf("run.json is\n%s, want\n%s", text, want)
@@ -265,6 +265,7 @@ func TestDamagedRunsAreRefused(t *testing.T) {
 		{`{"format": 1, "checks": [{"when": "end", "ok": true, "count": 1}]}`, "ok is true"},
 		{`{"format": 1, "checks": [{"when": "end", "ok": false, "count": 0}]}`, "ok is false"},
 		{`{"format": 1, "checks": [{"when": "end", "ok": false, "count": 1, "unjudged": 2}]}`, "unjudged is 2"},
+		{`{"format": 1, "checks": [{"when": "end", "ok": false, "count": 1, "nothing": true}]}`, "nothing is true, and it is not ok"},
 	} {
 		if _, err := Decode([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.text, err, c.want)

@@ -165,8 +165,11 @@ func (r *Recorder) Sessions(n int) {
 func (r *Recorder) Check(c Result) {
 	r.happens(func(time.Duration) *Event {
 		event := &Event{Kind: Checked, Subject: c.Name, Text: c.Name + " holds" + because(c.Saw)}
-		if !c.OK {
+		switch {
+		case !c.OK:
 			event.Text = c.Name + " is broken" + because(c.Saw)
+		case c.Nothing:
+			event.Text = c.Name + " had nothing to judge" + because(c.Saw)
 		}
 		for i, before := range r.run.Checks {
 			if before.Name == c.Name {

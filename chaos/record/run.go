@@ -158,8 +158,10 @@ type Result struct {
 	Violations []string `json:"violations,omitempty"`
 	Count      int      `json:"count"`
 	// Unjudged is how many of them say only that something could not be judged: the promise does not hold then, and nothing was seen that breaks it.
-	Unjudged int           `json:"unjudged,omitempty"`
-	Took     time.Duration `json:"tookNs"`
+	Unjudged int `json:"unjudged,omitempty"`
+	// Nothing says that there was nothing to judge, as in a run in which no backup was taken: the promise does not count among those that were kept. Such a check is OK; absent in records of older programs.
+	Nothing bool          `json:"nothing,omitempty"`
+	Took    time.Duration `json:"tookNs"`
 }
 
 // Shown says that something was seen that breaks the promise.
@@ -206,6 +208,20 @@ func (r *Run) Worst() (outage, slowest time.Duration) {
 		slowest = max(slowest, time.Duration(s.Max*float64(time.Millisecond)))
 	}
 	return outage, slowest
+}
+
+// Kept counts the checks that hold: those that had something to judge, and those that had nothing.
+func (r *Run) Kept() (kept, nothing int) {
+	for _, c := range r.Checks {
+		switch {
+		case !c.OK:
+		case c.Nothing:
+			nothing++
+		default:
+			kept++
+		}
+	}
+	return kept, nothing
 }
 
 // Broken lists the checks that do not hold.

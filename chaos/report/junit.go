@@ -40,9 +40,13 @@ type (
 		Class   string       `xml:"classname,attr"`
 		Name    string       `xml:"name,attr"`
 		Time    string       `xml:"time,attr"`
+		Skipped *junitSkip   `xml:"skipped"`
 		Failure *junitReason `xml:"failure"`
 		Error   *junitReason `xml:"error"`
 		Out     string       `xml:"system-out,omitempty"`
+	}
+	junitSkip struct {
+		Message string `xml:"message,attr"`
 	}
 	junitReason struct {
 		Message string `xml:"message,attr"`
@@ -51,7 +55,7 @@ type (
 	}
 )
 
-// JUnit writes the runs as JUnit XML: a suite for each run, a case for each check. A run that could not be played has a case of its own, with an
+// JUnit writes the runs as JUnit XML: a suite for each run, a case for each check, skipped where it had nothing to judge. A run that could not be played has a case of its own, with an
 // error.
 func JUnit(w io.Writer, runs []*record.Run) error {
 	all := junitSuites{Name: "holdfast-chaos"}
@@ -86,6 +90,9 @@ func suite(r *record.Run) junitSuite {
 		if !c.OK {
 			one.Failure = &junitReason{Message: clean(c.Saw), Type: "broken promise", Text: violations(r, c)}
 			s.Failures++
+		} else if c.Nothing {
+			one.Skipped = &junitSkip{Message: clean(c.Saw)}
+			s.Skipped++
 		}
 		s.Cases = append(s.Cases, one)
 	}

@@ -38,7 +38,7 @@ func hostileRun() *record.Run {
 	}
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		c.Name, c.About, c.Saw, c.OK, c.Violations, c.Count = nasty, nasty, nasty, false, []string{nasty}, 1
+		c.Name, c.About, c.Saw, c.OK, c.Nothing, c.Violations, c.Count = nasty, nasty, nasty, false, false, []string{nasty}, 1
 	}
 	for i := range r.Series {
 		r.Series[i].Leader, r.Series[i].Holder = nasty, nasty
@@ -119,11 +119,12 @@ func TestThePageSaysIt(t *testing.T) {
 		runs []*record.Run
 		want []string
 	}{
-		{[]*record.Run{sampleRun(7, false)}, []string{"All 7 promises kept", "Passed", "163 ms", "kill · n1", "holdfast-chaos run --scenario leader-killed-under-load --seed 7", "none failed", "n2 leads"}},
-		{[]*record.Run{sampleRun(8, true)}, []string{"2 promises broken", "Failed", "What broke", "told instance1 by node n1, now instance3 by node n2", "41 in all", "not healed: process 4711 has ended", "history-812.html"}},
+		{[]*record.Run{sampleRun(7, false)}, []string{"7 promises kept", "Passed", "163 ms", "kill · n1", "holdfast-chaos run --scenario leader-killed-under-load --seed 7", "none failed", "n2 leads"}},
+		{[]*record.Run{sampleRun(8, true)}, []string{"2 promises broken", "Failed", "What broke", "told instance1 by node n1, now instance3 by node n2", "41 in all", "Nothing to judge. no backup was taken, so this shows nothing of it", "not healed: process 4711 has ended", "history-812.html"}},
 		{[]*record.Run{sampleRun(7, false), sampleRun(8, true)}, []string{"1 of 2 runs passed", "What each kind of fault cost"}},
 		{[]*record.Run{{Scenario: "s", Verdict: record.Errored, Problem: "no port is free"}}, []string{"Could not be played", "no port is free", "No check was made"}},
 		{[]*record.Run{{Scenario: "s", Faults: []record.Fault{{Name: "kill"}, {Name: "resync", Void: "nobody answers"}}}}, []string{"not played: nobody answers", "1 not played"}},
+		{[]*record.Run{sampleRun(7, false), {Verdict: record.Passed, Checks: []record.Result{{OK: true, When: record.AtEnd}, {OK: true, Nothing: true, When: record.AtEnd}}}}, []string{"8 promises kept, 1 had nothing to judge", "0 of 1"}},
 		{nil, []string{"Nothing was run"}},
 		{[]*record.Run{{Scenario: "empty"}}, []string{"Could not be played"}},
 	} {
@@ -221,7 +222,7 @@ func TestTheLastLineIsTheWayBack(t *testing.T) {
 	if text := Summary(sampleRun(7, false)); strings.Contains(text, "holdfast-chaos run") || !strings.Contains(text, "passed") || !strings.Contains(text, "29,0") {
 		t.Errorf("%s", text)
 	}
-	if text := Summary(bad); !strings.Contains(text, "session 812") || !strings.Contains(text, "30 failed, 31 refused") {
+	if text := Summary(bad); !strings.Contains(text, "5 promises kept, 1 had nothing to judge, 2 broken") || !strings.Contains(text, "session 812") || !strings.Contains(text, "30 failed, 31 refused") {
 		t.Errorf("%s", text)
 	}
 }
@@ -305,12 +306,15 @@ func TestJUnit(t *testing.T) {
 	if err := xml.Unmarshal(b.Bytes(), &back); err != nil {
 		t.Fatal(err)
 	}
-	if back.Tests != 22 || back.Failures != 9 || back.Errors != 1 || len(back.Suites) != 4 {
+	if back.Tests != 24 || back.Failures != 10 || back.Errors != 1 || len(back.Suites) != 4 {
 		t.Errorf("%d tests, %d failures, %d errors", back.Tests, back.Failures, back.Errors)
 	}
 	failure := back.Suites[1].Cases[0].Failure
 	if failure == nil || !strings.Contains(failure.Text, "session 812") || !strings.Contains(failure.Text, "and 39 more") || !strings.Contains(failure.Text, runs[1].Replay) {
 		t.Errorf("%+v", failure)
+	}
+	if c := back.Suites[1].Cases[7]; back.Suites[1].Skipped != 1 || back.Suites[0].Skipped != 0 || c.Skipped == nil || c.Skipped.Message != "no backup was taken, so this shows nothing of it" || c.Failure != nil {
+		t.Errorf("nothing to judge: %+v", c)
 	}
 	if got := back.Suites[2].Cases[0].Name; !strings.Contains(got, "<script>") || strings.ContainsAny(got, "\x1b\x00") {
 		t.Errorf("a hostile name came back as %q", got)
@@ -319,12 +323,12 @@ func TestJUnit(t *testing.T) {
 
 // junitShape holds a text against the rules of the format: which elements are where, which attributes they must have, and of which form.
 func junitShape(text []byte) error {
-	children := map[string]string{"": "testsuites", "testsuites": "testsuite", "testsuite": "properties testcase", "properties": "property", "testcase": "failure error system-out", "property": "", "failure": "", "error": "", "system-out": ""}
+	children := map[string]string{"": "testsuites", "testsuites": "testsuite", "testsuite": "properties testcase", "properties": "property", "testcase": "skipped failure error system-out", "skipped": "", "property": "", "failure": "", "error": "", "system-out": ""}
 	attributes := map[string]map[string]string{
 		"testsuites": {"name": `.+`, "tests": `\d+`, "failures": `\d+`, "errors": `\d+`, "time": `\d+\.\d{3}`},
 		"testsuite":  {"name": `.+`, "tests": `\d+`, "failures": `\d+`, "errors": `\d+`, "skipped": `\d+`, "time": `\d+\.\d{3}`, "timestamp": `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`},
 		"testcase":   {"classname": `.+`, "name": `.+`, "time": `\d+\.\d{3}`},
-		"property":   {"name": `.+`, "value": `.+`}, "failure": {"message": `.*`, "type": `.+`}, "error": {"message": `.*`, "type": `.+`},
+		"property":   {"name": `.+`, "value": `.+`}, "failure": {"message": `.*`, "type": `.+`}, "skipped": {"message": `.+`}, "error": {"message": `.*`, "type": `.+`},
 	}
 	var open []string
 	count, want := map[string]int{}, map[string]int{}
@@ -364,7 +368,7 @@ func junitShape(text []byte) error {
 			open = open[:len(open)-1]
 		}
 	}
-	if count["testcase"] != want["tests"] || count["failure"] != want["failures"] || count["error"] != want["errors"] {
+	if count["testcase"] != want["tests"] || count["failure"] != want["failures"] || count["error"] != want["errors"] || count["skipped"] != want["skipped"] {
 		return fmt.Errorf("the suites say %v, there are %v", want, count)
 	}
 	return nil
@@ -377,7 +381,7 @@ func TestTheShapeIsLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range [][2]string{
-		{`tests="7"`, `tests="8"`}, {`failures="2"`, `failures="x"`}, {"<failure ", "<fault "}, {` classname="chaos.leader-killed-under-load"`, ""}, {"time=\"96.000\"", "time=\"96s\""},
+		{`tests="8"`, `tests="9"`}, {`skipped="1"`, `skipped="0"`}, {`failures="2"`, `failures="x"`}, {"<failure ", "<fault "}, {` classname="chaos.leader-killed-under-load"`, ""}, {"time=\"96.000\"", "time=\"96s\""},
 	} {
 		text := strings.ReplaceAll(b.String(), c[0], c[1])
 		if text == b.String() || junitShape([]byte(text)) == nil {

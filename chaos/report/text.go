@@ -23,6 +23,23 @@ func clean(text string) string {
 	}, strings.ToValidUTF8(text, "·"))
 }
 
+// promises counts those of the runs: that were kept, that there was nothing to judge of, and that were broken.
+func promises(runs []*record.Run) string {
+	kept, nothing, broken := 0, 0, 0
+	for _, r := range runs {
+		k, n := r.Kept()
+		kept, nothing, broken = kept+k, nothing+n, broken+len(r.Broken())
+	}
+	text := plural(kept, "promise") + " kept"
+	if nothing > 0 {
+		text += ", " + record.Number(nothing) + " had nothing to judge"
+	}
+	if broken > 0 {
+		text += ", " + record.Number(broken) + " broken"
+	}
+	return text
+}
+
 // Summary is what a person wants to know at the end of a run, in a few lines. The last line of a run that did not pass is the command that plays it
 // again.
 func Summary(r *record.Run) string {
@@ -41,7 +58,7 @@ func Summary(r *record.Run) string {
 	if void := len(r.Faults) - played; void > 0 {
 		line("not played", "%s of the plan", plural(void, "fault"))
 	}
-	line("checks", "%d, %d broken", len(r.Checks), len(r.Broken()))
+	line("checks", "%s", promises([]*record.Run{r}))
 	for _, c := range r.Broken() {
 		line("  "+clean(c.Name), "%s", c.Saw)
 		for i, v := range c.Violations {

@@ -36,13 +36,14 @@ type costView struct {
 
 type runView struct {
 	*record.Run
-	ID     string
-	Facts  []fact
-	Broken []record.Result
-	Checks []checkGroup
-	Line   timeline
-	Faults []faultRow
-	Events []eventRow
+	ID      string
+	Facts   []fact
+	Broken  []record.Result
+	Checks  []checkGroup
+	Judging int // checks that had something to judge
+	Line    timeline
+	Faults  []faultRow
+	Events  []eventRow
 }
 
 // fact is a word and what it stands for.
@@ -88,15 +89,15 @@ func newPage(runs []*record.Run) *pageView {
 		}
 		p.Runs = append(p.Runs, newRun(r, i))
 	}
-	checks, broken := 0, 0
+	broken := 0
 	for _, r := range runs {
-		checks, broken = checks+len(r.Checks), broken+len(r.Broken())
+		broken += len(r.Broken())
 	}
 	switch {
 	case len(runs) == 0:
 		p.Verdict, p.Headline = record.Errored, "Nothing was run"
 	case p.Verdict == record.Passed:
-		p.Headline = fmt.Sprintf("All %s kept", plural(checks, "promise"))
+		p.Headline = promises(runs)
 	case p.Verdict == record.Failed:
 		p.Headline = plural(broken, "promise") + " broken"
 	default:
@@ -170,6 +171,8 @@ func share(part, whole time.Duration) float64 {
 
 func newRun(r *record.Run, position int) *runView {
 	v := &runView{Run: r, ID: fmt.Sprintf("run-%d", position+1), Broken: r.Broken(), Line: newTimeline(r)}
+	kept, _ := r.Kept()
+	v.Judging = kept + len(v.Broken)
 	for _, f := range []fact{
 		{"Scenario", r.Scenario}, {"Seed", fmt.Sprint(r.Seed)}, {"Profile", r.Profile}, {"Substrate", r.Substrate}, {"Began", r.Began.UTC().Format("2006-01-02 15:04:05 UTC")},
 		{"Took", record.Short(r.Took)}, {"Version", r.Version}, {"Commit", r.Commit}, {"Nodes", strings.Join(r.Nodes, ", ")}, {"Instances", strings.Join(r.Instances, ", ")},
@@ -211,12 +214,15 @@ func newRun(r *record.Run, position int) *runView {
 	return v
 }
 
-// order puts broken checks first.
+// order puts broken checks first, and those that had nothing to judge last.
 func order(c checkRow) int {
-	if c.OK {
-		return 1
+	switch {
+	case !c.OK:
+		return 0
+	case c.Nothing:
+		return 2
 	}
-	return 0
+	return 1
 }
 
 func budgetWords(b record.Budget) string {

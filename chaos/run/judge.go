@@ -3,7 +3,9 @@ package run
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/chaos/check"
@@ -88,13 +90,45 @@ func (p *player) judge(ctx context.Context) error {
 	defer check.Run(context.WithoutCancel(ctx), p.checks, record.Always, e) // what was broken is broken, also where not everything could be asked
 	check.Run(ctx, p.checks, record.Eventually, e)
 	sessions := p.load.Sessions()
+	var mu sync.Mutex
+	owed := map[*load.Session]bool{} // what no majority has recorded, as far as its client knows
+	err := p.keys(ctx, sessions, func(s *load.Session) {
+		mu.Lock()
+		defer mu.Unlock()
+		owed[s] = true
+		e.Ledger.Provisional(s.Entry)
+	})
+	if err != nil {
+		return err
+	}
+	e.Provisional = func() int { return len(owed) }
+	if !p.Scenario.Load.Rest && p.stage.Fabric != nil {
+		e.HangUp = p.hangUp
+	}
+	p.occasions()
+	check.Run(ctx, p.checks, record.AtEnd, e)
+	e.Back = time.Now()
+	if err := p.comeBack(ctx); err != nil {
+		return err
+	}
+	if err := p.keys(ctx, slices.Collect(maps.Keys(owed)), func(*load.Session) {}); err != nil { // an instance that began anew has given new ids
+		return err
+	}
+	check.RunBack(ctx, p.checks, e)
+	r := &p.load.Record
+	p.note("", fmt.Sprintf("%s uploads of %d KiB in all, %s WebSockets, of which %s broke while they were open", record.Number(int(r.Uploads.Load())), r.Bytes.Load()>>10,
+		record.Number(int(r.Sockets.Load())), record.Number(int(r.Broken.Load()))))
+	return ctx.Err()
+}
+
+// keys asks for the keys of sessions, and tells of each whose client knows of no majority that has recorded it, perhaps more than once.
+func (p *player) keys(ctx context.Context, sessions []*load.Session, provisional func(*load.Session)) error {
 	limited, cancel := context.WithTimeout(ctx, max(keyLeast, keyTime*time.Duration(len(sessions)/1000)))
 	defer cancel()
-	provisional := 0
-	for try := range 3 { // a node that is busy with the last fault may need a moment
-		n, err := p.stage.Group.KeysEach(limited, e.Ledger, sessions, func(s *load.Session) { e.Ledger.Provisional(s.Entry) })
-		if provisional = n; err == nil {
-			break
+	for try := 0; ; try++ { // a node that is busy with the last fault may need a moment
+		_, err := p.stage.Group.KeysEach(limited, p.evidence.Ledger, sessions, provisional)
+		if err == nil {
+			return nil
 		}
 		if try == 2 || limited.Err() != nil {
 			return fmt.Errorf("ask for the keys of %d sessions: %w", len(sessions), err)
@@ -103,19 +137,6 @@ func (p *player) judge(ctx context.Context) error {
 			return err
 		}
 	}
-	e.Provisional = func() int { return provisional }
-	if !p.Scenario.Load.Rest && p.stage.Fabric != nil {
-		e.HangUp = p.hangUp
-	}
-	p.occasions()
-	check.Run(ctx, p.checks, record.AtEnd, e)
-	if err := p.comeBack(ctx); err != nil {
-		return err
-	}
-	r := &p.load.Record
-	p.note("", fmt.Sprintf("%s uploads of %d KiB in all, %s WebSockets, of which %s broke while they were open", record.Number(int(r.Uploads.Load())), r.Bytes.Load()>>10,
-		record.Number(int(r.Sockets.Load())), record.Number(int(r.Broken.Load()))))
-	return ctx.Err()
 }
 
 // waiting is how long nothing has come on a connection that waits for the next request.

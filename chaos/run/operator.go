@@ -13,14 +13,14 @@ import (
 	"github.com/holdfast-lb/holdfast/chaos/operate"
 )
 
-// operate is an operator who changes weights, rate times in a second, until ctx ends.
+// operate is an operator who changes weights, rate times in a second, until ctx ends. Each change is asked of a drawn node first, so that those without a majority are asked, too, and must not acknowledge any.
 func (p *player) operate(ctx context.Context, rate float64) {
 	random := rand.New(rand.NewPCG(p.Seed, 3))
 	for pause(ctx, time.Duration(float64(time.Second)/rate*(0.5+random.Float64()))) == nil {
 		cluster := kinds[random.IntN(len(kinds))].Name
 		in := p.stage.Instances[random.IntN(len(p.stage.Instances))].Name
 		weight := 1 + random.IntN(10)
-		_, err := p.field.Edit(ctx, 0, operate.Edit{Op: "set", Kind: "instance", Cluster: cluster, Name: in, Values: map[string]any{"weight": weight}})
+		err := p.field.EditFrom(ctx, random.IntN(len(p.stage.Group.Nodes)), operate.Edit{Op: "set", Kind: "instance", Cluster: cluster, Name: in, Values: map[string]any{"weight": weight}})
 		if err != nil && ctx.Err() == nil {
 			p.Say(cluster, fmt.Sprintf("an operator could not give %s in %s the weight %d: %v", in, cluster, weight, err))
 		}

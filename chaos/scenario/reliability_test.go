@@ -152,6 +152,29 @@ func TestReliabilityNamesWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestMinoritiesAreAskedForChanges: where a node is without a majority, or stands still, an operator asks for changes, so that one which it must not acknowledge can be seen.
+func TestMinoritiesAreAskedForChanges(t *testing.T) {
+	ci, err := OfProfile("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, s := range ci {
+		alone := slices.ContainsFunc(faultsOf(s), func(name string) bool {
+			return slices.Contains([]string{"isolate", "deaf", "mute", "halves", "all-apart", "freeze"}, name)
+		})
+		if !alone {
+			continue
+		}
+		if seen++; s.Load.Edits == 0 {
+			t.Errorf("nobody asks for a change in %s", s.Name)
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d such scenarios", seen)
+	}
+}
+
 // faultsOf lists what a scenario lets happen.
 func faultsOf(s *Scenario) (names []string) {
 	for _, r := range s.Faults {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/chaos/check"
 	"github.com/holdfast-lb/holdfast/chaos/record"
+	"github.com/holdfast-lb/holdfast/chaos/report"
 	"github.com/holdfast-lb/holdfast/chaos/run"
 	"github.com/holdfast-lb/holdfast/chaos/scenario"
 	"github.com/holdfast-lb/holdfast/internal/mutant"
@@ -478,7 +480,7 @@ func TestSelftestTriesEnough(t *testing.T) {
 
 // TestBugsAreCaughtForTheirOwnReason: of each known bug it is said which promises it breaks, and nothing that breaks on a busy machine is one of them.
 func TestBugsAreCaughtForTheirOwnReason(t *testing.T) {
-	anything := []string{check.Budget, "nodes-ready", "one-leader", "one-holder", "backlog-empty", "equal-state", "nothing-leaked", "processes-live", "nothing-left"}
+	anything := []string{check.Answered, check.InTime, "nodes-ready", "one-leader", "one-holder", "backlog-empty", "equal-state", "nothing-leaked", "processes-live", "nothing-left"}
 	docs, err := os.ReadFile("../../docs/CHAOS.md")
 	if err != nil {
 		t.Fatal(err)
@@ -510,7 +512,7 @@ func TestBugsAreCaughtForTheirOwnReason(t *testing.T) {
 		checks  []record.Result
 		want    string
 	}{
-		"its own promise":     {record.Failed, []record.Result{shown(check.Budget, 1, 0), shown("one-state", 2, 1)}, "one-state"},
+		"its own promise":     {record.Failed, []record.Result{shown(check.Answered, 1, 0), shown(check.InTime, 1, 0), shown("one-state", 2, 1)}, "one-state"},
 		"another promise":     {record.Failed, []record.Result{shown("requests-once", 1, 0), shown("processes-live", 1, 0), shown("equal-state", 1, 0)}, ""},
 		"could not be judged": {record.Failed, []record.Result{shown("assignments-kept", 1, 1)}, ""},
 		"could not be played": {record.Errored, []record.Result{shown("one-state", 1, 0)}, ""},
@@ -518,6 +520,42 @@ func TestBugsAreCaughtForTheirOwnReason(t *testing.T) {
 	} {
 		if got := gaveAway(&record.Run{Verdict: c.verdict, Checks: c.checks}, mutant.LoseOpLeader); got != c.want {
 			t.Errorf("%s: caught by %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestWhatCITriesAgain: in .ci/run only runs in which clients waited too long, or that could not be played, have another try.
+func TestWhatCITriesAgain(t *testing.T) {
+	text, err := os.ReadFile("../../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := regexp.MustCompile(`(?ms)^judged\(\) \{.*?^\}`).Find(text)
+	for name, c := range map[string]struct {
+		broken []string
+		want   int // 1 for a promise that is broken; else that of the command
+	}{
+		"waits":               {[]string{check.InTime}, 7},
+		"failures":            {[]string{check.Answered}, 1},
+		"both":                {[]string{check.InTime, check.Answered}, 1},
+		"another promise":     {[]string{check.InTime, "one-state"}, 1},
+		"could not be played": {nil, 7},
+	} {
+		r := &record.Run{Scenario: "x", Seed: 1, Verdict: record.Errored}
+		for _, b := range c.broken {
+			r.Checks = append(r.Checks, record.Result{Name: b, Saw: "not so", Count: 1, Violations: []string{"so much"}})
+		}
+		dir := t.TempDir()
+		var b bytes.Buffer
+		if err := errors.Join(report.JUnit(&b, []*record.Run{r}), os.Mkdir(filepath.Join(dir, "chaos-out"), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, "chaos-out"), "junit.xml", b.String())
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", string(judged)+"\njudged sh -c 'exit 7'")
+		cmd.Dir = dir
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != c.want {
+			t.Errorf("%s: exit status %d, want %d: %s", name, got, c.want, out)
 		}
 	}
 }
