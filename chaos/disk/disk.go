@@ -26,6 +26,9 @@ type Fault struct {
 	FailSyncs int
 }
 
+// source is what the kernel's list of mounts says a disk is of.
+const source = "holdfast-chaos"
+
 // Disk is one mounted directory.
 type Disk struct {
 	Path string // where it is mounted
@@ -74,7 +77,7 @@ func Mount(dir, name string) (*Disk, error) {
 	root.RootData.RootNode = root
 	server, err := fs.Mount(d.Path, root, &fs.Options{MountOptions: fuse.MountOptions{
 		// Nobody changes what is below behind the kernel's back, so it need not drop what it has: programs read their files by mappings of it.
-		ExplicitDataCacheControl: true, DirectMount: true, FsName: "holdfast-chaos", Name: "holdfast",
+		ExplicitDataCacheControl: true, DirectMount: true, FsName: source, Name: "holdfast",
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", d.Path, err)

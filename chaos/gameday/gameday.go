@@ -38,7 +38,7 @@ type Options struct {
 	// Reach are the flags by which the holdfast command asks the same nodes: they are part of a command that somebody is to type.
 	Reach string
 
-	undo, unsure, bear time.Duration // in the place of UndoTime, unsureTime and bearTime, in tests
+	undo, unsure, bear, aftermath time.Duration // in the place of UndoTime, unsureTime, bearTime and record.Aftermath, in tests
 }
 
 // ErrBrake: a brake came on and stayed on, or came on while something was done.
@@ -89,13 +89,28 @@ func Play(ctx context.Context, o Options) error {
 			}
 		}
 	}
-	return nil
+	return g.after(ctx)
+}
+
+// after looks at the group once the last thing has been taken back: it must be well again, and what the end of it did to clients counts as well. Before each earlier one's successor ready looks.
+func (g *game) after(ctx context.Context) error {
+	if g.last == nil {
+		return nil
+	}
+	if err := pause(ctx, cmp.Or(g.aftermath, record.Aftermath)); err != nil {
+		return err
+	}
+	if _, err := g.ready(ctx); err != nil {
+		return fmt.Errorf("after everything was taken back: %w", err)
+	}
+	return g.outage(*g.last)
 }
 
 type game struct {
 	Options
 	probes *probes
 	random *rand.Rand
+	last   *int // the number of what was done last
 }
 
 // round waits until no brake is on, does one thing, and takes it back.
@@ -114,6 +129,7 @@ func (g *game) round(ctx context.Context, a action) error {
 		return nil
 	}
 	number := g.Record.Begin(a.name, d.target, d.what)
+	g.last = &number
 	ran, err := g.do(ctx, &d)
 	back := g.takeBack(ctx, &d, err)
 	if ran != nil && back == nil && d.none(ran) {

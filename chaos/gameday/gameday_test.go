@@ -125,7 +125,7 @@ func options(t *testing.T, d *deployment) Options {
 	t.Cleanup(c.Close)
 	return Options{
 		Client: c, Record: record.New(record.Run{}), Faults: []string{"transfer", "evacuate"}, Count: 6, For: 20 * time.Millisecond, Pause: time.Millisecond, Seed: 1,
-		Execute: true, MaxFailed: 0.01, Patience: 300 * time.Millisecond,
+		Execute: true, MaxFailed: 0.01, Patience: 300 * time.Millisecond, aftermath: time.Millisecond,
 	}
 }
 
@@ -170,6 +170,24 @@ func TestNothingIsDoneUnlessAskedTo(t *testing.T) {
 	}
 	if said != 6 {
 		t.Errorf("said of %d", said)
+	}
+}
+
+// TestTheLastDeedIsLookedAfter: nothing comes behind it that would look at the group before it begins.
+func TestTheLastDeedIsLookedAfter(t *testing.T) {
+	d := &deployment{status: whole()}
+	d.first = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodDelete { // the evacuation ends, and the node does not come back from it
+			d.mu.Lock()
+			d.status.Nodes[0].Ready = false
+			d.mu.Unlock()
+		}
+		return false
+	}
+	o := options(t, d)
+	o.Faults, o.Count = []string{"evacuate"}, 1
+	if err := Play(t.Context(), o); !errors.Is(err, ErrBrake) || !strings.Contains(err.Error(), "after everything was taken back") || !strings.Contains(err.Error(), "n1 is not ready") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -109,6 +109,9 @@ func (r *reader) seed(to **uint64) func(ast.Node) {
 	}
 }
 
+// leastNumber of a rate is one event in a quarter of an hour, which is longer than most runs.
+const leastNumber = 0.001
+
 func (r *reader) number(to *float64, least, most float64) func(ast.Node) {
 	return func(n ast.Node) {
 		v, ok := r.scalar(n)
@@ -118,6 +121,10 @@ func (r *reader) number(to *float64, least, most float64) func(ast.Node) {
 		x, err := strconv.ParseFloat(v, 64)
 		if err != nil || math.IsNaN(x) || x < least || x > most {
 			r.fail(n, "%.40q: want a number from %g to %g", v, least, most)
+			return
+		}
+		if x != 0 && math.Abs(x) < leastNumber { // what is due once in so long a time is due at no time that can be computed
+			r.fail(n, "%.40q: want 0, or %g and more", v, leastNumber)
 			return
 		}
 		*to = x

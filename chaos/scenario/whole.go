@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -57,16 +58,20 @@ func (s *Scenario) lacks(rule Rule) string {
 	case fault.Any, fault.Leader, fault.Holder, fault.Follower:
 		return ""
 	}
-	kind, names := fault.OnNode, s.NodeNames()
-	if rule.Fault != nil && rule.Fault.Kind == fault.OnInstance || len(rule.Draw) > 0 && rule.Draw[0].Kind == fault.OnInstance {
-		kind, names = fault.OnInstance, s.InstanceNames()
+	faults := rule.Draw
+	if rule.Fault != nil {
+		faults = append([]*fault.Fault{rule.Fault}, faults...)
 	}
-	for _, name := range names {
-		if name == rule.Target {
-			return ""
+	for _, f := range faults {
+		kind, names := fault.OnNode, s.NodeNames()
+		if f.Kind == fault.OnInstance {
+			kind, names = fault.OnInstance, s.InstanceNames()
+		}
+		if !slices.Contains(names, rule.Target) {
+			return fmt.Sprintf("the group has no %s %q: it has %s to %s (%s)", kind, rule.Target, names[0], names[len(names)-1], f.Name)
 		}
 	}
-	return fmt.Sprintf("the group has no %s %q: it has %s to %s", kind, rule.Target, names[0], names[len(names)-1])
+	return ""
 }
 
 // CheckNames are the names of the checks that the scenario asks for; none: all.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/chaos/disk"
 	"github.com/holdfast-lb/holdfast/chaos/fault"
 	"github.com/holdfast-lb/holdfast/chaos/record"
 	"github.com/holdfast-lb/holdfast/chaos/run"
@@ -205,6 +206,9 @@ func clearRun(dir string) error {
 	foreign := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !isPart(e) })
 	if _, err := os.Stat(filepath.Join(dir, "run.json")); err != nil && foreign {
 		return fmt.Errorf("%s is there and is not the folder of a run: remove it, or choose another one with --out", dir)
+	}
+	if err := disk.Release(dir); err != nil {
+		return err
 	}
 	return os.RemoveAll(dir)
 }
