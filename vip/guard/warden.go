@@ -386,6 +386,9 @@ func (w *warden) unsilence(then func(error)) {
 			}
 		} else {
 			w.silenceFailed = false
+			if w.mode == held { // what was announced until now nobody has heard
+				w.announcer.begin(w.now())
+			}
 		}
 		then(err)
 	})
