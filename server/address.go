@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,10 +212,24 @@ func (s *Server) onElected(ctx context.Context, from raftnode.Succession) {
 	s.address.before.Store(&from)
 	// A leader before may have found them in use, and never held. What has been held once has a holder for ever, also when it was lost: then nobody is asked,
 	// or each take-over would wait for the answer.
-	fresh := from.Previous == "" || s.state.Operating().Holder == nil
-	s.address.Lead(ctx, vip.Tenure{Term: from.Term, Fresh: fresh, Planned: from.Planned})
+	known := s.state.Operating().Holder
+	fresh := from.Previous == "" || known == nil
+	s.address.Lead(ctx, vip.Tenure{Term: from.Term, Fresh: fresh, Added: s.address.added(known), Planned: from.Planned})
 	s.address.end(from.Term)
 	s.balancer.CutAddresses(s.address.ips) // what is left of them here: no client can reach it any more
+}
+
+// added lists the addresses of this node that were not among those that were held last.
+func (a *address) added(known *fsm.Holder) (list []netip.Addr) {
+	if known == nil {
+		return nil
+	}
+	for _, ip := range a.ips {
+		if !slices.Contains(known.Addresses, ip.String()) {
+			list = append(list, ip)
+		}
+	}
+	return list
 }
 
 // serves is nil when this node can serve what clients send, whoever holds the addresses.
@@ -285,8 +300,22 @@ func (s *Server) closeAddress() error {
 	return s.address.Close()
 }
 
+// without counts those of some addresses that a node has not got; a nil one has none.
+func (r *addressReport) without(ips []netip.Addr) (n int) {
+	has := r.ips()
+	for _, ip := range ips {
+		if !slices.Contains(has, ip) {
+			n++
+		}
+	}
+	return n
+}
+
 // ips are the virtual addresses without prefix length and interface.
 func (r *addressReport) ips() []netip.Addr {
+	if r == nil {
+		return nil
+	}
 	var list []netip.Addr
 	for _, text := range r.Addresses {
 		if a, err := vip.ParseAddress(text); err == nil { // a node of another version may say it otherwise

@@ -318,6 +318,12 @@ func TestProbes(t *testing.T) {
 		if a, ok := b.at(id); !ok || a.err != nil || len(a.claims) != 1 {
 			t.Errorf("%t, %v", ok, a)
 		}
+		b.do(kindPrepare, in(time.Second))
+		id = b.ask(kindProbe, encodeTime(100*ms)) // silent, so that nobody hears himself
+		b.sleep(101 * ms)
+		if a, ok := b.at(id); !ok || a.err != nil || len(a.claims) != 1 {
+			t.Errorf("prepared: %t, %v", ok, a)
+		}
 		id = b.ask(kindProbe, encodeTime(time.Minute))
 		b.do(kindHold, in(time.Second))
 		if a, ok := b.at(id); !ok || a.err == nil || !strings.Contains(a.err.Error(), "being taken") {
