@@ -299,10 +299,16 @@ func TestAnAddedAddressIsAskedFor(t *testing.T) {
 		if _, err := s.Prepare(t.Context(), "n1", time.Second); err != nil {
 			t.Fatal(err)
 		}
+		if st := s.Status(); !st.Prepared || st.Holds {
+			t.Errorf("prepared: %+v", st)
+		}
 		end := s.lead(Tenure{Term: 1, Added: []netip.Addr{added.IP()}, Planned: true})
 		s.wantHeld(t, 5*time.Millisecond, true)
 		if did := s.kept.did(); did != "prepare probe take" {
 			t.Errorf("the machine did %q", did)
+		}
+		if st := s.Status(); st.Prepared || !st.Holds {
+			t.Errorf("held: %+v", st)
 		}
 		end()
 		s.kept.set(func() { s.kept.claims = []Claim{{Address: added, Hardware: "02:00:00:00:00:0a"}} })

@@ -22,6 +22,7 @@ type Holder struct {
 type VIP struct {
 	Addresses   []string `json:"addresses" doc:"that it was started with"`
 	Holds       bool     `json:"holds" doc:"it has them now"`
+	Prepared    bool     `json:"prepared,omitempty" doc:"it has them silently, ready to take over from the holder"`
 	Eligible    bool     `json:"eligible" doc:"it may be given them"`
 	Reason      string   `json:"reason,omitempty" doc:"why it may not"`
 	Conflict    string   `json:"conflict,omitempty" doc:"who else on the link claims one of them, and which"`
