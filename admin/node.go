@@ -152,7 +152,7 @@ type VIPStatus struct {
 	Conflict string
 	// Connections are the clients' connections to the addresses that it has open.
 	Connections int
-	// Warnings say why clients may not find addresses where this node would hold them.
+	// Warnings say why clients may not find addresses where this node would hold them, or find them there for too long.
 	Warnings []string
 }
 

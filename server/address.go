@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type address struct {
 	open    func([]netip.Addr) (total, upgraded int)
 	reached func([]netip.Addr) error
 	unfit   *unfit
+	fated   []string // a warning, when the guard ends with this process
 
 	metrics addressMetrics
 
@@ -88,7 +90,10 @@ func (s *Server) openAddress(metrics prometheus.Registerer) error {
 		a.open = with.open
 	}
 	a.reached, a.unfit = with.reached, &unfit{addrs: addrs, link: with.link}
-	for _, text := range a.unfit.get(time.Now()) {
+	if len(addrs) > 0 {
+		a.fated = fated(os.Getpid())
+	}
+	for _, text := range slices.Concat(a.fated, a.unfit.get(time.Now())) {
 		s.log.Warn("virtual address", "warning", text)
 	}
 	for _, v := range addrs {
@@ -145,6 +150,15 @@ func (s *Server) startGuard(addrs []vip.Address, program *hook.Hook) (vip.Keeper
 		return g, nil
 	}
 	return hook.Beside(g, program), nil
+}
+
+// fated warns of a first process of a PID namespace: when it ends the kernel kills all others there.
+func fated(pid int) []string {
+	if pid != 1 {
+		return nil
+	}
+	return []string{"this node is the first process of its PID namespace (as in a container): when it is killed, the kernel kills the guard of the virtual addresses in the same moment, and they stay on this machine for up to 2.3 s, " +
+		"beside the next holder. Run nodes with --vip outside of containers (docs/ADDRESS.md)"}
 }
 
 // change is one that happens now.
@@ -265,7 +279,7 @@ type addressReport struct {
 	vip.Status
 	// Connections are clients' to the addresses here.
 	Connections int `json:"connections"`
-	// Warnings say why clients may not find addresses where this node would hold them.
+	// Warnings say why clients may not find addresses where this node would hold them, or find them there for too long.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -275,7 +289,7 @@ func (s *Server) addressReport() *addressReport {
 	}
 	r := &addressReport{Status: s.address.Status()}
 	r.Connections, _ = s.address.open(s.address.ips)
-	r.Warnings = s.address.unfit.get(time.Now())
+	r.Warnings = slices.Concat(s.address.fated, s.address.unfit.get(time.Now()))
 	if !r.Eligible {
 		return r
 	}
