@@ -23,7 +23,7 @@ func wireVIP(v *VIPStatus) *wire.VIP {
 	if v == nil {
 		return nil
 	}
-	return &wire.VIP{Addresses: listed(v.Addresses), Holds: v.Holds, Eligible: v.Eligible, Reason: v.Reason, Conflict: v.Conflict, Connections: v.Connections, Warnings: v.Warnings}
+	return &wire.VIP{Addresses: listed(v.Addresses), Holds: v.Holds, Prepared: v.Prepared, Eligible: v.Eligible, Reason: v.Reason, Conflict: v.Conflict, Connections: v.Connections, Warnings: v.Warnings}
 }
 
 // listed is a list that is never null in JSON.

@@ -147,13 +147,14 @@ type BackupSetting struct {
 type VIPStatus struct {
 	Addresses []string // that it was started with, as in 10.0.0.100/24@eth0
 	Holds     bool     // it has them now
+	Prepared  bool     // it has them silently, ready to take over from the holder
 	Eligible  bool     // it may be given them
 	Reason    string   // why it may not
 	// Conflict says who else on the link claims one of them, and which; empty: nobody.
 	Conflict string
 	// Connections are the clients' connections to the addresses that it has open.
 	Connections int
-	// Warnings say why clients may not find addresses where this node would hold them.
+	// Warnings say why clients may not find addresses where this node would hold them, or find them there for too long.
 	Warnings []string
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,7 @@ type address struct {
 	open    func([]netip.Addr) (total, upgraded int)
 	reached func([]netip.Addr) error
 	unfit   *unfit
+	fated   []string // a warning, when the guard ends with this process
 
 	metrics addressMetrics
 
@@ -87,7 +90,10 @@ func (s *Server) openAddress(metrics prometheus.Registerer) error {
 		a.open = with.open
 	}
 	a.reached, a.unfit = with.reached, &unfit{addrs: addrs, link: with.link}
-	for _, text := range a.unfit.get(time.Now()) {
+	if len(addrs) > 0 {
+		a.fated = fated(os.Getpid())
+	}
+	for _, text := range slices.Concat(a.fated, a.unfit.get(time.Now())) {
 		s.log.Warn("virtual address", "warning", text)
 	}
 	for _, v := range addrs {
@@ -144,6 +150,15 @@ func (s *Server) startGuard(addrs []vip.Address, program *hook.Hook) (vip.Keeper
 		return g, nil
 	}
 	return hook.Beside(g, program), nil
+}
+
+// fated warns of a first process of a PID namespace: when it ends the kernel kills all others there.
+func fated(pid int) []string {
+	if pid != 1 {
+		return nil
+	}
+	return []string{"this node is the first process of its PID namespace (as in a container): when it is killed, the kernel kills the guard of the virtual addresses in the same moment, and they stay on this machine for up to 2.3 s, " +
+		"beside the next holder. Run nodes with --vip outside of containers (docs/ADDRESS.md)"}
 }
 
 // change is one that happens now.
@@ -211,10 +226,24 @@ func (s *Server) onElected(ctx context.Context, from raftnode.Succession) {
 	s.address.before.Store(&from)
 	// A leader before may have found them in use, and never held. What has been held once has a holder for ever, also when it was lost: then nobody is asked,
 	// or each take-over would wait for the answer.
-	fresh := from.Previous == "" || s.state.Operating().Holder == nil
-	s.address.Lead(ctx, vip.Tenure{Term: from.Term, Fresh: fresh, Planned: from.Planned})
+	known := s.state.Operating().Holder
+	fresh := from.Previous == "" || known == nil
+	s.address.Lead(ctx, vip.Tenure{Term: from.Term, Fresh: fresh, Added: s.address.added(known), Planned: from.Planned})
 	s.address.end(from.Term)
 	s.balancer.CutAddresses(s.address.ips) // what is left of them here: no client can reach it any more
+}
+
+// added lists the addresses of this node that were not among those that were held last.
+func (a *address) added(known *fsm.Holder) (list []netip.Addr) {
+	if known == nil {
+		return nil
+	}
+	for _, ip := range a.ips {
+		if !slices.Contains(known.Addresses, ip.String()) {
+			list = append(list, ip)
+		}
+	}
+	return list
 }
 
 // serves is nil when this node can serve what clients send, whoever holds the addresses.
@@ -250,7 +279,7 @@ type addressReport struct {
 	vip.Status
 	// Connections are clients' to the addresses here.
 	Connections int `json:"connections"`
-	// Warnings say why clients may not find addresses where this node would hold them.
+	// Warnings say why clients may not find addresses where this node would hold them, or find them there for too long.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -260,7 +289,7 @@ func (s *Server) addressReport() *addressReport {
 	}
 	r := &addressReport{Status: s.address.Status()}
 	r.Connections, _ = s.address.open(s.address.ips)
-	r.Warnings = s.address.unfit.get(time.Now())
+	r.Warnings = slices.Concat(s.address.fated, s.address.unfit.get(time.Now()))
 	if !r.Eligible {
 		return r
 	}
@@ -285,8 +314,22 @@ func (s *Server) closeAddress() error {
 	return s.address.Close()
 }
 
+// without counts those of some addresses that a node has not got; a nil one has none.
+func (r *addressReport) without(ips []netip.Addr) (n int) {
+	has := r.ips()
+	for _, ip := range ips {
+		if !slices.Contains(has, ip) {
+			n++
+		}
+	}
+	return n
+}
+
 // ips are the virtual addresses without prefix length and interface.
 func (r *addressReport) ips() []netip.Addr {
+	if r == nil {
+		return nil
+	}
 	var list []netip.Addr
 	for _, text := range r.Addresses {
 		if a, err := vip.ParseAddress(text); err == nil { // a node of another version may say it otherwise

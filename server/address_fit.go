@@ -84,7 +84,7 @@ func (d *holderDuty) fitter(op *fsm.Operating, reports []memberReport, at time.T
 				names = append(names, s.Cluster+"/"+s.Instance)
 			}
 		}
-		c := candidate{r.node, preference(op.Config, r.node, r.zone), len(r.lacks(op, d.state))}
+		c := candidate{r.node, preference(op.Config, r.node, r.zone), len(r.lacks(op, d.state)), r.VIP.without(self.VIP.ips())}
 		if len(names) > 0 && (best == nil || c.compare(*best) < 0) {
 			best, more = &c, strings.Join(names, ", ")
 		}
@@ -118,13 +118,14 @@ func ownReport(reports []memberReport) *memberReport {
 	return nil
 }
 
-// candidate is a node that could hold the addresses; the smaller lacks and then rank, the rather.
+// candidate is a node that could hold the addresses; the smaller without, then lacks, then rank, the rather.
 type candidate struct {
-	node  string
-	rank  int
-	lacks int // instances that it does not reach
+	node    string
+	rank    int
+	lacks   int // instances that it does not reach
+	without int // addresses of the holder that it has not got: connections to them could not be sent on to it, and nobody would have them
 }
 
 func (c candidate) compare(o candidate) int {
-	return cmp.Or(cmp.Compare(c.lacks, o.lacks), cmp.Compare(c.rank, o.rank), cmp.Compare(c.node, o.node))
+	return cmp.Or(cmp.Compare(c.without, o.without), cmp.Compare(c.lacks, o.lacks), cmp.Compare(c.rank, o.rank), cmp.Compare(c.node, o.node))
 }

@@ -55,6 +55,19 @@ func TestAddressesThatClientsDoNotFind(t *testing.T) {
 	}
 }
 
+// TestFirstProcessOfANamespace is warned of: its guard cannot outlive it.
+func TestFirstProcessOfANamespace(t *testing.T) {
+	if got := fated(2); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+	a := &address{fated: fated(1), unfit: &unfit{}, Manager: vip.New(vip.Settings{Keeper: &testKeeper{link: &testLink{}, events: make(chan vip.Event)}, Eligible: func() error { return errors.New("not yet") }, Now: vip.Now}),
+		open: func([]netip.Addr) (int, int) { return 0, 0 }}
+	defer a.Close()
+	if w := (&Server{address: a}).addressReport().Warnings; len(w) != 1 || !strings.Contains(w[0], "first process of its PID namespace") {
+		t.Errorf("%q", w)
+	}
+}
+
 // TestUnfitIsLookedAtAgain: an interface may get its address after the node has started.
 func TestUnfitIsLookedAtAgain(t *testing.T) {
 	a, err := vip.ParseAddress("192.0.2.100/24@eth0")

@@ -170,7 +170,7 @@ func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
 		out.Duties = append(out.Duties, admin.DutyStatus(j))
 	}
 	if d.VIP != nil {
-		out.VIP = &admin.VIPStatus{Addresses: d.VIP.Addresses, Holds: d.VIP.Holds, Eligible: d.VIP.Eligible, Reason: d.VIP.Reason, Conflict: d.VIP.Conflict,
+		out.VIP = &admin.VIPStatus{Addresses: d.VIP.Addresses, Holds: d.VIP.Holds, Prepared: d.VIP.Prepared, Eligible: d.VIP.Eligible, Reason: d.VIP.Reason, Conflict: d.VIP.Conflict,
 			Connections: d.VIP.Connections, Warnings: d.VIP.Warnings}
 	}
 	if z := d.Zone; z != nil {

@@ -66,14 +66,20 @@ func (s *Server) dnsAddresses() ([]netip.Addr, error) {
 	if err != nil || len(list) > 0 {
 		return list, err
 	}
-	host, _, err := net.SplitHostPort(s.node.Addr())
+	return dialled(s.node.Addr()), nil
+}
+
+// dialled is the host of a peer address; nothing when that is a name: whoever wants addresses in DNS names them.
+func dialled(peer string) []netip.Addr {
+	host, _, err := net.SplitHostPort(peer)
 	if err != nil {
-		return nil, fmt.Errorf("addresses of this node: %w", err)
+		return nil
 	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{ip.Unmap()}, nil
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil
 	}
-	return nil, nil // a name: whoever wants addresses in DNS names them
+	return []netip.Addr{ip.Unmap()}
 }
 
 // runDNS answers until ctx ends.
@@ -105,7 +111,8 @@ func (s *Server) watchNames(ctx context.Context) {
 	}
 }
 
-// from is what is answered from what the nodes say. A node that does not answer keeps the addresses that it had, as a name, and its failure domain, by which it has listeners.
+// from is what is answered from what the nodes say. A node that does not answer keeps the addresses that it had, as a name, and its failure domain, by which it has listeners. One
+// that has not answered since this node began has those that it has without any settings.
 func (s *names) from(op *fsm.Operating, reports []memberReport) dns.View {
 	view := dns.View{Serial: uint32(op.Index)}
 	before := map[string][]netip.Addr{}
@@ -119,7 +126,10 @@ func (s *names) from(op *fsm.Operating, reports []memberReport) dns.View {
 		if r.reachable {
 			s.zones[r.node] = r.zone
 		} else {
-			n.Addrs = before[r.node]
+			had := false
+			if n.Addrs, had = before[r.node]; !had {
+				n.Addrs = dialled(r.addr)
+			}
 		}
 		view.Nodes = append(view.Nodes, n)
 		if r.VIP == nil {

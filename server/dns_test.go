@@ -50,4 +50,16 @@ func TestDNSOfListenersOfAZone(t *testing.T) {
 	}
 	reports[0] = memberReport{node: "n1", reachable: true}
 	check("when it has another zone", nil)
+
+	// This node has been started again while n1 is dead: its name, and its part in the zone's own records, are not lost.
+	n.view.Store(&dns.View{})
+	for addr, want := range map[string][]netip.Addr{"10.0.0.12:7701": {netip.MustParseAddr("10.0.0.12")}, "[2001:db8::1]:7701": {netip.MustParseAddr("2001:db8::1")}, "n1.example.net:7701": nil} {
+		v := n.from(op, []memberReport{{node: "n1", addr: addr}, reports[1]})
+		if got := v.Nodes[0]; got.Live || !slices.Equal(got.Addrs, want) {
+			t.Errorf("%s: %+v", addr, got)
+		}
+		if got := v.Nodes[1]; len(got.Addrs) != 0 {
+			t.Errorf("a node that answers, and has none: %+v", got)
+		}
+	}
 }

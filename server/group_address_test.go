@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type testLink struct {
 	keepers []*testKeeper
 	story   []string // what the keepers did, in order
 	foreign string   // the link-layer address of a machine that is none of ours and has the address; empty: there is none
+	usurped string   // the address that it has; empty: the first
 	hopless bool     // no machine has an address of its own there
 	clients int      // connections to the address, on every node
 }
@@ -163,13 +165,13 @@ func (k *testKeeper) Announce(context.Context) error { return nil }
 func (k *testKeeper) Probe(context.Context, time.Duration) ([]vip.Claim, error) {
 	k.link.mu.Lock()
 	defer k.link.mu.Unlock()
-	if k.holds && k.until > vip.Now() {
-		return nil, errors.New("the addresses are held or prepared")
+	if k.holds && !k.silent && k.until > vip.Now() {
+		return nil, errors.New("the addresses are held")
 	}
 	if k.link.tell(k, "asks"); k.link.foreign == "" {
 		return nil, nil
 	}
-	a, err := vip.ParseAddress("192.0.2.100/24@eth0")
+	a, err := vip.ParseAddress(cmp.Or(k.link.usurped, "192.0.2.100/24@eth0"))
 	return []vip.Claim{{Address: a, Hardware: k.link.foreign}}, err
 }
 func (k *testKeeper) Events() <-chan vip.Event { return k.events }
@@ -280,6 +282,76 @@ func TestForeignAddressIsNotTakenByTheNextLeader(t *testing.T) {
 	if story := link.since(steps); slices.ContainsFunc(story, func(s string) bool { return strings.HasSuffix(s, " asks") }) {
 		t.Errorf("a take-over waits for the answer to a question: %v", story)
 	}
+}
+
+// TestAnAddedAddressIsAskedFor: the group has held the others, and nobody this one. What somebody else has is not taken, and a node without it holds.
+func TestAnAddedAddressIsAskedFor(t *testing.T) {
+	adds := func(c *Config) { c.VIPs = append(c.VIPs, fmt.Sprintf("192.0.2.10%s/24@eth0", c.Name[1:])) } // each node another one
+	g, link := startHolders(t, adds)
+	first := link.holder(t, g)
+	to := g.other(first)
+	steps := len(link.since(0))
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	link.change(func() { link.foreign = "02:00:00:00:00:99" }) // the answer of the holder before is no reason
+	if err := (adminNode{g.byName(first)}).Transfer(ctx, to.config.Name); err != nil {
+		t.Fatal(err)
+	}
+	if now := link.holder(t, g, first); now != to.config.Name {
+		t.Fatalf("%s holds", now)
+	}
+	story := link.since(steps)
+	asks, takes := slices.Index(story, to.config.Name+" asks"), slices.Index(story, to.config.Name+" takes")
+	if asks < 0 || takes < asks {
+		t.Errorf("it has not asked first: %q", story)
+	}
+
+	third := g.servers[slices.IndexFunc(g.servers, func(s *Server) bool { return s != to && s.config.Name != first })]
+	steps = len(link.since(0))
+	link.change(func() { link.usurped = third.config.VIPs[1] })
+	if err := (adminNode{to}).Transfer(ctx, third.config.Name); err != nil {
+		t.Fatal(err)
+	}
+	link.holder(t, g, third.config.Name)
+	eventually(t, "the node that may not take it says why", func() error {
+		if st := third.address.Status(); st.Eligible || !strings.Contains(st.Reason, "in use by 02:00:00:00:00:99") || !strings.Contains(st.Conflict, "02:00:00:00:00:99") {
+			return fmt.Errorf("%+v", st)
+		}
+		return nil
+	})
+	if story := link.since(steps); slices.Contains(story, third.config.Name+" takes") {
+		t.Errorf("what another machine has is taken: %q", story)
+	}
+}
+
+// TestSuccessorWithoutAnAddress: connections to it would be sent on to a machine that has not got it, and nobody would have it then.
+func TestSuccessorWithoutAnAddress(t *testing.T) {
+	g, link := startHolders(t, func(c *Config) {
+		if c.Name != "n2" {
+			c.VIPs = append(c.VIPs, "192.0.2.101/24@eth0")
+		}
+	})
+	holder := link.holder(t, g)
+	if holder == "n2" {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := (adminNode{g.byName("n2")}).Transfer(ctx, "n1"); err != nil {
+			t.Fatal(err)
+		}
+		holder = link.holder(t, g, "n2")
+	}
+	want := []string{"n3", "n2"}
+	if holder == "n3" {
+		want[0] = "n1"
+	}
+	eventually(t, "both others may follow, n2 last", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if names, errs := g.byName(holder).successors(ctx, ""); !slices.Equal(names, want) {
+			return fmt.Errorf("%q, %v", names, errs)
+		}
+		return nil
+	})
 }
 
 func TestAddressIsHandedOver(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -77,6 +78,10 @@ const flawedRank = 1 << 20
 func (s *Server) successors(ctx context.Context, to string) (names []string, errs []error) {
 	op := s.state.Operating()
 	_, evacuated := evacuation(op, s.config.Name)
+	var ips []netip.Addr
+	if s.address != nil {
+		ips = s.address.ips
+	}
 	anyhow := s.leaving.Load() || evacuated || to != "" && s.serves() != nil
 	var fit []candidate
 	for _, r := range s.reports(ctx) {
@@ -94,7 +99,7 @@ func (s *Server) successors(ctx context.Context, to string) (names []string, err
 			errs = append(errs, fmt.Errorf("node %s is evacuated", r.node))
 			continue
 		}
-		fit = append(fit, candidate{r.node, rank, len(r.lacks(op, s.state))})
+		fit = append(fit, candidate{r.node, rank, len(r.lacks(op, s.state)), r.VIP.without(ips)})
 	}
 	if to != "" && len(fit) == 0 && len(errs) == 0 {
 		errs = append(errs, fmt.Errorf("node %q is no other member of the group", to))

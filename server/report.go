@@ -16,6 +16,7 @@ type memberReport struct {
 	node  string
 	self  bool
 	voter bool
+	addr  string // by which other nodes dial it, as the membership has it
 	zone  string
 	// reachable is false when it did not answer, or in a way that cannot be read; then the rest is empty.
 	reachable bool
@@ -58,7 +59,7 @@ func (r *memberReport) instance(cluster, name string) *lb.InstanceStatus {
 }
 
 func newReport(m raftnode.MemberInfo, self string) memberReport {
-	r := memberReport{node: m.Name, self: m.Name == self, voter: m.Voter, zone: m.Info.Zone, started: m.Info.Started, skew: m.Skew, rtt: m.RTT, disk: m.Info.Disk, quarantine: m.Info.Quarantine}
+	r := memberReport{node: m.Name, self: m.Name == self, voter: m.Voter, addr: m.Addr, zone: m.Info.Zone, started: m.Info.Started, skew: m.Skew, rtt: m.RTT, disk: m.Info.Disk, quarantine: m.Info.Quarantine}
 	if m.Reachable && json.Unmarshal(m.Info.Detail, &r.description) == nil {
 		r.reachable = true
 	}

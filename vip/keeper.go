@@ -27,7 +27,7 @@ type Keeper interface {
 	Drop(ctx context.Context, linger time.Duration) error
 	// Announce tells the links again who has the addresses; nothing when they are not held.
 	Announce(ctx context.Context) error
-	// Probe asks the links whether anybody answers for the addresses, for at most wait, and gives who does. Not for use while they are held.
+	// Probe asks the links whether anybody answers for the addresses, for at most wait, and gives who does. Not for use while they are held openly.
 	Probe(ctx context.Context, wait time.Duration) ([]Claim, error)
 	// Events tells what happens to the addresses without being asked for. It is closed by Close. A reader that is slow loses events, not the latest state.
 	Events() <-chan Event

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,8 @@ type Tenure struct {
 	Term uint64
 	// Fresh: nobody is known to have held the addresses before, so the links are asked first.
 	Fresh bool
+	// Added are addresses that nobody is known to have held, when others have been held: the links are asked for these.
+	Added []netip.Addr
 	// Planned: the leader before has handed over.
 	Planned bool
 }
@@ -117,6 +120,9 @@ func (m *Manager) Close() error {
 // Lead holds the addresses until ctx, the term, ends, or the Manager is closed. It returns when they are dropped and ctx has ended.
 func (m *Manager) Lead(ctx context.Context, t Tenure) {
 	q := question{open: t.Fresh && m.Prepared() == ""} // for a holder: then there has been one
+	if !q.open && len(t.Added) > 0 {
+		q = question{open: true, added: t.Added}
+	}
 	m.mu.Lock()
 	m.tenure, m.prepared, m.leaving, m.over, m.trying = &t, "", nil, make(chan struct{}), 0
 	if m.s.Now().Sub(m.faulted) >= faultShown { // of a tenure before: it says nothing of this one
@@ -159,9 +165,10 @@ func (m *Manager) Lead(ctx context.Context, t Tenure) {
 // question is what the links are asked before the first taking. It is open until nobody has an address, or it cannot be asked and nobody is known to have one.
 type question struct {
 	open   bool
-	used   bool     // by the last answer somebody has an address
-	failed int      // how often in a row, probeAgain apart, it could not be asked
-	at     Deadline // when that was counted last
+	used   bool         // by the last answer somebody has an address
+	failed int          // how often in a row, probeAgain apart, it could not be asked
+	at     Deadline     // when that was counted last
+	added  []netip.Addr // what it is about; nil: all
 }
 
 // probe asks the links whether somebody has an address: then it is not taken, because clients would reach both.
@@ -171,6 +178,9 @@ func (m *Manager) probe(ctx context.Context, q *question) {
 	m.keeper.Unlock()
 	if ctx.Err() != nil {
 		return
+	}
+	if q.added != nil { // the others are the holder's before, who may have them still
+		claims = slices.DeleteFunc(claims, func(c Claim) bool { return !slices.Contains(q.added, c.Address.IP()) })
 	}
 	if err != nil && len(claims) == 0 {
 		m.say("the links cannot be asked who has the virtual address: "+err.Error(), slog.LevelWarn)
@@ -188,7 +198,13 @@ func (m *Manager) probe(ctx context.Context, q *question) {
 	}
 	if len(used) > 0 { // in one line, whoever answers first: what repeats itself is logged once
 		slices.Sort(used)
-		m.say("the virtual address "+strings.Join(slices.Compact(used), ", ")+"; none is taken before nobody answers any more", slog.LevelError)
+		text := "the virtual address " + strings.Join(slices.Compact(used), ", ")
+		m.say(text+"; none is taken before nobody answers any more", slog.LevelError)
+		if q.added != nil { // so that a node without it holds the others
+			m.mu.Lock()
+			m.fault, m.faulted = errors.New(text), m.s.Now()
+			m.mu.Unlock()
+		}
 	}
 	q.used = len(used) > 0
 	q.open = q.used

@@ -77,6 +77,8 @@ func (m *Manager) conflict(c Claim) {
 type Status struct {
 	Addresses []string `json:"addresses"`
 	Holds     bool     `json:"holds"`
+	// Prepared: this machine has them silently, ready to take over from the holder.
+	Prepared bool `json:"prepared,omitempty"`
 	// Eligible tells whether this node could hold the addresses now, Reason why not.
 	Eligible bool   `json:"eligible"`
 	Reason   string `json:"reason,omitempty"`
@@ -103,6 +105,7 @@ func (m *Manager) Status() Status {
 	} else if down := m.downLocked(); len(down) > 0 {
 		s.Eligible, s.Flawed, s.Reason = false, true, errDown(down).Error()
 	}
+	s.Prepared = m.prepared != "" && m.preparedUntil > m.s.Now()
 	s.Conflict = m.claims.text(m.s.Now())
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -97,9 +98,9 @@ func (k *machine) Announce(context.Context) error {
 func (k *machine) Probe(context.Context, time.Duration) ([]Claim, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.now() {
+	if k.now() && !k.silent {
 		k.note("refused")
-		return nil, errors.New("the addresses are held or prepared")
+		return nil, errors.New("the addresses are held")
 	}
 	k.note("probe")
 	return k.claims, k.deaf
@@ -282,6 +283,45 @@ func TestGoneSinceTheDeadline(t *testing.T) {
 		s.wantHeld(t, 5*time.Millisecond, true)
 		if len(s.gone) != 4 || s.gone[0] != -1 || s.gone[1] < 9*leaseLength-40*time.Millisecond || s.gone[2] < 4*leaseLength-40*time.Millisecond || s.gone[3] < time.Second || s.gone[3] > time.Second+5*time.Millisecond {
 			t.Errorf("taken %v after the addresses had gone", s.gone)
+		}
+	})
+}
+
+// TestAnAddedAddressIsAskedFor: also by a successor that is prepared, whose holder answers for the others; while somebody else has it another node had better lead.
+func TestAnAddedAddressIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		added, err := ParseAddress("10.0.0.101/24@eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.kept.set(func() { s.kept.claims = []Claim{{Address: s.s.Addresses[0], Hardware: "02:00:00:00:00:09"}} })
+		if _, err := s.Prepare(t.Context(), "n1", time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if st := s.Status(); !st.Prepared || st.Holds {
+			t.Errorf("prepared: %+v", st)
+		}
+		end := s.lead(Tenure{Term: 1, Added: []netip.Addr{added.IP()}, Planned: true})
+		s.wantHeld(t, 5*time.Millisecond, true)
+		if did := s.kept.did(); did != "prepare probe take" {
+			t.Errorf("the machine did %q", did)
+		}
+		if st := s.Status(); st.Prepared || !st.Holds {
+			t.Errorf("held: %+v", st)
+		}
+		end()
+		s.kept.set(func() { s.kept.claims = []Claim{{Address: added, Hardware: "02:00:00:00:00:0a"}} })
+		end = s.lead(Tenure{Term: 2, Added: []netip.Addr{added.IP()}})
+		defer end()
+		s.wantHeld(t, 5*probeAgain, false)
+		if st := s.Status(); st.Eligible || !strings.Contains(st.Reason, "10.0.0.101 is in use by 02:00:00:00:00:0a") {
+			t.Errorf("%+v", st)
+		}
+		s.kept.set(func() { s.kept.claims = nil })
+		s.wantHeld(t, probeAgain+time.Millisecond, true)
+		if st := s.Status(); !st.Eligible {
+			t.Errorf("%+v", st)
 		}
 	})
 }

@@ -22,11 +22,12 @@ type Holder struct {
 type VIP struct {
 	Addresses   []string `json:"addresses" doc:"that it was started with"`
 	Holds       bool     `json:"holds" doc:"it has them now"`
+	Prepared    bool     `json:"prepared,omitempty" doc:"it has them silently, ready to take over from the holder"`
 	Eligible    bool     `json:"eligible" doc:"it may be given them"`
 	Reason      string   `json:"reason,omitempty" doc:"why it may not"`
 	Conflict    string   `json:"conflict,omitempty" doc:"who else on the link claims one of them, and which"`
 	Connections int      `json:"connections" doc:"clients' connections to them that it has open"`
-	Warnings    []string `json:"warnings,omitempty" doc:"why clients may not find addresses where the node would hold them"`
+	Warnings    []string `json:"warnings,omitempty" doc:"why clients may not find addresses where the node would hold them, or find them there for too long"`
 }
 
 // Evacuation keeps a node from holding the virtual addresses, and from leading, until it is taken back.

@@ -44,7 +44,20 @@ func broken(f field.Fault, r *field.Result) (all []string) {
 	return all
 }
 
-// unsafe says what no busy machine excuses: two nodes that answered for the address for longer than they may, and sessions that were moved.
+// both is how long two kernels may have the address while a fault lasts.
+func both(f field.Fault) time.Duration {
+	switch {
+	case f.Lasts > 0: // the guard is ended or frozen too
+		return field.KernelLease
+	case f.Name == "freeze":
+		return 150 * time.Millisecond
+	case f.Planned: // the next holder's kernel has it before, silently
+		return time.Hour
+	}
+	return 0
+}
+
+// unsafe says what no busy machine excuses: two nodes that had the address, or answered for it, for longer than they may, and sessions that were moved.
 func unsafe(f field.Fault, r *field.Result) (all []string) {
 	allowed := contested
 	if f.Lasts > 0 {
@@ -55,6 +68,13 @@ func unsafe(f field.Fault, r *field.Result) (all []string) {
 	if r.Hurt.Contested > allowed || r.Heal.Contested > contested {
 		all = append(all, fmt.Sprintf("two nodes answered for the address for %.1f ms, and for %.1f ms from the heal on", field.Milliseconds(r.Hurt.Contested), field.Milliseconds(r.Heal.Contested)))
 	}
+	// What was seen may be late by a stall, at either end of the time.
+	if most := both(f) + r.Stall; max(r.Hurt.Both, r.Hurt.Both6) > most {
+		all = append(all, fmt.Sprintf("two nodes had the address for %.1f ms (IPv6: %.1f ms), allowed are %.0f with the stall", field.Milliseconds(r.Hurt.Both), field.Milliseconds(r.Hurt.Both6), field.Milliseconds(most)))
+	}
+	if !f.Planned && !handedOver(r) && max(r.Heal.Both, r.Heal.Both6) > r.Stall {
+		all = append(all, fmt.Sprintf("from the heal on two nodes had the address for %.1f ms (IPv6: %.1f ms), more than the stall", field.Milliseconds(r.Heal.Both), field.Milliseconds(r.Heal.Both6)))
+	}
 	if r.Moved() {
 		all = append(all, "sessions were moved to another instance")
 	}
@@ -63,14 +83,12 @@ func unsafe(f field.Fault, r *field.Result) (all []string) {
 
 // brokenByHolders judges who had the address.
 func brokenByHolders(f field.Fault, r *field.Result, say func(string, ...any)) {
-	allowed, old := time.Duration(0), 0
+	allowed, old := both(f), 0
 	switch {
-	case f.Lasts > 0: // the guard is ended or frozen too
-		allowed, old = field.KernelLease, int(field.KernelLease/(5*time.Millisecond))
-	case f.Name == "freeze":
-		allowed = 150 * time.Millisecond
-	case f.Planned: // the next holder's kernel has it before, silently; the old one has it until it has heard that it was taken
-		allowed, old = time.Hour, 10
+	case f.Lasts > 0:
+		old = int(field.KernelLease / (5 * time.Millisecond))
+	case f.Planned: // the old one has it until it has heard that it was taken
+		old = 10
 	}
 	if r.Hurt.Both > allowed || r.Hurt.Both6 > allowed {
 		say("two nodes had the address for %.1f ms (IPv6: %.1f ms), allowed are %.0f", field.Milliseconds(r.Hurt.Both), field.Milliseconds(r.Hurt.Both6), field.Milliseconds(allowed))
@@ -92,6 +110,11 @@ func brokenByHolders(f field.Fault, r *field.Result, say func(string, ...any)) {
 	}
 }
 
+// handedOver tells of a holder that was cut off before and hands over to a node that reaches more: then its successor's kernel has the address silently.
+func handedOver(r *field.Result) bool {
+	return r.Last != r.Next && r.Next != r.Holder && r.Heal.Contested <= contested
+}
+
 // brokenByHeal judges what the end of the fault cost.
 func brokenByHeal(f field.Fault, r *field.Result, say func(string, ...any)) {
 	for name, s := range map[string]field.Service{"the probe": r.Heal.Probe, "new sessions": r.Heal.Fresh, "IPv6": r.Heal.Six, "requests of a second": r.Heal.Slow, "kept connections": r.Heal.Lasting} {
@@ -99,9 +122,7 @@ func brokenByHeal(f field.Fault, r *field.Result, say func(string, ...any)) {
 			say("the heal cost requests: of %s: %s", name, s.Failures())
 		}
 	}
-	// A holder that was cut off before may hand over to a node that reaches more: then its successor's kernel has the address silently.
-	handedOver := r.Last != r.Next && r.Next != r.Holder && r.Heal.Contested <= contested
-	if !f.Planned && !handedOver && (r.Heal.Both > 0 || r.Heal.Both6 > 0 || r.Heal.Two > 0) {
+	if !f.Planned && !handedOver(r) && (r.Heal.Both > 0 || r.Heal.Both6 > 0 || r.Heal.Two > 0) {
 		say("from the heal on two nodes had the address for %.1f ms (IPv6: %.1f ms; %d samples)", field.Milliseconds(r.Heal.Both), field.Milliseconds(r.Heal.Both6), r.Heal.Two)
 	}
 	if r.Heal.Old > 0 {

@@ -82,15 +82,19 @@ func (v *visit) link(a vip.Address) bool {
 
 // here is about an address that this machine has.
 func (v *visit) here(a vip.Address, on string) {
-	holds := false
+	holds, prepared := false, false
 	if v.status != nil {
 		for _, n := range v.status.Nodes {
-			holds = holds || n.Self && n.VIP != nil && n.VIP.Holds
+			if n.Self && n.VIP != nil {
+				holds, prepared = n.VIP.Holds, n.VIP.Prepared
+			}
 		}
 	}
 	switch {
 	case holds:
 		v.find("address", "holder", OK, "", "%s is on this machine: this node holds it", a.IP())
+	case prepared:
+		v.find("address", "holder", OK, "", "%s is on this machine, silently: this node is about to take over from the holder", a.IP())
 	case v.report.Running && v.status == nil:
 		v.find("address", "holder", Skipped, "", "%s is on this machine; whether the node that runs holds it is not known, because it does not answer", a.IP())
 	default:

@@ -31,6 +31,8 @@ func TestAddressOnThisMachine(t *testing.T) {
 	status := func(holds bool) *wire.Status {
 		return &wire.Status{Node: "n1", Nodes: []wire.Node{{Name: "n1", Self: true, Reachable: true, VIP: &wire.VIP{Holds: holds}}}}
 	}
+	prepared := status(false)
+	prepared.Nodes[0].VIP.Prepared = true
 	for name, tc := range map[string]struct {
 		running bool
 		status  *wire.Status
@@ -41,6 +43,7 @@ func TestAddressOnThisMachine(t *testing.T) {
 		"nobody runs":     {false, nil, "conflict", Fault, "no node here holds it"},
 		"it holds it":     {true, status(true), "holder", OK, "this node holds it"},
 		"another does":    {true, status(false), "conflict", Fault, "two machines could answer for it"},
+		"it is prepared":  {true, prepared, "holder", OK, "about to take over"},
 		"nobody can tell": {true, nil, "holder", Skipped, "it does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {

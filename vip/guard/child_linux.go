@@ -52,7 +52,7 @@ func Main(open OpenFunc) error {
 			_ = c.sendSpare(frame{kind: kindLog, body: line{level, fmt.Sprintf(format, args...)}.encode()})
 		}
 	}
-	settle(logger(slog.LevelDebug))
+	settle(logger(slog.LevelInfo))
 	id, h, err := awaitHello(c)
 	if err != nil {
 		return err

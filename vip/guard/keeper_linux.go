@@ -358,7 +358,7 @@ func (g *Guard) Announce(ctx context.Context) error {
 	return err
 }
 
-// Probe implements vip.Keeper. It ends with an error when the addresses are taken or prepared meanwhile.
+// Probe implements vip.Keeper. It ends with an error when the addresses are taken meanwhile, or a preparation begins or ends.
 func (g *Guard) Probe(ctx context.Context, wait time.Duration) ([]vip.Claim, error) {
 	if wait < 0 || wait > maxWait {
 		return nil, fmt.Errorf("a probe cannot wait for %v, only for 0 to %v", wait, maxWait)

@@ -386,6 +386,9 @@ func (w *warden) unsilence(then func(error)) {
 			}
 		} else {
 			w.silenceFailed = false
+			if w.mode == held { // what was announced until now nobody has heard
+				w.announcer.begin(w.now())
+			}
 		}
 		then(err)
 	})
@@ -441,8 +444,8 @@ func (w *warden) endRelay() {
 
 func (w *warden) probe(id uint32, wait time.Duration) {
 	switch {
-	case w.mode != idle:
-		w.answer(id, answer{err: errors.New("the addresses are held or prepared: who asks for them would hear himself")})
+	case w.mode == held:
+		w.answer(id, answer{err: errors.New("the addresses are held: who asks for them would hear himself")})
 		return
 	case w.probing != nil:
 		w.answer(id, answer{err: errors.New("another probe is under way")})

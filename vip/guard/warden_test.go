@@ -210,7 +210,7 @@ func TestAHoldOvertakesAPreparation(t *testing.T) {
 		if a, ok := b.at(hold); !ok || a.err != nil || b.machine.now().silent {
 			t.Errorf("hold: %t, %v, silent %t", ok, a.err, b.machine.now().silent)
 		}
-		b.want(b.did("hops"), "0 silence true", "10 add 1s", "50 silence false", "100 announce", "110 announce")
+		b.want(b.did("hops"), "0 silence true", "10 add 1s", "50 silence false", "100 announce", "120 announce")
 	})
 }
 
@@ -227,6 +227,17 @@ func TestASilenceThatDoesNotEnd(t *testing.T) {
 		if b.machine.now().silent {
 			t.Error("it is still silent")
 		}
+	})
+	inBubble(t, func(b *bubble) { // when it has outlasted all announcements, which nobody heard, they begin again
+		b.do(kindPrepare, in(10*time.Second))
+		b.machine.set(func() { b.machine.fails["silence"] = errors.New("no memory") })
+		b.ask(kindHold, in(10*time.Second))
+		b.sleep(2050 * time.Millisecond) // between two tries
+		b.machine.set(func() { delete(b.machine.fails, "silence") })
+		before := len(b.did("add 1s"))
+		b.sleep(2 * time.Second)
+		b.want(b.did("add 1s")[before:], "2100 silence false",
+			"2100 announce", "2120 announce", "2150 announce", "2200 announce", "2300 announce", "2500 announce", "2900 announce", "3700 announce")
 	})
 	inBubble(t, func(b *bubble) { // and one that does not begin
 		b.machine.fails["silence"] = errors.New("no nftables")
@@ -306,6 +317,12 @@ func TestProbes(t *testing.T) {
 		b.sleep(101 * ms)
 		if a, ok := b.at(id); !ok || a.err != nil || len(a.claims) != 1 {
 			t.Errorf("%t, %v", ok, a)
+		}
+		b.do(kindPrepare, in(time.Second))
+		id = b.ask(kindProbe, encodeTime(100*ms)) // silent, so that nobody hears himself
+		b.sleep(101 * ms)
+		if a, ok := b.at(id); !ok || a.err != nil || len(a.claims) != 1 {
+			t.Errorf("prepared: %t, %v", ok, a)
 		}
 		id = b.ask(kindProbe, encodeTime(time.Minute))
 		b.do(kindHold, in(time.Second))
