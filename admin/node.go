@@ -86,7 +86,8 @@ type Member struct {
 	Reachable bool
 	Err       string // why it did not answer
 	Version   string
-	Schema    int // version of the state's schema that its program has; 0 when it does not answer
+	Schema    int    // version of the state's schema that its program has; 0 when it does not answer
+	Timing    string // its profile of --timing; empty when it does not say
 	Zone      string
 	PeerAddr  string
 	AdminAddr string

@@ -62,6 +62,7 @@ func problems(s *wire.Status) []string {
 		}
 	}
 	list = append(list, mixedPrograms(s.Nodes, s.Group.Schema)...)
+	list = append(list, mixedTimings(s.Nodes)...)
 	list = append(list, votes(s.Nodes)...)
 	for _, n := range s.Nodes {
 		switch {
@@ -182,6 +183,23 @@ func mixedPrograms(nodes []wire.Node, inForce int) (list []string) {
 		list = append(list, "nodes run different versions: "+strings.Join(versions, ", "))
 	}
 	return list
+}
+
+// mixedTimings says that the nodes that answer do not run the same profile.
+func mixedTimings(nodes []wire.Node) []string {
+	var timings []string
+	first, same := "", true
+	for i := range nodes {
+		if n := &nodes[i]; n.Timing != "" {
+			first = cmp.Or(first, n.Timing)
+			same = same && n.Timing == first
+			timings = append(timings, n.Name+" "+n.Timing)
+		}
+	}
+	if same {
+		return nil
+	}
+	return []string{"nodes run different timing profiles: " + strings.Join(timings, ", ") + "; a node with a longer one than most others holds no virtual address: give all nodes the same --timing"}
 }
 
 // mixedVersions names the clusters whose sessions may fail over from one version to another (SUN-73).

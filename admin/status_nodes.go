@@ -20,7 +20,7 @@ func nodes(members []Member, op *fsm.Operating) []wire.Node {
 		m := &members[i]
 		n := wire.Node{
 			Name: m.Name, Self: m.Self, Role: cmp.Or(m.Role, "unknown"), Voter: m.Voter, ReadOnly: m.ReadOnly, Reachable: m.Reachable, Error: m.Err,
-			Version: m.Version, Schema: m.Schema, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Started: m.Started, Ready: m.Ready, Reason: m.Reason,
+			Version: m.Version, Schema: m.Schema, Timing: m.Timing, Zone: m.Zone, PeerAddr: m.PeerAddr, AdminAddr: m.AdminAddr, Started: m.Started, Ready: m.Ready, Reason: m.Reason,
 			Applied: m.Applied, ClockSkewMillis: m.ClockSkew.Milliseconds(), Revision: m.Revision, InForce: m.InForce, Sessions: m.Sessions, HashState: wire.HashUnknown,
 			DNS: wireDNS(m.DNS), VIP: wireVIP(m.VIP), Evacuated: wireEvacuation(op.Evacuation(m.Name), true), Quarantine: (*wire.Quarantine)(m.Quarantine), Disk: m.Disk, NoRoom: m.NoRoom,
 		}

@@ -222,6 +222,28 @@ func TestAccessIsLogged(t *testing.T) {
 	}
 }
 
+// TestNodesOfDifferentTimingsAreAProblem: nodes that do not answer, or are of an earlier version, do not say theirs.
+func TestNodesOfDifferentTimingsAreAProblem(t *testing.T) {
+	r := newRig(t)
+	node := func(name, timing string) admin.Member {
+		return admin.Member{Name: name, Self: name == "n1", Role: "follower", Reachable: true, Ready: true, Timing: timing}
+	}
+	for want, members := range map[string][]admin.Member{
+		"":               {node("n1", "lan"), node("n2", ""), node("n3", "lan")},
+		"n1 lan, n3 wan": {node("n3", "wan"), node("n1", "lan"), node("n2", "")},
+	} {
+		r.node.members = members
+		s := decode[wire.Status](t, read(r.api, "/v1/status"))
+		got := strings.Join(s.Problems, "\n")
+		if strings.Contains(got, "different timing profiles") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("the problems say %q, want %q", got, want)
+		}
+		if s.Nodes[0].Timing != "lan" {
+			t.Errorf("%+v", s.Nodes[0])
+		}
+	}
+}
+
 // TestNodesOfDifferentVersionsAreAProblem: UCD-01, TIP-29. Nodes that do not answer say nothing about their version.
 func TestNodesOfDifferentVersionsAreAProblem(t *testing.T) {
 	r := newRig(t)

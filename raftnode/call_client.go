@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,8 @@ const writeWait = 5 * time.Second
 type callConn struct {
 	nc   net.Conn
 	dead chan struct{} // closed when the connection is
+	// wordless: the process there does not know callWord. Another one has another connection.
+	wordless atomic.Bool
 
 	wmu  sync.Mutex
 	wbuf []byte

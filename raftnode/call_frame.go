@@ -43,7 +43,7 @@ const (
 	callHeartbeat callKind = 14 // what an instance said of itself, for the leader
 	callLogged    callKind = 15 // up to which event the group has a line in some log
 	callAsk       callKind = 16 // what the floors above say to each other
-	callLease     callKind = 17 // how long ago a follower heard of its leader, who asks
+	callLease     callKind = 17 // how long ago a follower heard of its leader, who asks; of versions that do not know callWord
 	callGone      callKind = 18 // whether another voter finds the leader gone too
 	callRoom      callKind = 19 // the caller's disk is full
 	callRemoved   callKind = 22 // a node is a member no more
@@ -57,6 +57,7 @@ const (
 	callCompare    callKind = 32 // something of an image of the state
 
 	callTail callKind = 40 // what is committed behind an entry, for a process that has parted
+	callWord callKind = 41 // callLease, and when the follower would vote for another leader
 
 	replyOK     callKind = 0x80
 	replyFailed callKind = 0x81
@@ -65,7 +66,7 @@ const (
 // quick tells which requests are answered at once, or are few because a node batches them.
 func (k callKind) quick() bool {
 	switch k {
-	case callRecord, callReadIndex, callTerm, callInfo, callHeartbeat, callLogged, callLease, callGone, callRoom, callDisk:
+	case callRecord, callReadIndex, callTerm, callInfo, callHeartbeat, callLogged, callLease, callWord, callGone, callRoom, callDisk:
 		return true
 	}
 	return false

@@ -40,15 +40,20 @@ type poolPeer struct {
 
 // call sends a request to the node at addr; name, when not empty, is the name that it must have.
 func (p *callPool) call(ctx context.Context, addr, name string, kind callKind, payload []byte) ([]byte, error) {
-	peer, err := p.peer(peerKey{addr, name})
-	if err != nil {
-		return nil, err
-	}
-	c, err := peer.connect(ctx)
+	c, err := p.connect(ctx, addr, name)
 	if err != nil {
 		return nil, err
 	}
 	return c.call(ctx, kind, payload)
+}
+
+// connect gives the connection to the node at addr.
+func (p *callPool) connect(ctx context.Context, addr, name string) (*callConn, error) {
+	peer, err := p.peer(peerKey{addr, name})
+	if err != nil {
+		return nil, err
+	}
+	return peer.connect(ctx)
 }
 
 // drop closes the connection to a peer that does not answer, so that the next request dials.

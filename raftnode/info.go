@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,9 +29,11 @@ type Info struct {
 	// Schema is the version of the state's schema that its program has.
 	Schema int `json:"schema,omitempty"`
 	// GroupSchema is the schema of the state that the group has, as this node knows it; 0 while it knows none.
-	GroupSchema int    `json:"groupSchema,omitempty"`
-	Addr        string `json:"addr"` // advertised peer address
-	Admin       string `json:"admin"`
+	GroupSchema int `json:"groupSchema,omitempty"`
+	// Timing is Options.Timing; those of earlier versions do not say.
+	Timing string `json:"timing,omitempty"`
+	Addr   string `json:"addr"` // advertised peer address
+	Admin  string `json:"admin"`
 	// Role is starting, forming, joining, follower, candidate, leader, stopped, or stalled: it has given up leading, since its disk does not answer.
 	Role  string `json:"role"`
 	Voter bool   `json:"voter"`
@@ -80,7 +83,7 @@ func (i Info) release() release { return release{i.Version, i.Schema} }
 func (n *Node) Info() Info {
 	index, digest := n.state.DigestAt()
 	i := Info{
-		Name: n.opt.Name, ID: n.ID(), Process: n.process, Zone: n.opt.Zone, Version: n.says.Version, Schema: n.says.Schema, Addr: n.addr, Admin: n.opt.AdminAddr,
+		Name: n.opt.Name, ID: n.ID(), Process: n.process, Zone: n.opt.Zone, Version: n.says.Version, Schema: n.says.Schema, Timing: cmp.Or(n.opt.Timing, "lan"), Addr: n.addr, Admin: n.opt.AdminAddr,
 		Role: *n.phase.Load(), Quorum: n.Quorum(), Applied: n.state.Applied(), Revision: n.state.Revision().Number,
 		Sessions: n.state.Len(), Digest: digest, DigestIndex: index, Checkpoint: n.state.Checkpoint(),
 		Started: n.started, Now: n.opt.Now(), GroupTime: n.clock.said(),

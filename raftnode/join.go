@@ -195,5 +195,6 @@ func (n *Node) handlers() map[callKind]handler {
 		callCompare:    n.handleCompare,
 
 		callTail: n.handleTail,
+		callWord: n.handleWord,
 	}
 }

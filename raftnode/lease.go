@@ -2,9 +2,8 @@ package raftnode
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -43,11 +42,11 @@ func (n *Node) askLease(ctx context.Context, term uint64) (int64, error) {
 	if mutant.On(mutant.LeaseUnconfirmed) {
 		need = 0
 	}
-	oldest, err := n.gatherWords(ctx, others, need, term)
+	left, err := n.gatherWords(ctx, others, need, term)
 	if err != nil {
 		return 0, err
 	}
-	until := asked - int64(oldest) + int64(n.timing.lease)
+	until := asked + int64(left)
 	// This node does not vote for another one before that either, should it step down; and it may have just before.
 	if !n.trans.mayHold(until) {
 		return 0, retryLater("this node is asked for its vote")
@@ -73,6 +72,14 @@ func (n *Node) leadsIn(term uint64) error {
 	return nil
 }
 
+// currentTerm is 0 before raft runs.
+func (n *Node) currentTerm() uint64 {
+	if r := n.raft.Load(); r != nil {
+		return r.CurrentTerm()
+	}
+	return 0
+}
+
 // otherVoters gives the voters besides this node, and whether it is one.
 func (n *Node) otherVoters() (others []raft.Server, self bool) {
 	for _, s := range n.membership().Servers {
@@ -87,83 +94,56 @@ func (n *Node) otherVoters() (others []raft.Server, self bool) {
 	return others, self
 }
 
-// gatherWords waits until need of the others have vouched for this leader, and gives the age of the oldest contact among them: with the first that answer,
-// so that one that is down is not waited for.
-func (n *Node) gatherWords(ctx context.Context, others []raft.Server, need int, term uint64) (oldest time.Duration, err error) {
+// gatherWords waits until need of the others have vouched for this leader, and gives for how long it may hold by that from the moment before they were asked: by the word among
+// them that is over first. It does so with the first that answer and let it hold at all, so that one that is down, or has another profile, is not waited for.
+func (n *Node) gatherWords(ctx context.Context, others []raft.Server, need int, term uint64) (left time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.timing.lease)
 	defer cancel()
-	type word struct {
-		age time.Duration
-		err error
+	type answer struct {
+		vow
+		from raft.ServerID
+		err  error
 	}
-	words := make(chan word, len(others))
+	answers := make(chan answer, len(others))
 	for _, s := range others {
 		go func() {
-			age, err := n.askWord(ctx, s, term)
-			words <- word{age, err}
+			v, err := n.askWord(ctx, s, term)
+			answers <- answer{v, s.ID, err}
 		}()
 	}
-	got := 0
+	left = n.timing.lease
+	got, short := 0, []string(nil)
 	for range others {
 		if got == need {
 			break
 		}
+		var a answer
 		select {
-		case w := <-words:
-			if w.err == nil {
-				got++
-				oldest = max(oldest, w.age)
-			} else {
-				err = w.err
-			}
+		case a = <-answers:
 		case <-ctx.Done():
-			return 0, timeout(ctx)
+			a.err = timeout(ctx)
+		}
+		by := n.timing.leaseBy(a.takeover)
+		switch {
+		case a.err != nil:
+			err = fmt.Errorf("node %s: %w", nameOf(a.from), a.err)
+		case by == 0:
+			short = append(short, fmt.Sprintf("node %s (%s)", nameOf(a.from), profileOf(a.takeover)))
+		case a.age >= by:
+			err = fmt.Errorf("node %s heard of this leader %v ago", nameOf(a.from), a.age)
+		default:
+			got++
+			left = min(left, by-a.age)
 		}
 	}
-	if got < need {
-		return 0, fmt.Errorf("%w: %d of %d nodes vouch for this leader, %d must: %w", ErrNoQuorum, got, len(others), need, err)
+	switch {
+	case got == need:
+		n.unleased.note("", time.Now())
+		return left, nil
+	case len(short) > 0 && !errors.Is(ctx.Err(), context.Canceled): // else the rest was not waited for
+		return 0, n.noLease(short)
+	case ctx.Err() != nil:
+		return 0, timeout(ctx)
 	}
-	return oldest, nil
-}
-
-func (n *Node) askWord(ctx context.Context, s raft.Server, term uint64) (time.Duration, error) {
-	b, err := n.pool.call(ctx, string(s.Address), nameOf(s.ID), callLease, encodeIndex(term))
-	if err != nil {
-		return 0, fmt.Errorf("node %s: %w", nameOf(s.ID), err)
-	}
-	return decodeAge(b, n.timing.heartbeat)
-}
-
-// handleLease is the follower's end: the age of its last contact with the caller, whom it follows in the term that is asked for.
-func (n *Node) handleLease(ctx context.Context, from caller, payload []byte) ([]byte, error) {
-	term, err := decodeIndex(payload)
-	if err != nil {
-		return nil, refused("%v", err)
-	}
-	if n.raft.Load() == nil {
-		return nil, retryLater("the node is " + *n.phase.Load())
-	}
-	if s, ok := memberByID(n.membership(), *n.id.Load()); !ok || s.Suffrage != raft.Voter {
-		return nil, retryLater("this node has no vote")
-	}
-	age, err := n.trans.vouch(ctx, from.id, term)
-	if err != nil {
-		return nil, retryLater(err.Error())
-	}
-	return encodeAge(age), nil
-}
-
-// encodeAge writes nanoseconds, 8 bytes.
-func encodeAge(d time.Duration) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(d)) }
-
-// decodeAge refuses what no follower that keeps its word says.
-func decodeAge(b []byte, limit time.Duration) (time.Duration, error) {
-	if len(b) != 8 {
-		return 0, fmt.Errorf("%w: age: %d bytes", errFrame, len(b))
-	}
-	v := binary.LittleEndian.Uint64(b)
-	if v > math.MaxInt64 || time.Duration(v) >= limit {
-		return 0, fmt.Errorf("%w: an age of %d ns, less than %v is needed", errFrame, v, limit)
-	}
-	return time.Duration(v), nil
+	return 0, fmt.Errorf("%w: %d of %d nodes vouch for this leader, %d must: %w", ErrNoQuorum, got, len(others), need, err)
 }

@@ -80,6 +80,7 @@ type Node struct {
 	troubles         troubles
 	says             release // what this node tells others about its program
 	said             remarks
+	unleased         unleased
 	knocks           knocks
 	exchanged        atomic.Bool // with the leader, since the start
 	admitting        turn        // one change of the membership at a time
@@ -375,15 +376,20 @@ func (n *Node) startRaft() (err error) {
 	if err := n.roll.load(n.opt.Dir); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	vows, err := n.vowsBefore()
+	if err != nil {
+		return n.disk.explain(fmt.Errorf("start raft: %w", err))
+	}
 	n.trans = newPeerTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.stream, MaxPool: 3, Timeout: n.timing.rpc, Logger: logger,
-	}), n.timing, n.wasMember, n.raft.Load, n.raftIdle)
+	}), n.timing, vows, n.raft.Load, n.raftIdle)
 	trans := n.trans
 	trans.words = &n.challenges
 	trans.barred = n.barred
 	trans.bootTime = n.opt.BootTime
 	n.goRun(trans.run)
 	n.goRun(n.followTerms)
+	n.goRun(func(ctx context.Context) { n.forgetVows(ctx, vows) })
 	r, err := raft.NewRaft(c, n.adapter, memberLog{n.store, &n.roll}, guardedStable{n.stable, n.disk},
 		memberSnapshots{notedSnapshots{n.opt.Dir.Snapshots(), n.store, n.disk}, &n.roll}, pipedTransport{trans, &n.pipes})
 	if err != nil {
@@ -428,14 +434,6 @@ func (n *Node) halt() {
 	n.cancel()
 	n.noMoreRaft()
 	n.endRaft()
-}
-
-// currentTerm is 0 before raft runs.
-func (n *Node) currentTerm() uint64 {
-	if r := n.raft.Load(); r != nil {
-		return r.CurrentTerm()
-	}
-	return 0
 }
 
 // membership is empty before raft runs.

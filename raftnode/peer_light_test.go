@@ -42,7 +42,7 @@ func TestMessagesAreLight(t *testing.T) {
 		}
 		return m
 	}
-	from := newPeerTransport(to[0], timings["lan"], true, func() *raft.Raft { return nil }, nil)
+	from := newPeerTransport(to[0], timings["lan"], timings["lan"].heartbeat, func() *raft.Raft { return nil }, nil)
 	m := message(400<<10, 400<<10, 400<<10, 1)
 	if err := from.AppendEntries("n2", to[1].LocalAddr(), m, new(raft.AppendEntriesResponse)); err != nil {
 		t.Fatal(err)

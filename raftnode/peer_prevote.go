@@ -74,6 +74,9 @@ func (t *peerTransport) RequestPreVote(id raft.ServerID, target raft.ServerAddre
 	if err := t.mayLead(); err != nil {
 		return err
 	}
+	if t.vouched() {
+		return errBound
+	}
 	self := raft.ServerID(m.ID)
 	t.asked.Store(&asked{term: m.Term, self: self, last: position{m.LastLogIndex, m.LastLogTerm}, at: time.Now()})
 	err := hedge(t.timing.heartbeat, resp, func(resp *raft.RequestPreVoteResponse) error {

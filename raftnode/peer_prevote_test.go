@@ -11,7 +11,7 @@ import (
 // TestPreVoteIsAWord: a node that lets another ask for votes keeps to that, and one whose word another node has lets nobody.
 func TestPreVoteIsAWord(t *testing.T) {
 	c := &challenges{}
-	p := newPeerTransport(nil, timings["lan"], false, func() *raft.Raft { return nil }, nil)
+	p := newPeerTransport(nil, timings["lan"], 0, func() *raft.Raft { return nil }, nil)
 	p.words = c
 	ask := func(id string, term uint64, raftSays bool) (granted bool, err error) {
 		t.Helper()

@@ -37,9 +37,9 @@ type peerTransport struct {
 	rpcs   chan raft.RPC
 	orders chan order
 
-	started   time.Time    // when raft did
-	restarted bool         // the node has been a member before, and may have vouched then
-	ownLease  atomic.Int64 // until when this node holds by Lease, see bootTime
+	started   time.Time     // when raft did
+	vows      time.Duration // for so long from then on, words may be out that this node has given before it was restarted
+	ownLease  atomic.Int64  // until when this node holds by Lease, see bootTime
 	unflagged atomic.Uint64
 	muted     atomic.Uint64 // see mute
 	absent    absences
@@ -62,9 +62,9 @@ type reign struct {
 	heard  time.Time // zero when this node led itself
 }
 
-func newPeerTransport(inner *raft.NetworkTransport, t timing, restarted bool, r func() *raft.Raft, idle func(context.Context) error) *peerTransport {
+func newPeerTransport(inner *raft.NetworkTransport, t timing, vows time.Duration, r func() *raft.Raft, idle func(context.Context) error) *peerTransport {
 	return &peerTransport{NetworkTransport: inner, timing: t, raft: r, idle: idle, rpcs: make(chan raft.RPC), orders: make(chan order),
-		started: time.Now(), restarted: restarted, bootTime: bootTime, mu: newTurn()}
+		started: time.Now(), vows: vows, bootTime: bootTime, mu: newTurn()}
 }
 
 // Consumer is where raft takes its messages from.
@@ -132,8 +132,11 @@ var errBound = errors.New("this node is bound by a lease for a moment more")
 
 // bound tells whether this node has itself held by a lease that is not over, or may have vouched for a leader before it was restarted.
 func (t *peerTransport) bound() bool {
-	return t.restarted && time.Since(t.started) < t.timing.heartbeat || t.holds()
+	return t.vouched() || t.holds()
 }
+
+// vouched tells whether a word may be out that this node has given before it was restarted.
+func (t *peerTransport) vouched() bool { return time.Since(t.started) < t.vows }
 
 // holds tells whether a lease of this node is not over.
 func (t *peerTransport) holds() bool {
@@ -211,6 +214,9 @@ func (t *peerTransport) RequestVote(id raft.ServerID, target raft.ServerAddress,
 		plain := *m
 		plain.LeadershipTransfer = false
 		m = &plain
+	}
+	if !m.LeadershipTransfer && t.vouched() { // by a longer profile than the one that its timer has now
+		return errBound
 	}
 	t.asked.Store(&asked{term: m.Term, vote: true, at: time.Now()})
 	return hedge(t.timing.heartbeat, resp, func(resp *raft.RequestVoteResponse) error {
@@ -307,7 +313,7 @@ var (
 )
 
 // vouch gives how long ago this node heard of its leader in term. It votes for no other node, nor stands for election, before that is one heartbeat
-// time-out ago, unless the leader hands over or has died.
+// time-out ago (see vow), unless the leader hands over or has died.
 func (t *peerTransport) vouch(ctx context.Context, leader raft.ServerID, term uint64) (age time.Duration, err error) {
 	if err := t.settle(ctx); err != nil {
 		return 0, err

@@ -281,8 +281,8 @@ func TestLeadersWord(t *testing.T) {
 func TestRestartedNodeKeepsItsWord(t *testing.T) {
 	var r *raft.Raft
 	tm := timings["wan"]
-	fresh := newPeerTransport(nil, tm, false, func() *raft.Raft { return r }, nil)
-	again := newPeerTransport(nil, tm, true, func() *raft.Raft { return r }, nil)
+	fresh := newPeerTransport(nil, tm, 0, func() *raft.Raft { return r }, nil)
+	again := newPeerTransport(nil, tm, tm.heartbeat, func() *raft.Raft { return r }, nil)
 	if fresh.bound() || !again.bound() {
 		t.Errorf("bound: a new node %v, one that comes back %v", fresh.bound(), again.bound())
 	}

@@ -47,6 +47,33 @@ func timingByName(name string) (timing, error) {
 	return t, t.sum().check()
 }
 
+// leaseBy is how long after its last contact a voter's word lets this node hold, when that voter votes for another one so long after that contact. 0: the lease would
+// be over before a second question for it. One that waits longer than this node's own profile says does not lengthen it.
+func (t timing) leaseBy(takeover time.Duration) time.Duration {
+	if d := min(t.lease, takeover-t.roundTrip-t.drop); d > 2*t.renew {
+		return d
+	}
+	return 0
+}
+
+// longestTakeover is that of all profiles.
+func longestTakeover() (longest time.Duration) {
+	for _, t := range timings {
+		longest = max(longest, t.heartbeat)
+	}
+	return longest
+}
+
+// profileOf names the profile with that take-over time.
+func profileOf(takeover time.Duration) string {
+	for name, t := range timings {
+		if t.heartbeat == takeover {
+			return name
+		}
+	}
+	return fmt.Sprintf("take-over after %v", takeover)
+}
+
 // noLeader is how long a group may be without a leader before writes are refused.
 func (t timing) noLeader() time.Duration { return 3 * t.election }
 

@@ -21,6 +21,9 @@ import (
 //	lan   320 ms +  20 ms +  60 ms <=  400 ms
 //	wan   750 ms + 100 ms + 150 ms <= 1000 ms
 //
+// Nodes may run different profiles, as while it is being changed. So a follower says its Takeover with its word, and by that word the leader holds until
+// C + min(Lease, Takeover - RoundTrip - Drop), with its own Lease, RoundTrip and Drop: not at all when that is too short to be renewed (timing.leaseBy).
+//
 // What the sum cannot bound: a machine whose clocks stand still while others go on (a virtual machine that is paused), or a process that is stopped
 // right between its look at the deadline and what it does to keep it. For these there is the kernel's own lifetime of an address.
 type TimingSums struct {

@@ -290,6 +290,9 @@ func (s *Server) addressReport() *addressReport {
 	r := &addressReport{Status: s.address.Status()}
 	r.Connections, _ = s.address.open(s.address.ips)
 	r.Warnings = slices.Concat(s.address.fated, s.address.unfit.get(time.Now()))
+	if err := s.node.NoLease(); err != nil && r.Eligible { // it must go on asking, and so is fit for the Manager
+		r.Eligible, r.Reason = false, err.Error()
+	}
 	if !r.Eligible {
 		return r
 	}

@@ -160,7 +160,7 @@ func (a adminNode) member(m raftnode.MemberInfo) admin.Member {
 		d.Reason = "its description cannot be read" // a node of another version
 	}
 	out.Role, out.Version, out.Zone, out.AdminAddr = m.Info.Role, m.Info.Version, m.Info.Zone, m.Info.Admin
-	out.Schema, out.Started, out.ReadOnly = m.Info.Schema, m.Info.Started, m.Info.ReadOnly
+	out.Schema, out.Timing, out.Started, out.ReadOnly = m.Info.Schema, m.Info.Timing, m.Info.Started, m.Info.ReadOnly
 	out.Ready, out.Reason = d.Ready, d.Reason
 	out.Applied, out.Revision, out.Sessions = m.Info.DigestIndex, m.Info.Revision, m.Info.Sessions
 	out.ClockSkew, out.Digest, out.Checkpoint = m.Skew, m.Info.Digest, m.Info.Checkpoint

@@ -73,6 +73,7 @@ type Node struct {
 	Error     string `json:"error,omitempty" doc:"why it did not answer"`
 	Version   string `json:"version"`
 	Schema    int    `json:"schema" doc:"version of the state's schema that its program has; 0 when it does not answer"`
+	Timing    string `json:"timing,omitempty" doc:"its --timing; absent when it does not say"`
 	Zone      string `json:"zone"`
 	PeerAddr  string `json:"peerAddr"`
 	AdminAddr string `json:"adminAddr"`

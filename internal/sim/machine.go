@@ -20,6 +20,7 @@ type machine struct {
 	w          *world
 	name, addr string
 	disk       *disk
+	profiles   *chance
 	off        atomic.Int64 // nanoseconds by which the wall clock is wrong
 
 	mu       sync.Mutex
@@ -40,6 +41,7 @@ type process struct {
 	ended   chan struct{} // closed when Run has returned
 	dead    atomic.Bool   // nobody hears of it any more
 	leaving atomic.Bool   // it was told to stop
+	handing atomic.Bool   // it hands leadership over
 	audit   audit
 }
 
@@ -91,13 +93,21 @@ func (m *machine) start() {
 	}
 }
 
+// timing is the profile of the next process.
+func (m *machine) timing() string {
+	if m.w.s.Timing == "mixed" {
+		return []string{"lan", "wan", "fast"}[m.profiles.below(3)]
+	}
+	return m.w.s.Timing
+}
+
 // open makes a process that does not run yet, nil if that is refused.
 func (m *machine) open() *process {
 	w := m.w
 	p := &process{m: m, state: fsm.New(), handle: m.disk.open(), host: &host{net: w.net, addr: m.addr, dead: make(chan struct{})}, ended: make(chan struct{})}
 	log := slog.New(slog.NewTextHandler(nodeLog{p}, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: withoutTime}))
 	node, err := raftnode.Open(raftnode.Options{
-		Name: m.name, PeerAddr: m.addr, Timing: w.s.Timing, Join: w.addresses(), JoinToken: w.token, BootstrapExpect: len(w.machines), Version: "sim",
+		Name: m.name, PeerAddr: m.addr, Timing: m.timing(), Join: w.addresses(), JoinToken: w.token, BootstrapExpect: len(w.machines), Version: "sim",
 		Dir: p.handle, State: p.state, Logger: log, Now: m.now, Network: p.host, Steady: time.Second,
 		BootTime:   func() (int64, error) { return w.bootTime(), nil },
 		Compaction: raftnode.Compaction{Threshold: 400, Trailing: 200, Every: 5 * time.Second},
@@ -113,6 +123,9 @@ func (m *machine) open() *process {
 		Keeper: p.keeper, Every: every, Length: length, Eligible: node.DiskLost, Logger: log, Now: func() vip.Deadline { return vip.Deadline(w.bootTime()) },
 		Lease: func(ctx context.Context, term uint64) (vip.Deadline, error) {
 			until, err := node.Lease(ctx, term)
+			if node.NoLease() != nil {
+				p.handOver()
+			}
 			return vip.Deadline(until), err
 		},
 	})
@@ -122,6 +135,19 @@ func (m *machine) open() *process {
 	})
 	node.OnLead(p.endQuiesces)
 	return p
+}
+
+// handOver is package server's, as far as a leader goes that the others' profiles keep from holding the virtual address.
+func (p *process) handOver() {
+	if p.handing.Swap(true) {
+		return
+	}
+	p.m.w.all.Go(func() {
+		defer p.handing.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = p.node.TransferLeadership(ctx) // the next question for the lease tries it again
+	})
 }
 
 // failed is that a node has stopped by itself: it may when its disk is broken, and for no other reason.

@@ -17,7 +17,7 @@ var (
 	seeds  = flag.Int("seeds", 12, "how many worlds are lived through")
 	first  = flag.Uint64("first", 1, "the seed of the first of them")
 	length = flag.Duration("length", 40*time.Second, "virtual time for which there are load and faults in each")
-	timing = flag.String("timing", "", "the nodes' profile: lan, wan or fast; by the seed when empty")
+	timing = flag.String("timing", "", "the nodes' profile: lan, wan, fast or mixed; by the seed when empty")
 	once   = flag.Bool("stop", false, "stop at the first world in which a promise is broken")
 	shown  = flag.Bool("events", false, "print each event")
 	repeat = flag.Bool("exact", false, "live in a guest in which the seed decides everything, also what the runtime draws: slower, and the same each time")
@@ -100,6 +100,17 @@ func TestSeeds(t *testing.T) {
 		})
 		if *once && t.Failed() {
 			return
+		}
+	}
+}
+
+// TestMixedProfiles: nodes that run different profiles, another one after each start, hold the virtual address one at a time too.
+func TestMixedProfiles(t *testing.T) {
+	for seed := uint64(12); seed < 15; seed++ {
+		r := live(t, Settings{Seed: seed, Timing: "mixed", Length: 40 * time.Second})
+		r.print(t.Output())
+		for _, v := range r.Violations {
+			t.Error(v)
 		}
 	}
 }

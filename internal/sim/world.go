@@ -22,7 +22,7 @@ type Settings struct {
 	Nodes int
 	// Length is the virtual time for which there are load and faults. Founding the group comes before it, and healing after it.
 	Length time.Duration
-	// Timing is the profile of the nodes: lan, wan or fast; by the seed when empty.
+	// Timing is the profile of the nodes: lan, wan or fast; by the seed when empty. With mixed each start of a node draws its own.
 	Timing string
 	// Calm has nothing break.
 	Calm bool
@@ -123,7 +123,7 @@ func (w *world) live() {
 	w.token = token
 	for i := range w.s.Nodes {
 		name := fmt.Sprintf("n%d", i+1)
-		m := &machine{w: w, name: name, addr: fmt.Sprintf("10.0.0.%d:7701", i+1), disk: newDisk(w.s.Seed, name, filepath.Join(w.s.Dir, fmt.Sprintf("%d-%s", w.s.Seed, name)))}
+		m := &machine{w: w, name: name, addr: fmt.Sprintf("10.0.0.%d:7701", i+1), profiles: newChance(w.s.Seed, "timing "+name), disk: newDisk(w.s.Seed, name, filepath.Join(w.s.Dir, fmt.Sprintf("%d-%s", w.s.Seed, name)))}
 		m.disk.lies = w.s.LyingDisks
 		w.machines = append(w.machines, m)
 	}
