@@ -23,9 +23,9 @@ type mux struct {
 
 	streams map[uint32]*Conn
 	unused  []*Conn
-	last    uint32     // the highest stream of the client's
-	resets  [16]uint32 // streams that were reset last: what the client sends of them has crossed that
-	reset   uint8      // which of them is the next to be forgotten
+	last    uint32   // the highest stream of the client's
+	resets  []uint32 // streams that were reset last, as many as lb/h2 remembers: what the client sends of them has crossed that
+	reset   uint8    // which of them is the next to be forgotten: as many as it can count
 
 	prefaced, greeted bool   // the preface has come, the first SETTINGS have
 	in                []byte // a part of a frame
@@ -280,14 +280,18 @@ func (m *mux) frame(l *loop, kind, flags byte, id uint32, length int) {
 	m.out = append(m.out, byte(length>>16), byte(length>>8), byte(length), kind, flags, byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
 	m.watch.Sent(kind, flags, length)
 	if kind == frameReset && !m.hasReset(id) {
-		m.resets[m.reset%uint8(len(m.resets))] = id
-		m.reset++
+		if len(m.resets) < 1<<8 {
+			m.resets = append(m.resets, id)
+		} else {
+			m.resets[m.reset] = id
+			m.reset++
+		}
 	}
 	m.queue(l)
 }
 
 // hasReset reports whether a stream is one of those that were reset last.
-func (m *mux) hasReset(id uint32) bool { return slices.Contains(m.resets[:], id) }
+func (m *mux) hasReset(id uint32) bool { return slices.Contains(m.resets, id) }
 
 // word sends a frame that says one number.
 func (m *mux) word(l *loop, kind byte, id, n uint32) {
