@@ -31,7 +31,9 @@ type mux struct {
 	in                []byte // a part of a frame
 	out               []byte // frames that wait for the end of the turn
 	queued            bool   // it is among loop.muxes
-	starved           bool   // streams wait for room or for the window of the connection
+	starved           bool   // heads of responses, or the bridge, wait for room; the bridge for the window of the connection as well
+	hungry            line   // streams whose bodies wait for room or for the window of the connection
+	opened            bool   // the client has opened a window since hungry ones had their turn
 
 	window    int64      // bytes of DATA that the client takes
 	opening   int64      // what a new stream has of them
@@ -151,7 +153,7 @@ func (l *loop) muxEvent(c *Conn) {
 			m.taken = l.now
 		}
 	}
-	if m.starved && m.room() > 0 {
+	if m.feeds() {
 		l.feed(m)
 	}
 	if b := m.bridge; b != nil && c.phase == phaseMux && b.is(canRead) {
@@ -265,7 +267,7 @@ func (l *loop) sendMux(m *mux) {
 		return
 	}
 	c.since.Store(int64(l.now))
-	if m.starved && m.room() > 0 || c.is(canRead) && m.waiting() < muxStuffed {
+	if m.feeds() || c.is(canRead) && m.waiting() < muxStuffed {
 		l.goLater(c)
 	}
 }
@@ -278,7 +280,7 @@ func (m *mux) frame(l *loop, kind, flags byte, id uint32, length int) {
 		m.out = larger
 	}
 	m.out = append(m.out, byte(length>>16), byte(length>>8), byte(length), kind, flags, byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
-	m.watch.Sent(kind, flags, length)
+	m.watch.Sent(kind, flags, length, kind == frameData && m.isCut(id, int64(length)))
 	if kind == frameReset && !m.hasReset(id) {
 		if len(m.resets) < 1<<8 {
 			m.resets = append(m.resets, id)
@@ -288,6 +290,15 @@ func (m *mux) frame(l *loop, kind, flags byte, id uint32, length int) {
 		}
 	}
 	m.queue(l)
+}
+
+// isCut reports whether DATA of a length, which are to be sent, use a window up.
+func (m *mux) isCut(id uint32, length int64) bool {
+	if length >= m.window {
+		return true
+	}
+	s := m.streams[id]
+	return s != nil && length >= s.stream.window
 }
 
 // hasReset reports whether a stream is one of those that were reset last.
