@@ -164,6 +164,9 @@ func TestChallengeOverTLS(t *testing.T) {
 	if got := r.shown(clientOf(ca)); got.Subject.CommonName == leaf.Subject.CommonName {
 		t.Error("an ordinary client gets the challenge")
 	}
+	if s, err := shake("new.example", acmeProtocol, "http/1.1"); err == nil && s.NegotiatedProtocol == acmeProtocol {
+		t.Error("a client that speaks something else as well gets the challenge's certificate")
+	}
 	if s, err := shake("new.example"); err != nil || s.PeerCertificates[0].Equal(leaf) || s.NegotiatedProtocol == acmeProtocol {
 		t.Errorf("an ordinary client of that name: %v", err)
 	}

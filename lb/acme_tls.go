@@ -11,7 +11,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 )
@@ -29,7 +28,7 @@ var errChallenged = errors.New("the handshake was a challenge of an authority")
 // listener has. Neither client certificates nor tickets belong to it.
 func (b *Balancer) challengeConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	open := b.challenges.Load()
-	if open == nil || !slices.Contains(hello.SupportedProtos, acmeProtocol) {
+	if open == nil || len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acmeProtocol { // one alone: RFC 8737 section 3
 		return nil, nil
 	}
 	host := strings.ToLower(hello.ServerName)

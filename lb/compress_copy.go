@@ -22,6 +22,7 @@ type compressCopy struct {
 	owing   bool // something has been taken in that has not left
 	over    bool // nobody may touch the client's writer any more
 	failed  error
+	shut    *shut
 	in, out int64 // bytes
 }
 
@@ -45,6 +46,8 @@ func (c *compressCopy) ring() {
 	if c.over || !c.owing || c.failed != nil {
 		return
 	}
+	c.shut.begin()
+	defer c.shut.stop()
 	c.flush()
 }
 
@@ -102,8 +105,9 @@ func (x *exchange) copyCompressed(body io.Reader, e *encoder) error {
 	c.flusher, _ = x.w.(flusher)
 	e.Reset(c)
 	c.owing = true // the head, whose body may be late
-	alarm := newAlarm(c, compressDelay)
 	shut := x.newShut()
+	c.shut = shut
+	alarm := newAlarm(c, compressDelay)
 	defer shut.end()
 	defer c.finish()
 	defer alarm.end()

@@ -135,6 +135,13 @@ func (x *exchange) write(f failure) int64 {
 	if x.r.Method == http.MethodHead {
 		return 0
 	}
-	n, _ := x.w.Write(body) // a client that is gone needs no answer
+	if x.multiplexed() {
+		x.boundSend()
+	}
+	n := 0
+	x.inTime(func() (err error) {
+		n, err = x.w.Write(body)
+		return err
+	}) // a client that is gone needs no answer
 	return int64(n)
 }

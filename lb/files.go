@@ -135,8 +135,12 @@ func (x *exchange) sendFile(f *servedFile) {
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	n, err := x.w.Write(f.data)
-	if x.sent = int64(n); err != nil {
+	err := x.inTime(func() error {
+		n, err := x.w.Write(f.data)
+		x.sent = int64(n)
+		return err
+	})
+	if err != nil {
 		x.problem = errClientWrite.Error()
 	}
 }

@@ -18,6 +18,7 @@ import (
 // TestHTTP2Attacks: each ends with the attacker's connection, after a bounded number of frames and of requests to the instance, and another client does not
 // notice.
 func TestHTTP2Attacks(t *testing.T) {
+	var a *app
 	for name, c := range map[string]struct {
 		frame func(f *framed, i int) // the i-th of the attack
 		hits  int                    // requests that the instance may get at most
@@ -48,9 +49,31 @@ func TestHTTP2Attacks(t *testing.T) {
 			f.WriteContinuation(uint32(2*i+1), true, block)
 		}, 0},
 		"unknown frames": {func(f *framed, _ int) { f.WriteRawFrame(0x99, 0, 0, make([]byte, 100)) }, 0},
+		"WINDOW_UPDATE that many wait for": {func(f *framed, i int) {
+			if i == 0 {
+				f.ask(1, true, get("/n/100000")...) // it uses the window of the connection up
+				manyWait(f, a)
+			}
+			f.WriteWindowUpdate(0, 1)
+		}, 250},
+		"SETTINGS that many wait for": {func(f *framed, i int) {
+			if i == 0 {
+				f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+				f.WriteWindowUpdate(0, 1<<30)
+				manyWait(f, a)
+			}
+			f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i)})
+		}, 250},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newApp(t, "i1", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+			if strings.HasSuffix(name, "many wait for") && netOnly {
+				t.Skip("net/http's half knows nothing of windows")
+			}
+			a = newApp(t, "i1", func(w http.ResponseWriter, r *http.Request) {
+				if io.Copy(io.Discard, r.Body); strings.HasPrefix(r.URL.Path, "/n/") {
+					bodies(w, r)
+				}
+			})
 			r := newRig(t, http2Conf(of(a)...))
 			other := newHTTP2Client(t)
 			if got := other.get(r.url("/")); got.StatusCode != 200 {
@@ -59,15 +82,22 @@ func TestHTTP2Attacks(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			f := dialFramed(t, r)
-			cut := make(chan struct{})
+			cut, got := make(chan struct{}), int64(0)
 			go func() { // it reads what it is told, so that nothing is held up for that
 				defer close(cut)
-				io.Copy(io.Discard, f.Conn)
+				got, _ = io.Copy(io.Discard, f.Conn)
 			}()
 			hits, sent := a.count(), attack(f, c.frame, cut)
 			runtime.ReadMemStats(&after)
 			if sent == 0 {
 				t.Fatal("the connection was never ended")
+			}
+			most := int64(1 << 20)
+			if strings.HasPrefix(name, "SETTINGS that") {
+				most = 5 << 20 // 250 DATA for each that may be sent
+			}
+			if got > most {
+				t.Errorf("%d bytes were sent to it: what its frames let out has paid for them", got)
 			}
 			if n := a.count() - hits; n > c.hits {
 				t.Errorf("the instance got %d requests", n)
@@ -82,9 +112,20 @@ func TestHTTP2Attacks(t *testing.T) {
 			if !strings.Contains(name, "bomb") { // x/net does not count that one
 				r.wait("it is counted", func() bool { return metric(t, r, "holdfast_protocol_violations_total") > 0 })
 			}
-			t.Logf("%d frames were sent before the end", sent)
+			t.Logf("%d frames were sent before the end, and %d bytes came", sent, got)
 		})
 	}
+}
+
+// manyWait asks for as much as may be at once, and waits until nothing moves any more.
+func manyWait(f *framed, a *app) {
+	for i := range uint32(249) {
+		f.ask(3+2*i, true, get("/n/100000")...)
+	}
+	for end := time.Now().Add(10 * time.Second); a.count() < 249 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(300 * time.Millisecond)
 }
 
 // attack sends until the connection is ended, and gives how many that were; 0 when it never is.
@@ -196,5 +237,32 @@ func TestHTTP2ListsThatAreTooLong(t *testing.T) {
 	}
 	if a.count() != 5 {
 		t.Errorf("%d requests at the instance", a.count())
+	}
+}
+
+// TestHTTP2ListsBeyondASmallBound: where little is taken, what would be usual elsewhere gets its 431 as well, and so does a target alone.
+func TestHTTP2ListsBeyondASmallBound(t *testing.T) {
+	a := newApp(t, "i1", nil)
+	c := http2Conf(of(a)...)
+	c.Proxy.Limits.Head = 4 << 10
+	r := newRig(t, c)
+	f, id := dialFramed(t, r), uint32(1)
+	some := strings.Repeat("~", 3_500)
+	for i, fields := range [][]string{get("/", "x", some, "y", some, "z", some, "u", some), get("/" + some + some)} {
+		if i == 1 && netOnly {
+			break // x/net takes no string that is longer than all may be
+		}
+		f.ask(id, true, fields...)
+		if got := f.outcomeOf(id); got != "431" {
+			t.Fatalf("%.60v: %s", fields, got)
+		}
+		f.ask(id+2, true, get("/")...)
+		if got := f.outcomeOf(id + 2); got != "200" {
+			t.Fatalf("the next request: %s", got)
+		}
+		id += 4
+	}
+	if n := int(id / 4); a.count() != n {
+		t.Errorf("%d requests at the instance, want %d", a.count(), n)
 	}
 }

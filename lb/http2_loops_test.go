@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -131,6 +132,33 @@ func TestHTTP2TinyWindows(t *testing.T) {
 	for i := range paths {
 		if n := got[uint32(1+2*i)]; n != size {
 			t.Errorf("stream %d: %d bytes", 1+2*i, n)
+		}
+	}
+}
+
+// TestHTTP2WindowsOfAFewBytes: a client that has so little room, and opens the window of its stream after each DATA, is no flood.
+func TestHTTP2WindowsOfAFewBytes(t *testing.T) {
+	const size, window = 300_000, 100
+	a := newApp(t, "i1", bodies)
+	r := newRig(t, http2Conf(of(a)...))
+	f := dialFramed(t, r)
+	f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
+	f.ask(1, true, get("/n/"+strconv.Itoa(size))...)
+	for got, whole := 0, 0; got < size; {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err, got)
+		}
+		switch frame := frame.(type) {
+		case *http2.DataFrame:
+			n := len(frame.Data())
+			got += n
+			if f.WriteWindowUpdate(1, uint32(n)); got-whole > 30_000 {
+				f.WriteWindowUpdate(0, uint32(got-whole))
+				whole = got
+			}
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			t.Fatal(frame, got)
 		}
 	}
 }

@@ -134,3 +134,37 @@ func (f *framed) heard() bool {
 		}
 	}
 }
+
+// TestHTTP2TrailersOfResetStreams: what a client sends of streams that have been reset, which it may not have heard of yet, costs none of its others, however many those are.
+func TestHTTP2TrailersOfResetStreams(t *testing.T) {
+	if netOnly {
+		return // x/net ends the connection
+	}
+	a := newApp(t, "i1", func(http.ResponseWriter, *http.Request) {})
+	r := newRig(t, http2Conf(of(a)...))
+	f := dialFramed(t, r)
+	const streams = 100
+	for i := range uint32(streams) {
+		f.ask(2*i+1, false, ":method", "POST", ":scheme", "http", ":path", "/", ":authority", "h", "content-length", "1")
+		f.WriteData(2*i+1, false, []byte("xx"))
+	}
+	for n := 0; n < streams; {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch frame := frame.(type) {
+		case *http2.RSTStreamFrame:
+			n++
+		case *http2.GoAwayFrame:
+			t.Fatal(frame)
+		}
+	}
+	for i := range uint32(streams) {
+		f.ask(2*i+1, true, "x", "y")
+	}
+	f.ask(2*streams+1, true, get("/")...)
+	if got := f.outcomeOf(2*streams + 1); got != "200" {
+		t.Errorf("the next request: %s", got)
+	}
+}

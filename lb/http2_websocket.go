@@ -93,7 +93,7 @@ func (x *exchange) upgradeStream(resp *http.Response, s *connectStream) error {
 	x.tellAltSvc(h)
 	x.status, x.head = http.StatusOK, true
 	x.w.WriteHeader(http.StatusOK)
-	if err := client.control.Flush(); err != nil {
+	if err := x.inTime(client.control.Flush); err != nil {
 		t.close()
 		return fmt.Errorf("%w: %w", errClientWrite, err)
 	}

@@ -46,7 +46,7 @@ var (
 type introduction struct {
 	source, destination netip.AddrPort // invalid: those of the connection
 	rest                []byte         // what has been read behind the header
-	suspect             bool           // a header that comes all the same is a lie
+	suspect             bool           // a header that comes now is a lie
 }
 
 // expectsHeader reports whether a connection from the peer has to be looked at before it is anybody's.
@@ -88,6 +88,7 @@ func (f *front) readHeader(conn net.Conn, e *edge, before []byte) (in introducti
 	switch {
 	case err == nil:
 		in.source, in.destination = h.Source, h.Destination
+		in.suspect = true // what follows is a stranger's
 		return in, nil
 	case err == proxyproto.ErrNone || silent: // a proxy that sends none, and perhaps waits for the instance to speak first
 		if e.proxied == proxyRequire {

@@ -145,6 +145,24 @@ func TestHostileIntroductions(t *testing.T) {
 			}
 		}
 	}
+	for _, mode := range []string{"require", "accept"} {
+		r.apply(behindProxy(streamConf(a), mode))
+		for _, header := range []string{good, headerOf(2, "192.0.2.1:1")} {
+			c := r.introduced(header + headerOf(1, "192.0.2.9:9") + "hello") // the second one is its client's
+			forged++
+			if text := c.line(); text == "i1" {
+				text = c.line()
+				if !refused(text) {
+					t.Error("a client of a proxy introduces itself: " + text)
+				}
+			}
+			c = r.introduced(header + "PROXIMITY")
+			c.CloseWrite()
+			if through := <-got; through != "PROXIMITY" {
+				t.Errorf("%q", through)
+			}
+		}
+	}
 	proxy := r.introduced("hello") // a proxy that sends none
 	proxy.CloseWrite()
 	if through := <-got; through != "hello" {

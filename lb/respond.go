@@ -79,7 +79,7 @@ func (x *exchange) respond(resp *http.Response) error {
 		return nil
 	}
 	if f, ok := x.w.(http.Flusher); ok {
-		f.Flush() // forces chunks: only they can have trailers
+		x.inTime(func() error { f.Flush(); return nil }) // forces chunks: only they can have trailers
 	}
 	for name, values := range resp.Trailer {
 		if len(resp.Trailer) != announced {
@@ -115,12 +115,15 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 		out.bound = x.boundSend
 	}
 	shut := x.newShut()
+	out.shut = shut
 	defer shut.end()
 	defer out.end()
 	stall := newStall(body, x.edge.responseBody)
 	defer stall.stop()
 	if length < 0 || length > copyBufferLen {
-		out.ring()
+		if err := out.begin(); err != nil {
+			return fmt.Errorf("%w: %w", errClientWrite, err)
+		}
 	} else {
 		defer newAlarm(out, headDelay).end()
 	}
@@ -130,9 +133,7 @@ func (x *exchange) copyBody(body io.Reader, length int64) error {
 		stall.stop()
 		if n > 0 {
 			x.sent += int64(n)
-			shut.begin()
-			werr := out.write(buffer[:n], x.sent == length)
-			if shut.stop(); werr != nil {
+			if werr := out.write(buffer[:n], x.sent == length); werr != nil {
 				return fmt.Errorf("%w: %w", errClientWrite, werr)
 			}
 		}
@@ -155,20 +156,30 @@ type flushWriter struct {
 	flusher flusher // nil when w cannot
 	started bool    // nothing is left to do for the alarm
 	bound   func()  // sets the deadline of the next write; nil: it has none
+	shut    *shut   // bounds each, and the wait for the alarm's
 }
 
 // ring flushes the head, unless a piece of the body did that.
 func (f *flushWriter) ring() {
+	f.begin() // its error comes back from the next write
+}
+
+func (f *flushWriter) begin() (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.started && f.flusher != nil {
-		f.flusher.FlushError() // its error comes back from the next write
+		f.shut.begin()
+		defer f.shut.stop()
+		err = f.flusher.FlushError()
 	}
 	f.started = true
+	return err
 }
 
 // write sends p on; last says that nothing follows, so that the end of the handler flushes.
 func (f *flushWriter) write(p []byte, last bool) error {
+	f.shut.begin()
+	defer f.shut.stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.started = true

@@ -17,9 +17,10 @@ type shut struct {
 	x     *exchange
 	alarm *alarm
 
-	mu    sync.Mutex
-	since time.Time // when the write under way has begun; zero: none is
-	over  bool      // the alarm is another one's
+	mu     sync.Mutex
+	writes int       // under way, one of which may wait for another one
+	since  time.Time // when the first of them has begun, or one has ended
+	over   bool      // the alarm is another one's
 }
 
 var errShut = [...]*wire.Error{{Status: http.StatusBadRequest, Reason: "HTTP/2: window shut for too long"}, {Status: http.StatusBadRequest, Reason: "HTTP/3: window shut for too long"}}
@@ -35,17 +36,35 @@ func (x *exchange) newShut() *shut {
 	return s
 }
 
-// begin and stop are around each write.
-func (s *shut) begin() { s.note(time.Now()) }
-func (s *shut) stop()  { s.note(time.Time{}) }
-
-func (s *shut) note(since time.Time) {
+// begin and stop are around each write, and around each wait for one.
+func (s *shut) begin() {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.since = since
+	if s.writes++; s.writes == 1 {
+		s.since = time.Now()
+	}
+}
+
+func (s *shut) stop() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes--
+	s.since = time.Now()
+}
+
+// inTime has a write of a response bounded that is none of its body's pieces.
+func (x *exchange) inTime(write func() error) error {
+	s := x.newShut()
+	defer s.end()
+	s.begin()
+	defer s.stop()
+	return write()
 }
 
 // end comes before the handler returns.
@@ -67,7 +86,7 @@ func (s *shut) ring() {
 		return
 	}
 	left := s.x.b.opts.shut
-	if !s.since.IsZero() {
+	if s.writes > 0 {
 		if left -= time.Since(s.since); left <= 0 {
 			s.x.b.metrics.Violation(errShut[min(max(s.x.r.ProtoMajor, 2), 3)-2])
 			s.x.endSend()

@@ -29,20 +29,20 @@ type Span struct {
 
 	Method, Path, Scheme, Host string
 	// Version is that of HTTP: 1.0, 1.1 or 2.
-	Version        string
-	Client         string // address
-	Listener       string
-	Cluster        string // "": no module took the request
-	Module         string // context root
-	Instance       string // "": none was chosen
-	Assigned       bool   // the session was known
-	Retries        int    // other instances that were tried
-	Status         int    // of the response; 0: there was none
-	Gone           bool   // the client did not wait for it
-	Problem        string // what Holdfast says of the failure, "" without
-	Received, Sent int64  // bytes of the bodies
-	RPC            bool   // a call of gRPC
-	RPCStatus      string // grpc-status, "" when none came
+	Version   string
+	Client    string // address
+	Listener  string
+	Cluster   string // "": no module took the request
+	Module    string // context root
+	Instance  string // "": none was chosen
+	Assigned  bool   // the session was known
+	Retries   int    // other instances that were tried
+	Status    int    // of the response; 0: there was none
+	Gone      bool   // the client did not wait for it
+	Problem   string // what Holdfast says of the failure, "" without
+	Sent      int64  // bytes of the response's body
+	RPC       bool   // a call of gRPC
+	RPCStatus string // grpc-status, "" when none came
 }
 
 // beginTrace gives the request its place in a trace; a loop may have done so.

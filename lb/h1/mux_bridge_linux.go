@@ -344,9 +344,9 @@ func (l *loop) dataBack(b *bridge, s *Conn, flags byte, p []byte) {
 
 // farOpen is how many of n bytes the client takes at the moment. It notes when the rest waits for more than the stream's own window.
 func (st *stream) farOpen(n int) int {
-	m, open := st.m, st.open()
-	if open < n && (m.window <= int64(open) || m.room() <= open) {
-		m.starved = true
+	open := st.open()
+	if open < n && st.window > int64(open) {
+		st.m.hungry.add(st)
 	}
 	return min(n, open)
 }

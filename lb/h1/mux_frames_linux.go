@@ -67,6 +67,10 @@ func (l *loop) takeFrames(c *Conn, b []byte) (used int) {
 			return used
 		}
 	}
+	if m.opened && c.phase == phaseMux {
+		m.opened = false
+		l.feed(m) // once for all frames
+	}
 	return used
 }
 
@@ -168,16 +172,19 @@ func (l *loop) takeSettings(m *mux, flags byte, id uint32, p []byte) *connError 
 	if by := opening - m.opening; by != 0 {
 		m.opening = opening
 		for _, s := range m.streams {
-			if s.stream.window += by; s.stream.window > mostWindow {
+			st := s.stream
+			was := st.window
+			if st.window += by; st.window > mostWindow {
 				return errWindow
+			}
+			if was <= 0 && st.window > 0 && (st.shut != 0 || st.far && s.blocked()) {
+				m.hungry.add(st)
 			}
 		}
 		if m.bridge != nil {
 			m.bridge.settings(l, opening)
 		}
-		if by > 0 {
-			l.feed(m)
-		}
+		m.opened = m.opened || by > 0
 	}
 	return nil
 }
@@ -196,9 +203,7 @@ func (l *loop) takeWindow(m *mux, id uint32, p []byte) *connError {
 		if m.window += n; m.window > mostWindow {
 			return errWindow
 		}
-		if m.starved {
-			l.feed(m)
-		}
+		m.opened = true
 		return nil
 	}
 	s := m.streams[id]

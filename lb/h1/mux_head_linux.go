@@ -114,9 +114,8 @@ func (l *loop) takeHeaders(m *mux, flags byte, id uint32, p []byte) *connError {
 // takeFragment reads a piece of a header block, and acts on it at its end.
 func (l *loop) takeFragment(m *mux, flags byte, fragment []byte) *connError {
 	b := &m.block
-	left := m.listMost() - b.size
-	if b.open && (b.large || b.bad) || len(fragment) > 2*max(left, 0) {
-		return errBlockLong // beyond what is taken nothing is unpacked any more
+	if b.open && (b.large || b.bad) || len(fragment) > bombTimes*m.listMost()-b.size {
+		return errBlockLong // nothing of it is unpacked any more
 	}
 	if b.open {
 		l.fields, l.cookie = append(l.fields[:0], b.lines...), append(l.cookie[:0], b.crumbs...)
@@ -273,12 +272,14 @@ func isValue(value string) bool {
 	return true
 }
 
-// wrong is what makes the request malformed; nil for nothing.
+// wrong is what makes the request malformed; nil for nothing. Of one that is too large not all is known.
 func (b *block) wrong() *wire.Error {
 	switch {
+	case b.large && !b.bad:
+		return nil
 	case !b.wellFormed():
 		return errMalformed
-	case b.bound && !b.large:
+	case b.bound:
 		return errBound
 	}
 	return nil

@@ -23,15 +23,17 @@ type mux struct {
 
 	streams map[uint32]*Conn
 	unused  []*Conn
-	last    uint32     // the highest stream of the client's
-	resets  [16]uint32 // streams that were reset last: what the client sends of them has crossed that
-	reset   uint8      // which of them is the next to be forgotten
+	last    uint32   // the highest stream of the client's
+	resets  []uint32 // streams that were reset last, as many as lb/h2 remembers: what the client sends of them has crossed that
+	reset   uint8    // which of them is the next to be forgotten: as many as it can count
 
 	prefaced, greeted bool   // the preface has come, the first SETTINGS have
 	in                []byte // a part of a frame
 	out               []byte // frames that wait for the end of the turn
 	queued            bool   // it is among loop.muxes
-	starved           bool   // streams wait for room or for the window of the connection
+	starved           bool   // heads of responses, or the bridge, wait for room
+	hungry            line   // streams whose bodies wait for room or for the window of the connection
+	opened            bool   // the client has opened a window since hungry ones had their turn
 
 	window    int64      // bytes of DATA that the client takes
 	opening   int64      // what a new stream has of them
@@ -151,7 +153,7 @@ func (l *loop) muxEvent(c *Conn) {
 			m.taken = l.now
 		}
 	}
-	if m.starved && m.room() > 0 {
+	if m.feeds() {
 		l.feed(m)
 	}
 	if b := m.bridge; b != nil && c.phase == phaseMux && b.is(canRead) {
@@ -265,7 +267,7 @@ func (l *loop) sendMux(m *mux) {
 		return
 	}
 	c.since.Store(int64(l.now))
-	if m.starved && m.room() > 0 || c.is(canRead) && m.waiting() < muxStuffed {
+	if m.feeds() || c.is(canRead) && m.waiting() < muxStuffed {
 		l.goLater(c)
 	}
 }
@@ -278,16 +280,29 @@ func (m *mux) frame(l *loop, kind, flags byte, id uint32, length int) {
 		m.out = larger
 	}
 	m.out = append(m.out, byte(length>>16), byte(length>>8), byte(length), kind, flags, byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
-	m.watch.Sent(kind, flags, length)
+	m.watch.Sent(kind, flags, length, kind == frameData && m.isCut(id, int64(length)))
 	if kind == frameReset && !m.hasReset(id) {
-		m.resets[m.reset%uint8(len(m.resets))] = id
-		m.reset++
+		if len(m.resets) < 1<<8 {
+			m.resets = append(m.resets, id)
+		} else {
+			m.resets[m.reset] = id
+			m.reset++
+		}
 	}
 	m.queue(l)
 }
 
+// isCut reports whether DATA of a length, which are to be sent, use a window up.
+func (m *mux) isCut(id uint32, length int64) bool {
+	if length >= m.window {
+		return true
+	}
+	s := m.streams[id]
+	return s != nil && length >= s.stream.window
+}
+
 // hasReset reports whether a stream is one of those that were reset last.
-func (m *mux) hasReset(id uint32) bool { return slices.Contains(m.resets[:], id) }
+func (m *mux) hasReset(id uint32) bool { return slices.Contains(m.resets, id) }
 
 // word sends a frame that says one number.
 func (m *mux) word(l *loop, kind byte, id, n uint32) {

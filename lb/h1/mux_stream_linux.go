@@ -32,6 +32,42 @@ type stream struct {
 	ended         bool // the client has said all
 	headed        bool // the head of the final response has been sent
 	said          bool // so has the end of the stream
+
+	before, behind *stream // in mux.hungry
+	waits          bool    // it is there
+}
+
+// line is streams in the order in which they have their turn.
+type line struct{ first, last *stream }
+
+func (q *line) add(st *stream) {
+	if st.waits {
+		return
+	}
+	st.waits, st.before, st.behind = true, q.last, nil
+	if q.last == nil {
+		q.first = st
+	} else {
+		q.last.behind = st
+	}
+	q.last = st
+}
+
+func (q *line) remove(st *stream) {
+	if !st.waits {
+		return
+	}
+	if st.before == nil {
+		q.first = st.behind
+	} else {
+		st.before.behind = st.behind
+	}
+	if st.behind == nil {
+		q.last = st.before
+	} else {
+		st.behind.before = st.before
+	}
+	st.waits, st.before, st.behind = false, nil, nil
 }
 
 var (
@@ -122,6 +158,7 @@ func (l *loop) dropStream(s *Conn, kind Failure, why error) {
 	}
 	st := s.stream
 	m := st.m
+	m.hungry.remove(st)
 	if x := s.x; x != nil {
 		if kind != FailNone {
 			x.Failure, x.Err = kind, why
@@ -273,12 +310,12 @@ func (st *stream) open() int {
 // allowed is open for a body that is there: it notes what waits for more.
 func (st *stream) allowed(l *loop) int {
 	n := st.open()
-	switch m := st.m; {
+	switch {
 	case n > 0:
 		st.shut, st.spared = 0, false
 		return n
-	case m.window <= 0 || m.room() <= 0:
-		m.starved = true
+	case st.window > 0:
+		st.m.hungry.add(st)
 	}
 	if st.shut == 0 {
 		st.shut = l.now
@@ -373,14 +410,29 @@ func (l *loop) sayEnd(s *Conn, trailers []byte) {
 	}
 }
 
-// feed has the streams go on that waited for room or for the window of the connection.
+// feeds reports whether feed would let anything go on.
+func (m *mux) feeds() bool {
+	return (m.starved || m.hungry.first != nil && m.window > 0) && m.room() > 0
+}
+
+// feed has the streams go on that waited for room or for the window of the connection, those that have waited longest first, until it is used up again: a client that opens it by a byte has
+// one stream go on, not all.
 func (l *loop) feed(m *mux) {
-	m.starved = false
-	for _, s := range m.streams { // of both engines in one order, and that in none: no stream has the first of the window each time
-		if m.c.phase != phaseMux {
-			return
+	if m.starved {
+		m.starved = false
+		for _, s := range m.streams {
+			if x := s.x; x != nil && s.phase == phaseTrip && !x.replied && x.up != nil && x.up.is(canRead) {
+				l.feedStream(s) // its head needs no window
+			}
+			if m.c.phase != phaseMux {
+				return
+			}
 		}
-		l.feedStream(s)
+	}
+	for m.hungry.first != nil && m.c.phase == phaseMux && m.window > 0 && m.room() > 0 {
+		st := m.hungry.first
+		m.hungry.remove(st)
+		l.feedStream(st.conn)
 	}
 }
 

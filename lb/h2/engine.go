@@ -16,13 +16,16 @@ func (w *Watch) Take(kind, flags byte, length int, stream uint32) *Violation {
 	return w.watch.take(frame{length: length, kind: kind, flags: flags, stream: stream})
 }
 
-// Sent notes a frame that goes to the client: it explains some of the client's own.
-func (w *Watch) Sent(kind, flags byte, length int) {
+// Sent notes a frame that goes to the client: it explains some of the client's own. cut says that it is DATA which end where a window of the client does.
+func (w *Watch) Sent(kind, flags byte, length int, cut bool) {
 	if kind == typeData {
-		if length < littleData {
-			w.watch.control.earn(perLittle)
-		} else {
+		switch {
+		case cut && flags&flagEndStream == 0:
+			w.watch.sentCut(length)
+		case length >= littleData:
 			w.watch.control.earn(perData)
+		default:
+			w.watch.control.earn(perLittle)
 		}
 	}
 	if (kind == typeData || kind == typeHeaders) && flags&flagEndStream != 0 {

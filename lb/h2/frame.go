@@ -8,6 +8,7 @@ const (
 	typeHeaders      = 0x1
 	typeReset        = 0x3
 	typeSettings     = 0x4
+	typeWindow       = 0x8
 	typeContinuation = 0x9
 
 	flagEndStream  = 0x1 // of DATA and HEADERS

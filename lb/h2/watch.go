@@ -23,6 +23,9 @@ const (
 	// perData is what a DATA frame of some size explains, perLittle one that is smaller than littleData: a client must not be able to have its own
 	// tiny windows pay for more of them.
 	perData, perLittle, littleData = 10, 2, 256
+	// A DATA frame that ends where a window does explains something only when a WINDOW_UPDATE has opened one: SETTINGS open those of all streams at once. While such frames are small,
+	// each cutPart bytes explain one WINDOW_UPDATE: a client that has little room is served, and one that opens its window by a byte does not pay for the next one.
+	cutPart = 32
 	// perRequest is what a request explains: PRIORITY and WINDOW_UPDATE for its stream.
 	perRequest = 10
 	// Who has all of its requests answered may take back as many.
@@ -36,6 +39,8 @@ type watch struct {
 	now     func() time.Time
 	control budget
 	resets  budget
+	opened  int // WINDOW_UPDATE that were counted, and that have let out no DATA so far
+	cut     int // bytes of small DATA that were let out and have explained nothing
 
 	last    uint32 // the highest stream of the client's
 	block   bool   // a header block has begun and not ended
@@ -73,10 +78,28 @@ func (w *watch) take(f frame) *Violation {
 		default:
 			return w.idle()
 		}
+	case typeWindow:
+		w.opened = min(w.opened+1, controlMost)
+		return w.idle()
 	default:
 		return w.idle()
 	}
 	return nil
+}
+
+// sentCut notes a DATA frame that ends where a window of the client does.
+func (w *watch) sentCut(length int) {
+	if length >= littleData && w.opened > 0 {
+		w.opened--
+		w.control.earn(perData)
+		return
+	}
+	w.cut = min(w.cut+length, littleData)
+	for w.cut >= cutPart && w.opened > 0 {
+		w.cut -= cutPart
+		w.opened--
+		w.control.earn(1)
+	}
 }
 
 // idle counts a frame that is no work for anybody.

@@ -100,7 +100,13 @@ func (b *body) data(length uint64) error {
 func (b *body) trailers(length uint64) error {
 	b.late = true
 	o := b.c.bounds()
-	block, err := readBlock(b.in, length, o.Head, func(int) error { return nil })
+	grow, release := b.c.counts(o.Head)
+	defer release()
+	late := time.AfterFunc(o.HeadTimeout, func() { b.from.CancelRead(codeIncomplete) }) // the deadline of the stream is its reader's
+	block, err := readBlock(b.in, length, o.Head, grow)
+	if !late.Stop() {
+		return &streamError{codeIncomplete, "head timeout"}
+	}
 	if err != nil {
 		return b.trailerError(err)
 	}

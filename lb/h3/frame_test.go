@@ -153,6 +153,7 @@ func TestControlStream(t *testing.T) {
 		"settings twice":         {with(4, 0), codeFrameUnexpected},
 		"setting twice":          {framed(4, []byte{6, 1, 6, 1}), codeSettings},
 		"setting of HTTP/2":      {framed(4, []byte{3, 1}), codeSettings},
+		"reserved setting":       {framed(4, []byte{0, 1}), codeSettings},
 		"setting cut short":      {framed(4, []byte{6}), codeFrame},
 		"huge settings":          {appendFrame(nil, 4, 1<<20), codeExcessiveLoad},
 		"settings cut short":     {settings[:3], codeFrame},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,10 +28,21 @@ type response struct {
 	status int   // of the final response; 0: not yet
 	left   int64 // of the body that the header announces; -1: it announces none
 	err    error // of a write: nothing that comes after can be read as it is meant
+
+	timing sync.Mutex // is not held for a write
+	by     time.Time  // the deadline that was set
+	brief  bool       // an interim response has one of its own
 }
 
 // mostBuffered is how much a response keeps, in bytes.
 const mostBuffered = 4 << 10
+
+const (
+	// briefTime is how long an interim response may wait for the client: who reads nothing holds nobody up with one.
+	briefTime = 10 * time.Millisecond
+	// finishTime is how long the end of a response may where no deadline was set.
+	finishTime = 5 * time.Minute
+)
 
 var (
 	errShort = errors.New("http3: the response is shorter than its Content-Length")
@@ -53,9 +65,28 @@ func (w *response) WriteHeader(status int) {
 	}
 }
 
+// interim sends an interim response, of which what does not fit into the client's window goes along with the next one or the final one. Nobody needs to get any, and so those that come
+// when too much waits are dropped.
 func (w *response) interim(status int, header http.Header) {
+	if w.err != nil || len(w.buf) > mostBuffered {
+		return
+	}
 	w.section(status, header)
-	w.flush()
+	w.timing.Lock()
+	w.brief = true
+	if by := time.Now().Add(briefTime); w.by.IsZero() || w.by.After(by) {
+		w.to.SetWriteDeadline(by)
+	}
+	w.timing.Unlock()
+	n, err := w.to.Write(w.buf)
+	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		w.err = err
+	}
+	w.timing.Lock()
+	w.brief = false
+	w.to.SetWriteDeadline(w.by)
+	w.timing.Unlock()
 }
 
 // wantBody answers Expect: 100-continue.
@@ -177,7 +208,14 @@ func (w *response) Flush() { w.FlushError() }
 func (w *response) SetReadDeadline(t time.Time) error { return w.to.SetReadDeadline(t) }
 
 // SetWriteDeadline bounds the writes; one that is late costs the stream.
-func (w *response) SetWriteDeadline(t time.Time) error { return w.to.SetWriteDeadline(t) }
+func (w *response) SetWriteDeadline(t time.Time) error {
+	w.timing.Lock()
+	defer w.timing.Unlock()
+	if w.by = t; w.brief && (t.IsZero() || t.After(time.Now())) {
+		return nil
+	}
+	return w.to.SetWriteDeadline(t)
+}
 
 // finish sends what is left, and the trailers. An error means that the response is not whole.
 func (w *response) finish() error {
@@ -192,6 +230,11 @@ func (w *response) finish() error {
 	if trailers := w.trailers(); len(trailers) > 0 {
 		w.section(0, trailers)
 	}
+	w.timing.Lock()
+	if w.by.IsZero() {
+		w.to.SetWriteDeadline(time.Now().Add(finishTime))
+	}
+	w.timing.Unlock()
 	if err := w.flush(); err != nil {
 		return err
 	}

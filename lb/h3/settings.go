@@ -41,7 +41,7 @@ func checkSettings(payload []byte) error {
 			return errTruncated
 		}
 		switch {
-		case seen[id], id >= 0x2 && id <= 0x5, id == settingExtendedConnect && value > 1:
+		case seen[id], id == 0x0, id >= 0x2 && id <= 0x5, id == settingExtendedConnect && value > 1:
 			return &connError{codeSettings, "settings"}
 		}
 		seen[id] = true

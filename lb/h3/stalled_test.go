@@ -17,6 +17,12 @@ import (
 // serveOne has a handler serve one client, which has this window for a stream, and gives the client's end.
 func serveOne(t *testing.T, window uint64, handler http.Handler) *http3.ClientConn {
 	t.Helper()
+	return (&http3.Transport{}).NewClientConn(serveRaw(t, window, Options{Handler: handler}))
+}
+
+// serveRaw does so for one that does as it likes.
+func serveRaw(t *testing.T, window uint64, o Options) *quic.Conn {
+	t.Helper()
 	ca := certtest.NewCA(t, "root")
 	ours := &tls.Config{Certificates: []tls.Certificate{ca.Server("a.example").TLS()}, NextProtos: []string{http3.NextProtoH3}}
 	ln, err := quic.ListenAddr("127.0.0.1:0", ours, &quic.Config{RequireStreamCreditRelease: true})
@@ -36,13 +42,13 @@ func serveOne(t *testing.T, window uint64, handler http.Handler) *http3.ClientCo
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		NewConn(conn, Options{Handler: handler}).Serve()
+		NewConn(conn, o).Serve()
 	}()
 	t.Cleanup(func() {
 		client.CloseWithError(codeNone, "")
 		<-served
 	})
-	return (&http3.Transport{}).NewClientConn(client)
+	return client
 }
 
 // TestStalledResponse: a response that its client does not read keeps no other one waiting, whatever their priorities are.

@@ -70,17 +70,10 @@ func takenBack(ctx context.Context) bool {
 
 // readRequest reads a head.
 func (c *Conn) readRequest(in *bufio.Reader) (*http.Request, string, error) {
-	var held int64
-	defer func() { c.reading.Add(-held) }()
 	o := c.bounds()
-	most := max(heads, int64(4*o.Head))
-	block, err := readHead(in, o.Head, func(n int) error {
-		held += int64(n)
-		if c.reading.Add(int64(n)) > most {
-			return errHeads
-		}
-		return nil
-	})
+	grow, release := c.counts(o.Head)
+	defer release()
+	block, err := readHead(in, o.Head, grow)
 	if err != nil {
 		return nil, "", err
 	}
@@ -89,6 +82,20 @@ func (c *Conn) readRequest(in *bufio.Reader) (*http.Request, string, error) {
 		return nil, "", err
 	}
 	return fields.request()
+}
+
+// counts gives what counts the bytes of a head, or of trailers, that is not whole, and what forgets them.
+func (c *Conn) counts(head int) (grow func(n int) error, release func()) {
+	var held int64
+	most := max(heads, int64(4*head))
+	grow = func(n int) error {
+		held += int64(n)
+		if c.reading.Add(int64(n)) > most {
+			return errHeads
+		}
+		return nil
+	}
+	return grow, func() { c.reading.Add(-held) }
 }
 
 // refuse ends a stream without a request that could be given to anybody.
