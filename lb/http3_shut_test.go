@@ -52,7 +52,7 @@ func TestHTTP3ShutFromTheBeginning(t *testing.T) {
 			w.Header().Set("X", large)
 			io.WriteString(w, "some")
 			w.(http.Flusher).Flush()
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 			panic(http.ErrAbortHandler)
 		case "/page":
 			w.Header().Set("X", large)

@@ -42,7 +42,7 @@ func TestACrashInARestartStorm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(2 * time.Second) // some rounds
+			<-time.After(2 * time.Second) // some rounds
 			err = heal(context.WithoutCancel(t.Context()))
 			if errors.Is(err, ErrBroken) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
