@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/raftnode"
 	"github.com/holdfast-lb/holdfast/vip"
 )
 
@@ -63,7 +64,7 @@ func TestFirstProcessOfANamespace(t *testing.T) {
 	a := &address{fated: fated(1), unfit: &unfit{}, Manager: vip.New(vip.Settings{Keeper: &testKeeper{link: &testLink{}, events: make(chan vip.Event)}, Eligible: func() error { return errors.New("not yet") }, Now: vip.Now}),
 		open: func([]netip.Addr) (int, int) { return 0, 0 }}
 	defer a.Close()
-	if w := (&Server{address: a}).addressReport().Warnings; len(w) != 1 || !strings.Contains(w[0], "first process of its PID namespace") {
+	if w := (&Server{address: a, node: new(raftnode.Node)}).addressReport().Warnings; len(w) != 1 || !strings.Contains(w[0], "first process of its PID namespace") {
 		t.Errorf("%q", w)
 	}
 }
