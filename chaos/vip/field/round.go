@@ -123,6 +123,7 @@ func (n *Network) play(ctx context.Context, s System, f Fault, r Round) (*Result
 	defer cancel()
 	_, steadyErr := n.Steady(again, s)
 	rest(ctx, time.Until(later(healed.Add(r.After), time.Now().Add(lead))))
+	n.handOverEnds(ctx)
 	end := time.Now()
 	answers := crowd.stop()
 	result := judge(span{begin, fault, heal, end}, s.Name(), f, holder, w, answers)
@@ -138,6 +139,19 @@ func (n *Network) handedOver(ctx context.Context, from int) error {
 	return proc.Poll(limited, every, func() error {
 		if have := n.holders(Address4); only(have) < 0 || have[0] == from {
 			return fmt.Errorf("not handed over: the nodes %v have the address", have)
+		}
+		return nil
+	})
+}
+
+// handOverEnds waits until not more than one node has the address, if that comes: the holder may have begun to hand over to a node that reaches more instances, whose kernel has the address silently
+// until it takes over. How many have it in the end is judged.
+func (n *Network) handOverEnds(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	_ = proc.Poll(limited, every, func() error {
+		if have := n.holders(Address4); len(have) > 1 {
+			return fmt.Errorf("the nodes %v have the address", have)
 		}
 		return nil
 	})
