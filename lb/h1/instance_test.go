@@ -368,8 +368,15 @@ func TestKeptConnectionsOfADeadPast(t *testing.T) {
 				if resp, _ := clients[0].answer(c.method); resp.StatusCode != want {
 					t.Errorf("request %d: %d, want %d", i, resp.StatusCode, want)
 				}
-				r.wait("it is over", func() bool { return len(r.d.done) == kept+i+1 })
-				if n := r.d.done[kept+i].attempts; n != c.attempts[i] {
+				n := 0
+				r.wait("it is over", func() bool {
+					if len(r.d.done) != kept+i+1 {
+						return false
+					}
+					n = r.d.done[kept+i].attempts
+					return true
+				})
+				if n != c.attempts[i] {
 					t.Errorf("request %d: %d attempts, want %d", i, n, c.attempts[i])
 				}
 			}
