@@ -97,7 +97,7 @@ func (r *direct) unreadable(err error) h1.Verdict {
 // again reports whether the request is sent once more after a kept connection has broken before the first byte of an answer, as http.Transport does (see
 // exchange.forward). The instance had closed it for idleness, as far as anybody can tell.
 func (r *direct) again() bool {
-	const most = 300 // more than a loop keeps
+	const most = 300 // a loop takes a fresh connection after the first that breaks, so that two attempts are what it comes to
 	if r.t.Attempts > most {
 		return false
 	}

@@ -27,7 +27,7 @@ func TestACrashInARestartStorm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			binary := filepath.Join(dir, "holdfast")
-			script := "#!/bin/sh\n[ $1 = init ] && { echo hfi1.secret; exit; }\n" + c.serve + "\n"
+			script := "#!/bin/sh\n[ $1 = init ] && { echo hfi1.secret; exit; }\necho >>\"$0.starts\"\n" + c.serve + "\n"
 			if err := os.WriteFile(binary, []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +42,17 @@ func TestACrashInARestartStorm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			<-time.After(2 * time.Second) // some rounds
+			limited, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if err := proc.Poll(limited, 20*time.Millisecond, func() error { // it has been killed and started again, or has ended by itself
+				starts, _ := os.ReadFile(binary + ".starts")
+				if len(starts) < 1 || c.want == "" && len(starts) < 3 || c.want != "" && g.Nodes[0].Alive() {
+					return errors.New("not yet")
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
 			err = heal(context.WithoutCancel(t.Context()))
 			if errors.Is(err, ErrBroken) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
